@@ -1,0 +1,55 @@
+"""embed.py - turns the console's files into one C source, the array of collector/api/console/page.h.
+
+    embed.py --out console_page.c FILE…
+
+The output depends on the files alone, so equal pages give equal programs and equal entity tags.
+"""
+
+import argparse
+import hashlib
+import pathlib
+import sys
+
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+
+def literal(text):
+    """As an initialiser of struct str; names and types hold nothing that C would read otherwise."""
+    return '{{ "{}", {} }}'.format(text.replace('"', '\\"'), len(text))
+
+
+def array(data, name):
+    lines = [", ".join(f"{byte}" for byte in data[at:at + 24]) for at in range(0, len(data), 24)]
+    return f"static const unsigned char {name}[] = {{\n    " + ",\n    ".join(lines) + "\n};\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description="files to a C array")
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("files", type=pathlib.Path, nargs="+")
+    options = parser.parse_args()
+
+    arrays, rows = [], []
+    for number, path in enumerate(sorted(options.files, key=lambda path: path.name)):
+        if path.suffix not in TYPES:
+            sys.exit(f"embed.py: {path}: no content type is known for '{path.suffix}'")
+        data = path.read_bytes()
+        if not data:
+            sys.exit(f"embed.py: {path}: the file is empty")
+        etag = '"' + hashlib.sha256(data).hexdigest()[:24] + '"'
+        arrays.append(array(data, f"file_{number}"))
+        rows.append(f"    {{ {literal(path.name)}, {literal(TYPES[path.suffix])}, {literal(etag)},\n"
+                    f"      {{ (const char *)file_{number}, sizeof file_{number} }} }},")
+    text = ('/* Written by cmake/embed.py. */\n#include "api/console/page.h"\n\n' + "\n".join(arrays)
+            + "\nconst struct console_file console_files[] = {\n" + "\n".join(rows)
+            + "\n};\nconst size_t console_files_n = sizeof console_files / sizeof console_files[0];\n")
+    options.out.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
