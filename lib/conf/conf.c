@@ -1,0 +1,343 @@
+/* conf.c - four layers write into one array of entries, then the entries are stored into the
+ * targets.
+ *
+ * Every layer checks its values at once, so that a wrong value in the file is an error even where
+ * --set would cover it: the next start without --set must not be the first to tell. Nothing is
+ * stored before the last layer is through. Lookups are linear: a program has some hundred rows and
+ * loads them once. */
+#include "conf/conf.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "base/vec.h"
+#include "conf/entry.h"
+#include "conf/yaml.h"
+
+static const char *make_key(struct arena *arena, struct str prefix, struct str name)
+{
+    return arena_printf(arena, "%.*s%s%.*s", STR_ARG(prefix), prefix.len ? "." : "", STR_ARG(name))
+        .ptr;
+}
+
+static char upper(char c)
+{
+    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+}
+
+static const char *make_variable(struct arena *arena, const char *key)
+{
+    static const char prefix[] = CONF_ENVIRONMENT_PREFIX;
+    char *name = arena_alloc(arena, sizeof prefix + 2 * strlen(key)), *p = name;
+
+    memcpy(p, prefix, sizeof prefix - 1);
+    p += sizeof prefix - 1;
+    for (; *key; key++) {
+        if (*key == '.')
+            *p++ = '_';
+        *p++ = *key == '.' ? '_' : upper(*key);
+    }
+    *p = '\0';
+    return name;
+}
+
+static struct conf_entry *find(const struct conf *conf, struct str key)
+{
+    for (size_t i = 0; i < conf->n; i++)
+        if (str_eq(str_of(conf->entries[i].key), key))
+            return &conf->entries[i];
+    return NULL;
+}
+
+void conf_entries_init(struct conf *conf, const struct conf_section *sections, size_t n_sections)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < n_sections; i++)
+        n += sections[i].n_fields;
+    conf->entries = mem_zero(n, sizeof *conf->entries);
+    for (size_t i = 0; i < n_sections; i++) {
+        for (size_t j = 0; j < sections[i].n_fields; j++) {
+            const struct conf_field *field = &sections[i].fields[j];
+            const char *key =
+                make_key(&conf->arena, str_of(sections[i].prefix), str_of(field->name));
+
+            assert(!find(conf, str_of(key))); /* two rows with one key */
+            conf->entries[conf->n++] = (struct conf_entry){
+                .section = &sections[i],
+                .field = field,
+                .key = key,
+                .variable = make_variable(&conf->arena, key),
+            };
+        }
+    }
+}
+
+static const char *nearest(const struct conf *conf, struct str name, bool by_variable)
+{
+    const char *best = "nothing: no key is known";
+    size_t best_distance = SIZE_MAX;
+
+    for (size_t i = 0; i < conf->n; i++) {
+        const char *known = by_variable ? conf->entries[i].variable : conf->entries[i].key;
+        size_t distance = str_distance(name, str_of(known));
+
+        if (distance < best_distance) {
+            best_distance = distance;
+            best = known;
+        }
+    }
+    return best;
+}
+
+/* Is there a row below `key.`? */
+static bool is_section(const struct conf *conf, struct str key)
+{
+    for (size_t i = 0; i < conf->n; i++) {
+        struct str known = str_of(conf->entries[i].key);
+
+        if (known.len > key.len && known.ptr[key.len] == '.' && str_starts(known, key))
+            return true;
+    }
+    return false;
+}
+
+/* `place` is "file:line", "--set" or "environment X", as in the dump. */
+static enum mg_err fail_unknown(const struct conf *conf, struct str key, const char *place,
+                                struct mg_why *why)
+{
+    if (is_section(conf, key))
+        return mg_fail(why, MG_E_FORMAT, "%s: '%.*s' is a section with keys below it, not a value",
+                       place, STR_ARG(key));
+    return mg_fail(why, MG_E_FORMAT, "%s: unknown key '%.*s'; did you mean '%s'?", place,
+                   STR_ARG(key), nearest(conf, key, false));
+}
+
+static enum mg_err set_plain(struct conf *conf, struct conf_entry *entry, struct str text,
+                             const char *origin, struct mg_why *why)
+{
+    enum mg_err err = conf_value_parse(entry->field, text, &conf->arena, &entry->value, why);
+
+    if (err != MG_OK)
+        return mg_fail_in(why, err, "%s: %s", origin, entry->key);
+    entry->origin = origin;
+    return MG_OK;
+}
+
+static void set_defaults(struct conf *conf)
+{
+    for (size_t i = 0; i < conf->n; i++) {
+        struct conf_entry *entry = &conf->entries[i];
+
+        entry->origin = "default";
+        if (entry->field->def) {
+            enum mg_err err = set_plain(conf, entry, str_of(entry->field->def), "default", NULL);
+            assert(err == MG_OK); /* the row's own default is outside its type or range */
+        }
+    }
+}
+
+struct file {
+    struct conf *conf;
+    const char *path;
+    struct mg_why *why;
+};
+
+static const char *file_place(struct file *file, unsigned line)
+{
+    return arena_printf(&file->conf->arena, "%s:%u", file->path, line).ptr;
+}
+
+static enum mg_err set_list(struct file *file, struct conf_entry *entry, const struct yaml *node,
+                            const char *place)
+{
+    VEC(struct str) items = { 0 };
+    enum mg_err err = MG_OK;
+
+    for (size_t i = 0; err == MG_OK && i < yaml_count(node); i++) {
+        if (yaml_kind(yaml_at(node, i)) != YAML_SCALAR)
+            err = mg_fail(file->why, MG_E_FORMAT, "item %zu is not a plain value", i + 1);
+        else
+            VEC_PUSH(&items, yaml_str(yaml_at(node, i)));
+    }
+    if (err == MG_OK)
+        err =
+            conf_value_parse_list(items.at, items.n, &file->conf->arena, &entry->value, file->why);
+    VEC_FINI(&items);
+    if (err != MG_OK)
+        return mg_fail_in(file->why, err, "%s: %s", place, entry->key);
+    entry->origin = place;
+    return MG_OK;
+}
+
+static enum mg_err set_node(struct file *file, struct conf_entry *entry, const struct yaml *node,
+                            unsigned line)
+{
+    const char *place = file_place(file, line);
+
+    if (entry->file_line)
+        return mg_fail(file->why, MG_E_FORMAT, "%s: %s is set twice, first in line %u", place,
+                       entry->key, entry->file_line);
+    entry->file_line = line;
+    switch (yaml_kind(node)) {
+    case YAML_SCALAR: return set_plain(file->conf, entry, yaml_str(node), place, file->why);
+    case YAML_NULL:
+        return mg_fail(file->why, MG_E_FORMAT,
+                       "%s: %s has no value; remove the key for its default", place, entry->key);
+    case YAML_MAP:
+        return mg_fail(file->why, MG_E_FORMAT, "%s: %s takes a value, and here are keys below it",
+                       place, entry->key);
+    case YAML_LIST: break;
+    }
+    if (entry->field->type != CONF_LIST)
+        return mg_fail(file->why, MG_E_FORMAT, "%s: %s takes one value, not a list", place,
+                       entry->key);
+    return set_list(file, entry, node, place);
+}
+
+/* Recursion is as deep as the tree, at most YAML_DEPTH_MAX. */
+static enum mg_err walk_map(struct file *file, const struct yaml *map, struct str prefix)
+{
+    for (size_t i = 0; i < yaml_count(map); i++) {
+        const struct yaml *node = yaml_at(map, i);
+        unsigned line = yaml_key_line(map, i);
+        struct str key = str_of(make_key(&file->conf->arena, prefix, yaml_key(map, i)));
+        struct conf_entry *entry = find(file->conf, key);
+
+        if (entry) {
+            MG_TRY(set_node(file, entry, node, line));
+            continue;
+        }
+        bool is_open = yaml_kind(node) == YAML_MAP || yaml_kind(node) == YAML_NULL;
+        if (!is_open || !is_section(file->conf, key))
+            return fail_unknown(file->conf, key, file_place(file, line), file->why);
+        MG_TRY(walk_map(file, node, key));
+    }
+    return MG_OK;
+}
+
+static enum mg_err set_docs(struct file *file, const struct yaml_docs *docs)
+{
+    if (yaml_count_docs(docs) > 1)
+        return mg_fail(file->why, MG_E_FORMAT,
+                       "%s:%u: the configuration is one YAML document; remove '---'", file->path,
+                       yaml_line(yaml_doc(docs, 1)));
+    const struct yaml *root = yaml_doc(docs, 0);
+    if (root && yaml_kind(root) != YAML_MAP)
+        return mg_fail(file->why, MG_E_FORMAT, "%s:%u: 'key: value' is expected here", file->path,
+                       yaml_line(root));
+    return walk_map(file, root, STR(""));
+}
+
+static enum mg_err set_file(struct conf *conf, const char *path, struct mg_why *why)
+{
+    MG_AUTO(yaml_docs_free) struct yaml_docs *docs = NULL;
+    struct file file = { conf, path, why };
+
+    MG_TRY(yaml_load(&docs, path, CONF_FILE_BYTES_MAX, why));
+    return set_docs(&file, docs);
+}
+
+static enum mg_err set_variable(struct conf *conf, struct str name, struct str value,
+                                struct mg_why *why)
+{
+    for (size_t i = 0; i < conf->n; i++) {
+        if (!str_eq(str_of(conf->entries[i].variable), name))
+            continue;
+        const char *origin = arena_printf(&conf->arena, "environment %.*s", STR_ARG(name)).ptr;
+        return set_plain(conf, &conf->entries[i], value, origin, why);
+    }
+    const char *variable = nearest(conf, name, true), *key = "";
+    for (size_t i = 0; i < conf->n; i++)
+        if (conf->entries[i].variable == variable)
+            key = conf->entries[i].key;
+    return mg_fail(why, MG_E_FORMAT,
+                   "environment: unknown variable '%.*s'; did you mean '%s' (key '%s')?",
+                   STR_ARG(name), variable, key);
+}
+
+static enum mg_err set_environment(struct conf *conf, const char *const *environment,
+                                   struct mg_why *why)
+{
+    for (; environment && *environment; environment++) {
+        struct str name, value;
+
+        if (!str_starts(str_of(*environment), STR(CONF_ENVIRONMENT_PREFIX)) ||
+            !str_split_at(str_of(*environment), '=', &name, &value))
+            continue;
+        MG_TRY(set_variable(conf, name, value, why));
+    }
+    return MG_OK;
+}
+
+static enum mg_err set_options(struct conf *conf, const struct conf_source *source,
+                               struct mg_why *why)
+{
+    for (size_t i = 0; i < source->n_sets; i++) {
+        struct str key, value;
+
+        if (!str_split_at(str_of(source->sets[i]), '=', &key, &value))
+            return mg_fail(why, MG_E_FORMAT, "--set: '%s' has no '='; write key=value",
+                           source->sets[i]);
+        struct conf_entry *entry = find(conf, key);
+        if (!entry)
+            return fail_unknown(conf, key, "--set", why);
+        MG_TRY(set_plain(conf, entry, value, "--set", why));
+    }
+    return MG_OK;
+}
+
+static void store(struct conf *conf)
+{
+    for (size_t i = 0; i < conf->n; i++) {
+        const struct conf_entry *entry = &conf->entries[i];
+
+        conf_value_store(entry->field, &entry->value, entry->section->target);
+    }
+}
+
+enum mg_err conf_load(struct conf **out, const struct conf_section *sections, size_t n_sections,
+                      const struct conf_source *source, struct mg_why *why)
+{
+    MG_AUTO(conf_free) struct conf *conf = MEM_NEW(struct conf);
+
+    arena_init(&conf->arena);
+    conf_entries_init(conf, sections, n_sections);
+    set_defaults(conf);
+    if (source->path)
+        MG_TRY(set_file(conf, source->path, why));
+    MG_TRY(set_environment(conf, source->environment, why));
+    MG_TRY(set_options(conf, source, why));
+    store(conf);
+    *out = MG_STEAL(conf);
+    return MG_OK;
+}
+
+void conf_free(struct conf **conf)
+{
+    if (!*conf)
+        return;
+    mem_free((*conf)->entries);
+    arena_fini(&(*conf)->arena);
+    mem_free(*conf);
+    *conf = NULL;
+}
+
+const char *conf_origin(const struct conf *conf, const char *key)
+{
+    const struct conf_entry *entry = find(conf, str_of(key));
+
+    return entry ? entry->origin : NULL;
+}
+
+void conf_keys(const struct conf_section *sections, size_t n_sections, conf_key_fn *visit,
+               void *owner)
+{
+    MG_AUTO(conf_free) struct conf *conf = MEM_NEW(struct conf);
+
+    arena_init(&conf->arena);
+    conf_entries_init(conf, sections, n_sections);
+    for (size_t i = 0; i < conf->n; i++)
+        visit(owner, conf->entries[i].key, conf->entries[i].variable, conf->entries[i].field);
+}

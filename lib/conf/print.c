@@ -1,0 +1,103 @@
+/* print.c - the dump and the reference page. Both walk the rows; nothing here knows a key. */
+#include "conf/conf.h"
+
+#include "base/mem.h"
+#include "conf/entry.h"
+
+static void dump_entry(const struct conf_entry *entry, struct buf *out)
+{
+    struct conf_value now;
+
+    conf_value_read(entry->field, entry->section->target, &now);
+    if (!entry->field->def && conf_value_is_zero(entry->field, &now) &&
+        conf_value_eq(entry->field, &now, &entry->value) && !strcmp(entry->origin, "default")) {
+        buf_printf(out, "# %s:  # default, none\n", entry->key);
+        return;
+    }
+    buf_printf(out, "%s: ", entry->key);
+    conf_value_print(entry->field, &now, out);
+    bool is_computed = !conf_value_eq(entry->field, &now, &entry->value);
+    buf_printf(out, "  # %s%s\n", entry->origin, is_computed ? ", computed" : "");
+}
+
+void conf_dump(const struct conf *conf, struct buf *out)
+{
+    for (size_t i = 0; i < conf->n; i++)
+        dump_entry(&conf->entries[i], out);
+}
+
+static const char *type_name(enum conf_type type)
+{
+    switch (type) {
+    case CONF_BOOL: return "true or false";
+    case CONF_U64: return "whole number";
+    case CONF_BYTES: return "size";
+    case CONF_DURATION: return "duration";
+    case CONF_NUMBER: return "number";
+    case CONF_STR: return "text";
+    case CONF_CHOICE: return "choice";
+    case CONF_ADDRESS: return "address or off";
+    case CONF_LIST: return "list";
+    }
+    return "";
+}
+
+/* A bar would end the cell. */
+static void put_cell(struct str text, struct buf *out)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '|')
+            buf_put_char(out, '\\');
+        buf_put_char(out, text.ptr[i] == '\n' ? ' ' : text.ptr[i]);
+    }
+}
+
+static void put_range(const struct conf_field *field, struct buf *out)
+{
+    if (field->type == CONF_CHOICE)
+        put_cell(str_of(field->choices), out);
+    else if (field->min && field->max)
+        buf_printf(out, "%s to %s", field->min, field->max);
+    else if (field->min || field->max)
+        buf_printf(out, "at %s %s", field->min ? "least" : "most",
+                   field->min ? field->min : field->max);
+}
+
+static void put_row(const struct conf_entry *entry, struct buf *out)
+{
+    const struct conf_field *field = entry->field;
+
+    buf_printf(out, "| `%s` | %s | ", entry->key, type_name(field->type));
+    if (field->def && *field->def) {
+        buf_put_char(out, '`');
+        put_cell(str_of(field->def), out);
+        buf_put_char(out, '`');
+    }
+    buf_put_text(out, " | ");
+    put_range(field, out);
+    buf_put_text(out, " | ");
+    put_cell(str_of(field->help), out);
+    buf_put_text(out, " |\n");
+}
+
+void conf_reference(const struct conf_section *sections, size_t n_sections, struct buf *out)
+{
+    struct conf conf = { 0 };
+    const struct conf_section *open = NULL;
+
+    conf_entries_init(&conf, sections, n_sections);
+    for (size_t i = 0; i < conf.n; i++) {
+        const struct conf_section *section = conf.entries[i].section;
+
+        if (section != open) {
+            buf_printf(
+                out,
+                "%s## %s\n\n| key | value | default | range | meaning |\n|---|---|---|---|---|\n",
+                open ? "\n" : "", *section->prefix ? section->prefix : "Top level");
+            open = section;
+        }
+        put_row(&conf.entries[i], out);
+    }
+    mem_free(conf.entries);
+    arena_fini(&conf.arena);
+}

@@ -1,0 +1,282 @@
+/* The four layers, their precedence, and every way to be told what is wrong and where. */
+#include "conf/conf.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "sections.h"
+
+static char path[] = "/tmp/mg_conf_XXXXXX";
+
+static const char *write_file(const char *text)
+{
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, strlen(text), file), strlen(text));
+    fclose(file);
+    return path;
+}
+
+/* NULL text: no file; NULL set or variable: none. */
+static enum mg_err load(struct conf **out, const char *text, const char *variable, const char *set,
+                        struct mg_why *why)
+{
+    const char *environment[] = { "HOME=/x", variable, NULL }, *sets[] = { set };
+    struct conf_source source = { .path = text ? write_file(text) : NULL,
+                                  .environment = environment,
+                                  .sets = sets,
+                                  .n_sets = set != NULL };
+
+    targets_clear();
+    return conf_load(out, sections, MG_COUNT(sections), &source, why);
+}
+
+static void assert_str(struct str got, const char *want)
+{
+    if (!str_eq(got, str_of(want)))
+        fail_msg("'%.*s' is not '%s'", STR_ARG(got), want);
+}
+
+static void no_source_gives_defaults(void **state)
+{
+    struct conf *conf = NULL;
+
+    (void)state;
+    assert_int_equal(load(&conf, NULL, NULL, NULL, NULL), MG_OK);
+    assert_int_equal(top.data_dir.len, 0);
+    assert_str(doors.otlp_http, "127.0.0.1:4318");
+    assert_int_equal(doors.zipkin.len, 0);
+    assert_int_equal(disk.blocks, 5);
+    assert_int_equal(disk.disk_bytes, 0);
+    assert_true(disk.retention_ns == 7 * 86400000000000ull);
+    assert_true(disk.ratio == 0.1);
+    assert_int_equal(disk.files.n, 0);
+    assert_string_equal(conf_origin(conf, "store.blocks"), "default");
+    assert_null(conf_origin(conf, "store"));
+    conf_free(&conf);
+    assert_null(conf);
+}
+
+static void a_file_fills_nested_and_dotted_keys(void **state)
+{
+    struct conf *conf = NULL;
+    char place[64];
+
+    (void)state;
+    assert_int_equal(load(&conf,
+                          "data_dir: /d\nlisten:\n  otlp_http: off\n  zipkin: \"[::1]:0\"\nstore:\n"
+                          "  journal:\n    durability: os\n  files: [a, 'b c']\nstore.blocks: 7\n"
+                          "store.ratio: 1\n",
+                          NULL, NULL, NULL),
+                     MG_OK);
+    assert_str(top.data_dir, "/d");
+    assert_int_equal(doors.otlp_http.len, 0);
+    assert_str(doors.zipkin, "[::1]:0");
+    assert_int_equal(disk.durability, 1);
+    assert_int_equal(disk.files.n, 2);
+    assert_str(disk.files.at[1], "b c");
+    assert_int_equal(disk.blocks, 7);
+    snprintf(place, sizeof place, "%s:9", path);
+    assert_string_equal(conf_origin(conf, "store.blocks"), place);
+    conf_free(&conf);
+}
+
+static void later_layers_win(void **state)
+{
+    struct conf *conf = NULL;
+
+    (void)state;
+    assert_int_equal(load(&conf, "store: {blocks: 2}\n", "MESHGLASS_STORE__BLOCKS=3", NULL, NULL),
+                     MG_OK);
+    assert_int_equal(disk.blocks, 3);
+    assert_string_equal(conf_origin(conf, "store.blocks"), "environment MESHGLASS_STORE__BLOCKS");
+    conf_free(&conf);
+    assert_int_equal(
+        load(&conf, "store: {blocks: 2}\n", "MESHGLASS_STORE__BLOCKS=3", "store.blocks=4", NULL),
+        MG_OK);
+    assert_int_equal(disk.blocks, 4);
+    assert_string_equal(conf_origin(conf, "store.blocks"), "--set");
+    conf_free(&conf);
+}
+
+static void sets_and_variables_name_every_kind(void **state)
+{
+    struct conf *conf = NULL;
+
+    (void)state;
+    assert_int_equal(
+        load(&conf, NULL, "MESHGLASS_LISTEN__OTLP_HTTP=127.0.0.1:0", "store.files=a=b,c", NULL),
+        MG_OK);
+    assert_str(doors.otlp_http, "127.0.0.1:0");
+    assert_int_equal(disk.files.n, 1);
+    assert_str(disk.files.at[0], "a=b,c");
+    conf_free(&conf);
+    assert_int_equal(
+        load(&conf, "store: {files: [x]}\n", "MESHGLASS_DATA_DIR=", "store.files=", NULL), MG_OK);
+    assert_int_equal(disk.files.n, 0);
+    conf_free(&conf);
+    assert_int_equal(load(&conf, NULL, "MESHGLASS_STORE__JOURNAL__DURABILITY=os", NULL, NULL),
+                     MG_OK);
+    assert_int_equal(disk.durability, 1);
+    conf_free(&conf);
+}
+
+static void empty_files_and_sections_are_fine(void **state)
+{
+    static const char *const texts[] = { "", "# nothing\n", "---\n", "store:\n",
+                                         "store: {}\nlisten:\n" };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(texts); i++) {
+        struct conf *conf = NULL;
+
+        assert_int_equal(load(&conf, texts[i], NULL, NULL, NULL), MG_OK);
+        assert_int_equal(disk.blocks, 5);
+        conf_free(&conf);
+    }
+}
+
+static void what_is_wrong_is_named(void **state)
+{
+    static const struct {
+        const char *file, *variable, *set, *says[3];
+    } cases[] = {
+        { "store:\n  retentoin: 1d\n",
+          NULL,
+          NULL,
+          { ":2: ", "unknown key 'store.retentoin'", "did you mean 'store.retention'?" } },
+        { "stroe:\n  retention: 1d\n", NULL, NULL, { ":1: ", "'stroe'", "did you mean '" } },
+        { "a: 1\n", NULL, NULL, { ":1: ", "unknown key 'a'", "did you mean" } },
+        { "data_dir: x\nstore: 5\n", NULL, NULL, { ":2: ", "'store' is a section", "" } },
+        { "store: [1]\n", NULL, NULL, { ":1: ", "'store' is a section", "" } },
+        { "store:\n  journal: os\n", NULL, NULL, { ":2: ", "'store.journal' is a section", "" } },
+        { "store:\n  blocks: {a: 1}\n", NULL, NULL, { ":2: ", "store.blocks takes a value", "" } },
+        { "store:\n  blocks: [1]\n", NULL, NULL, { ":2: ", "store.blocks takes one value", "" } },
+        { "store:\n  blocks:\n", NULL, NULL, { ":2: ", "store.blocks has no value", "" } },
+        { "store:\n  blocks: x\n", NULL, NULL, { ":2: ", "store.blocks", "not a whole number" } },
+        { "store:\n  blocks: 11\n", NULL, NULL, { ":2: ", "store.blocks", "from 1 to 10" } },
+        { "store:\n  files: [a, {b: 1}]\n", NULL, NULL, { ":2: ", "store.files", "item 2" } },
+        { "store:\n  files: [a, ~]\n", NULL, NULL, { ":2: ", "store.files", "item 2" } },
+        { "store: {blocks: 1}\nstore.blocks: 2\n",
+          NULL,
+          NULL,
+          { ":2: ", "store.blocks is set twice", "line 1" } },
+        { "store: {blocks: 1}\nstore: {ratio: 1}\n",
+          NULL,
+          NULL,
+          { ":2: ", "'store' is here twice", "" } },
+        { "- a\n", NULL, NULL, { ":1: ", "key: value", "" } },
+        { "text\n", NULL, NULL, { ":1: ", "key: value", "" } },
+        { "data_dir: x\n---\ndata_dir: y\n", NULL, NULL, { ":3: ", "one YAML document", "" } },
+        { "store:\n  retention: 1d\n",
+          "MESHGLASS_STORE__RETENTOIN=2d",
+          NULL,
+          { "environment", "'MESHGLASS_STORE__RETENTOIN'",
+            "'MESHGLASS_STORE__RETENTION' (key 'store.retention')" } },
+        { NULL, "MESHGLASS_STORE=1", NULL, { "environment", "'MESHGLASS_STORE'", "did you mean" } },
+        { NULL, "MESHGLASS_=1", NULL, { "environment", "'MESHGLASS_'", "did you mean" } },
+        { NULL,
+          "MESHGLASS_STORE__BLOCKS=0",
+          NULL,
+          { "environment MESHGLASS_STORE__BLOCKS: store.blocks", "from 1 to 10", "" } },
+        { NULL, NULL, "store.blocks", { "--set", "no '='", "key=value" } },
+        { NULL, NULL, "=1", { "--set", "unknown key ''", "" } },
+        { NULL,
+          NULL,
+          "store.block=1",
+          { "--set", "'store.block'", "did you mean 'store.blocks'?" } },
+        { NULL, NULL, "store=1", { "--set", "'store' is a section", "" } },
+        { NULL, NULL, "store.blocks=0", { "--set: store.blocks", "from 1 to 10", "" } },
+        { NULL, NULL, "listen.zipkin=:1", { "--set: listen.zipkin", "no usable host", "" } },
+        { NULL, NULL, "store.blocks=", { "--set: store.blocks", "not a whole number", "" } },
+        /* A wrong value in the file is an error even where --set would cover it. */
+        { "store: {blocks: 0}\n",
+          NULL,
+          "store.blocks=1",
+          { ":1: ", "store.blocks", "out of range" } },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct conf *conf = NULL;
+        struct mg_why why = { { 0 } };
+
+        assert_int_equal(load(&conf, cases[i].file, cases[i].variable, cases[i].set, &why),
+                         MG_E_FORMAT);
+        assert_null(conf);
+        for (size_t k = 0; k < 3; k++)
+            if (!strstr(why.text, cases[i].says[k]))
+                fail_msg("case %zu: '%s' does not say '%s'", i, why.text, cases[i].says[k]);
+        assert_int_equal(disk.blocks, 0); /* nothing was stored */
+        assert_null(doors.otlp_http.ptr);
+    }
+}
+
+static void a_missing_file_is_told(void **state)
+{
+    struct conf_source source = { .path = "/nonexistent/meshglass.yaml" };
+    struct conf *conf = NULL;
+    struct mg_why why = { { 0 } };
+
+    (void)state;
+    assert_int_equal(conf_load(&conf, sections, MG_COUNT(sections), &source, &why), MG_E_IO);
+    assert_non_null(strstr(why.text, "/nonexistent/meshglass.yaml"));
+}
+
+static void count_key(void *owner, const char *key, const char *variable,
+                      const struct conf_field *field)
+{
+    size_t *n = owner;
+
+    assert_non_null(field->help);
+    if (strcmp(key, "store.journal.durability") == 0)
+        assert_string_equal(variable, "MESHGLASS_STORE__JOURNAL__DURABILITY");
+    if (*n == 0)
+        assert_string_equal(key, "data_dir");
+    ++*n;
+}
+
+static void keys_are_enumerated(void **state)
+{
+    size_t n = 0;
+
+    (void)state;
+    conf_keys(sections, MG_COUNT(sections), count_key, &n);
+    assert_int_equal(n, MG_COUNT(top_fields) + MG_COUNT(listen_fields) + MG_COUNT(store_fields));
+}
+
+static int setup(void **state)
+{
+    int fd = mkstemp(path);
+
+    (void)state;
+    return fd < 0 || close(fd) != 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    return unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_source_gives_defaults),
+        cmocka_unit_test(a_file_fills_nested_and_dotted_keys),
+        cmocka_unit_test(later_layers_win),
+        cmocka_unit_test(sets_and_variables_name_every_kind),
+        cmocka_unit_test(empty_files_and_sections_are_fine),
+        cmocka_unit_test(what_is_wrong_is_named),
+        cmocka_unit_test(a_missing_file_is_told),
+        cmocka_unit_test(keys_are_enumerated),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

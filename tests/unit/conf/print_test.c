@@ -1,0 +1,177 @@
+/* The dump loads back to the same values, and tells origins; the reference page has every row. */
+#include "conf/conf.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "conf/value.h"
+#include "sections.h"
+
+#define ROOM (64u << 10)
+
+static void load_sets(struct conf **out, const char *path, const char *const *sets, size_t n)
+{
+    struct conf_source source = { .path = path, .sets = sets, .n_sets = n };
+    struct mg_why why = { { 0 } };
+
+    targets_clear();
+    if (conf_load(out, sections, MG_COUNT(sections), &source, &why) != MG_OK)
+        fail_msg("%s", why.text);
+}
+
+/* The dump without its comments. */
+static void dump_values(const struct conf *conf, struct buf *out)
+{
+    struct buf dump;
+    struct str rest, line, value, comment;
+
+    buf_init(&dump, ROOM);
+    conf_dump(conf, &dump);
+    rest = buf_str(&dump);
+    while (str_cut(&rest, '\n', &line)) {
+        size_t at;
+
+        comment = STR("  # ");
+        value = line;
+        if (str_find(line, comment, &at))
+            value.len = at;
+        buf_put_str(out, value);
+        buf_put_char(out, '\n');
+    }
+    buf_fini(&dump);
+}
+
+static void assert_dump_loads_back(const char *const *sets, size_t n)
+{
+    struct conf *conf = NULL, *again = NULL;
+    struct buf dump, before, after;
+    char path[] = "/tmp/mg_print_XXXXXX";
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    buf_init(&dump, ROOM);
+    buf_init(&before, ROOM);
+    buf_init(&after, ROOM);
+    load_sets(&conf, NULL, sets, n);
+    conf_dump(conf, &dump);
+    dump_values(conf, &before);
+    assert_int_equal(write(fd, dump.ptr, dump.len), dump.len);
+    close(fd);
+    load_sets(&again, path, NULL, 0);
+    dump_values(again, &after);
+    if (!str_eq(buf_str(&before), buf_str(&after)))
+        fail_msg("---\n%.*s---\n%.*s", STR_ARG(buf_str(&before)), STR_ARG(buf_str(&after)));
+    unlink(path);
+    conf_free(&conf);
+    conf_free(&again);
+    buf_fini(&dump);
+    buf_fini(&before);
+    buf_fini(&after);
+}
+
+static void a_dump_loads_back(void **state)
+{
+    static const char *const odd[] = {
+        "data_dir=/a b # c: \"d\" \\ \n\t\xc3\xa4\xe2\x80\xa8'",
+        "listen.otlp_http=off",
+        "listen.zipkin=[::1]:0",
+        "store.read_only=true",
+        "store.blocks=10",
+        "store.disk_max=1048577",
+        "store.retention=1h1ns",
+        "store.ratio=0.30000000000000004",
+        "store.journal.durability=os",
+        "store.files=- [x, y]",
+        "store.name=",
+    };
+    static const char *const words[] = { "data_dir=~", "store.name=null", "store.files=" };
+    static const char *const more[] = { "data_dir=true", "store.name=*alias", "store.files=&a" };
+
+    (void)state;
+    assert_dump_loads_back(NULL, 0);
+    assert_dump_loads_back(odd, MG_COUNT(odd));
+    assert_dump_loads_back(words, MG_COUNT(words));
+    assert_dump_loads_back(more, MG_COUNT(more));
+}
+
+static void a_dump_tells_origins_and_computed_values(void **state)
+{
+    static const char *const sets[] = { "store.blocks=3" };
+    static const char *const lines[] = {
+        "data_dir: /computed  # default, computed\n",
+        "listen.otlp_http: 127.0.0.1:4318  # default\n",
+        "listen.zipkin: off  # default\n",
+        "store.blocks: 3  # --set\n",
+        "# store.disk_max:  # default, none\n",
+        "store.retention: 7d  # default\n",
+    };
+    struct conf *conf = NULL;
+    struct buf dump;
+
+    (void)state;
+    buf_init(&dump, ROOM);
+    load_sets(&conf, NULL, sets, 1);
+    top.data_dir = STR("/computed");
+    conf_dump(conf, &dump);
+    for (size_t i = 0; i < MG_COUNT(lines); i++) {
+        size_t at;
+
+        if (!str_find(buf_str(&dump), str_of(lines[i]), &at))
+            fail_msg("no '%s' in:\n%.*s", lines[i], STR_ARG(buf_str(&dump)));
+    }
+    conf_free(&conf);
+    buf_fini(&dump);
+}
+
+static void the_reference_has_every_row(void **state)
+{
+    static const char *const lines[] = {
+        "## Top level\n",
+        "## listen\n",
+        "## store\n",
+        "| `data_dir` | text |  |  | Where data is kept. |\n",
+        "| `store.blocks` | whole number | `5` | 1 to 10 | Blocks. |\n",
+        "| `store.disk_max` | size |  | at least 1MiB | Largest size. |\n",
+        "| `store.journal.durability` | choice | `commit` | commit\\|os | Sync. |\n",
+    };
+    struct buf page;
+
+    (void)state;
+    buf_init(&page, ROOM);
+    conf_reference(sections, MG_COUNT(sections), &page);
+    for (size_t i = 0; i < MG_COUNT(lines); i++) {
+        size_t at;
+
+        if (!str_find(buf_str(&page), str_of(lines[i]), &at))
+            fail_msg("no '%s' in:\n%.*s", lines[i], STR_ARG(buf_str(&page)));
+    }
+    buf_fini(&page);
+}
+
+static void a_small_buffer_fails_and_says_so(void **state)
+{
+    struct buf page;
+
+    (void)state;
+    buf_init(&page, 100);
+    conf_reference(sections, MG_COUNT(sections), &page);
+    assert_int_equal(buf_err(&page), MG_E_TOO_BIG);
+    buf_fini(&page);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_dump_loads_back),
+        cmocka_unit_test(a_dump_tells_origins_and_computed_values),
+        cmocka_unit_test(the_reference_has_every_row),
+        cmocka_unit_test(a_small_buffer_fails_and_says_so),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

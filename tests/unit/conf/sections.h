@@ -1,0 +1,58 @@
+/* sections.h - a small program's settings, one row of each type; for conf_test.c and print_test.c.
+ */
+#pragma once
+#include "conf/conf.h"
+
+struct top_conf {
+    struct str data_dir;
+};
+struct listen_conf {
+    struct str otlp_http, zipkin;
+};
+struct store_conf {
+    bool is_readonly;
+    uint64_t blocks, disk_bytes, retention_ns;
+    double ratio;
+    int durability;
+    struct conf_list files;
+    struct str name;
+};
+static struct top_conf top;
+static struct listen_conf doors;
+static struct store_conf disk;
+
+static const struct conf_field top_fields[] = {
+    CONF_ROW(struct top_conf, CONF_STR, "data_dir", data_dir, NULL, NULL, NULL,
+             "Where data is kept."),
+};
+static const struct conf_field listen_fields[] = {
+    CONF_ROW(struct listen_conf, CONF_ADDRESS, "otlp_http", otlp_http, "127.0.0.1:4318", NULL, NULL,
+             "OTLP over HTTP."),
+    CONF_ROW(struct listen_conf, CONF_ADDRESS, "zipkin", zipkin, "off", NULL, NULL, "Zipkin."),
+};
+static const struct conf_field store_fields[] = {
+    CONF_ROW(struct store_conf, CONF_BOOL, "read_only", is_readonly, "false", NULL, NULL,
+             "Write nothing."),
+    CONF_ROW(struct store_conf, CONF_U64, "blocks", blocks, "5", "1", "10", "Blocks."),
+    CONF_ROW(struct store_conf, CONF_BYTES, "disk_max", disk_bytes, NULL, "1MiB", NULL,
+             "Largest size."),
+    CONF_ROW(struct store_conf, CONF_DURATION, "retention", retention_ns, "7d", "1h", "90d",
+             "Age."),
+    CONF_ROW(struct store_conf, CONF_NUMBER, "ratio", ratio, "0.1", "0", "1", "Share."),
+    CONF_ROW_CHOICE(struct store_conf, "journal.durability", durability, "commit", "commit|os",
+                    "Sync."),
+    CONF_ROW(struct store_conf, CONF_LIST, "files", files, NULL, NULL, NULL, "Files."),
+    CONF_ROW(struct store_conf, CONF_STR, "name", name, "it", NULL, NULL, "Name."),
+};
+static const struct conf_section sections[] = {
+    { "", top_fields, MG_COUNT(top_fields), &top },
+    { "listen", listen_fields, MG_COUNT(listen_fields), &doors },
+    { "store", store_fields, MG_COUNT(store_fields), &disk },
+};
+
+static inline void targets_clear(void)
+{
+    memset(&top, 0, sizeof top);
+    memset(&doors, 0, sizeof doors);
+    memset(&disk, 0, sizeof disk);
+}
