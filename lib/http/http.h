@@ -1,0 +1,179 @@
+/* http.h - the HTTP server: HTTP/1.1 (llhttp) and HTTP/2 (nghttp2, prior knowledge) on the same
+ * port, unary gRPC on top of HTTP/2, one router, streamed answers with back-pressure.
+ *
+ * A server belongs to one loop; every function here is for that loop's thread, except http_pipe_*
+ * (query threads write, see below). The life of a request:
+ *
+ *   headers complete -> route found -> route.on_head (may hold the body, may answer)
+ *                    -> body gathered raw, as received, up to route.body_max or conf.body_bytes_max
+ *                    -> route.on_request -> exactly one answer, now or later
+ *
+ * Order of checks: HTTP/1's version (505) and method (501 when no method of HTTP), path (404),
+ * method (405 + Allow), expectation (417), then the handler: type, encoding, body. A handle is
+ * valid until its answer is complete, its body until the answer is made. When the peer goes
+ * earlier, on_gone is called once, http_request_is_gone turns true, and answering is a no-op that
+ * still must be made exactly once. A peer that ends its sending side (FIN) is taken as gone while
+ * no byte of the answer is due, as nginx, Envoy and Go's server do; an answer under way goes on.
+ * The server may answer in a handler's place (body too large or too slow, gRPC deadline): the
+ * handler sees the same. An answer is owed from on_request on, and while the body is held: then
+ * releasing a request that is gone also ends the matter, on_request does not follow. In between
+ * (on_head neither held nor answered) nothing is owed, and after on_gone the handle is invalid.
+ *
+ * Limits (rows of struct http_conf): header bytes (431), body bytes (413; 100-continue is not sent
+ * for a declared length above it), streams, header and idle timeouts (408), a minimum body rate,
+ * the memory of all bodies (above it they wait unread; 408 for a body that others wait for longer
+ * than body_timeout), rapid reset (more than reset_max streams reset by the peer within 10 s ->
+ * GOAWAY ENHANCE_YOUR_CALM), floods of SETTINGS/PING, queue of pipelined requests. Chunked together
+ * with Content-Length is refused (400). Answers on HTTP/1.1 keep the order of pipelined requests.
+ *
+ * gRPC: a route with is_grpc takes POST with content-type application/grpc[+proto][;…] (else 415
+ * with grpc-status 3, other methods 405 with grpc-status 13, as otlp.md 9 lists); exactly one
+ * message (else 13), encodings identity, gzip, deflate, zstd are passed through raw, others 12 with
+ * grpc-accept-encoding; grpc-timeout: expired on arrival or while handled -> trailers with status
+ * 4; malformed: HTTP 400 + 13. Unknown gRPC paths: trailers-only status 12. */
+#pragma once
+#include "base/buf.h"
+#include "metric/metric.h"
+#include "net/stream.h"
+
+struct http_conf {              /* rows in http/conf.h */
+    uint64_t header_bytes_max;  /* bytes of one request's header section, 64 KiB */
+    uint64_t body_bytes_max;    /* bytes as received; the program sets it from ingest's row */
+    uint64_t streams_max;       /* concurrent streams a connection, 256 */
+    uint64_t connections_max;   /* a server (loop), 10000 */
+    uint64_t header_timeout_ns; /* until the headers are complete, 10 s */
+    uint64_t idle_timeout_ns;   /* between requests, 5 min */
+    uint64_t body_timeout_ns;   /* for the next 1 KiB of a body that is read; without progress of
+                                 * an answer; for a body that others wait for; 30 s */
+    uint64_t stream_window;     /* HTTP/2 receive window of a stream, 1 MiB */
+    uint64_t connection_window; /* 4 MiB */
+    uint64_t reset_max;         /* peer resets in 10 s, 1000 */
+    uint64_t bodies_bytes_max;  /* memory of all bodies that requests own, a server (loop), 256 MiB;
+                                 * above it further ones wait unread, without a timeout, and one
+                                 * goes on alone. On HTTP/2 what the windows allowed before comes
+                                 * on top. 0: no bound */
+};
+
+struct http_server;
+struct http_request;
+typedef void http_handler_fn(void *owner, struct http_request *request);
+
+struct http_route {
+    const char *method; /* "GET" (also answers HEAD), "POST" …; for gRPC ignored */
+    /* "/api/traces/{id}"; "{name}" one segment (percent-decoded once), trailing "/ *" (no space)
+     * the rest */
+    const char *path;
+    http_handler_fn *on_head; /* NULL: none. May call http_request_hold or answer */
+    http_handler_fn *on_request;
+    uint64_t body_max; /* 0: conf.body_bytes_max */
+    bool is_grpc;
+    void *owner; /* given to its handlers instead of http_options.owner; NULL: that one */
+};
+
+struct http_options {
+    const struct http_conf *conf;    /* copied */
+    const struct http_route *routes; /* borrowed until free */
+    size_t n_routes;
+    void *owner;                /* given to every handler */
+    struct metric_set *metrics; /* http's own rows (http/metrics.def), NULL: none */
+    unsigned metric_door;       /* enum http_door */
+    const char *server_name;    /* Server header; NULL: none */
+    bool is_otlp; /* error bodies are google.rpc.Status in the request's encoding; else text */
+};
+struct http_server *http_server_new(struct loop *loop, const struct http_options *options);
+enum mg_err http_server_listen(struct http_server *server, const struct listener_options *where,
+                               struct mg_why *why) MG_MUST_USE;
+struct str http_server_address(const struct http_server *server); /* with the real port */
+/* Stops accepting, sends GOAWAY / Connection: close, lets running requests finish; after grace_ms
+ * closes what is left. on_idle is called when the last connection has gone and every owed answer
+ * was made; it may free the server. */
+void http_server_drain(struct http_server *server, uint64_t grace_ms, void (*on_idle)(void *owner),
+                       void *owner);
+void http_server_free(struct http_server **server); /* after drain */
+size_t http_server_connections(const struct http_server *server);
+/* Gives the memory of a body that was taken back to the server's pool, so that the next one finds
+ * it warm. Loop thread; buf_fini does as well, only slower. */
+void http_server_recycle(struct http_server *server, struct buf *body);
+struct http_server *http_request_server(const struct http_request *request);
+/* http's own rows (metrics.def); before threads start. The "door" label: HTTP_DOORS in metrics.def,
+ * in this order: otlp_grpc, otlp_http, query_http, metrics, health. */
+struct metric_set *http_metrics_register(struct metric_registry *registry);
+enum http_door {
+    HTTP_DOOR_OTLP_GRPC,
+    HTTP_DOOR_OTLP_HTTP,
+    HTTP_DOOR_QUERY_HTTP,
+    HTTP_DOOR_METRICS,
+    HTTP_DOOR_HEALTH
+};
+
+/* --- what came --- */
+struct str http_request_method(const struct http_request *request);
+struct str http_request_path(const struct http_request *request);  /* as sent, no query */
+struct str http_request_query(const struct http_request *request); /* after '?', raw */
+/* Empty when absent; several are joined by ", ". */
+struct str http_request_header(const struct http_request *request, struct str lower_name);
+/* A path parameter, decoded; false: the route has none of that name. */
+bool http_request_param(const struct http_request *request, const char *name, struct str *value);
+/* Raw; for gRPC the message without its prefix. Valid until the answer is made. */
+struct str http_request_body(struct http_request *request);
+bool http_request_is_grpc(const struct http_request *request);
+/* content-encoding, or grpc-encoding when the message's flag is set. */
+struct str http_request_encoding(const struct http_request *request);
+uint64_t http_request_length_hint(const struct http_request *request); /* Content-Length, or 0 */
+uint64_t http_request_deadline_ns(const struct http_request *request); /* monotonic; 0: none */
+struct loop *http_request_loop(const struct http_request *request);
+struct str http_request_peer(const struct http_request *request);
+/* Moves the body out (the request keeps none); *out must be a fresh buf. */
+void http_request_take_body(struct http_request *request, struct buf *out, size_t *offset);
+/* Percent-decoding iterator over a query string: false at the end; E_FORMAT sets *bad. '+' is a
+ * space. */
+bool http_query_next(struct str *rest, struct buf *scratch, struct str *key, struct str *value,
+                     bool *bad);
+
+/* From on_head: reads no (more) body, which is back-pressure to the peer. With HTTP/2 up to one
+ * stream window still comes. Body and grpc-timeout limits: the deadline runs on, the body's time
+ * does not. While a body is held HTTP/1 does not notice a peer that goes. */
+void http_request_hold(struct http_request *request);
+/* on_request follows, never from inside this call. */
+void http_request_release(struct http_request *request);
+bool http_request_is_gone(const struct http_request *request);
+void http_request_on_gone(struct http_request *request, http_handler_fn *on_gone, void *owner);
+
+/* --- answers --- */
+struct http_header {
+    struct str name, value; /* names lower case; "content-type" has its own argument */
+};
+/* Copies body. HEAD sends no body. */
+void http_respond(struct http_request *request, int status, const char *content_type,
+                  struct str body);
+void http_respond_with(struct http_request *request, int status, const char *content_type,
+                       struct str body, const struct http_header *headers, size_t n_headers);
+/* The failure in the form of this door and this request: google.rpc.Status (protobuf or JSON), gRPC
+ * trailers, or text; Retry-After ≥ 1 / RetryInfo (also in the trailer google.rpc.retryinfo-bin)
+ * when err has a retry hint. */
+void http_respond_error(struct http_request *request, enum mg_err err, struct str message,
+                        unsigned retry_after_s);
+void http_respond_grpc(struct http_request *request, struct str message); /* OK, one message */
+void http_respond_grpc_error(struct http_request *request, int grpc_status, struct str message);
+
+/* --- streamed answers from another thread --- */
+/* A pipe carries one answer from a query thread to its request's loop, at most `window` bytes
+ * ahead. http_pipe_new on the loop thread, from on_request or later; then the pipe belongs to the
+ * writer thread until http_pipe_end. It is the request's answer: no other may be made, and on_gone
+ * is not called any more. */
+struct http_pipe;
+struct http_pipe *http_pipe_new(struct http_request *request, size_t window); /* 0: 1 MiB */
+/* First call decides status and headers: a small answer that ends before anything was flushed gets
+ * a Content-Length, and an error can still be a clean status. */
+void http_pipe_head(struct http_pipe *pipe, int status, const char *content_type);
+/* With http_pipe_head: a browser saves the answer under that name (letters, digits, "-._"; at most
+ * 63) instead of showing it. A failure's answer does not carry it. */
+void http_pipe_attachment(struct http_pipe *pipe, const char *file_name);
+/* Takes the memory, empties buf. Blocks while the window is full. E_IO: the peer has gone (stop
+ * producing); E_TIMEOUT: no progress for 30 s. */
+enum mg_err http_pipe_write(struct http_pipe *pipe, struct buf *bytes) MG_MUST_USE;
+/* Ends the answer; when nothing was flushed yet and err is a failure, answers as http_respond_error
+ * would; later failures cut the connection so that the peer sees a broken answer, not a short one.
+ */
+void http_pipe_end(struct http_pipe **pipe, enum mg_err err, struct str message);
+bool http_pipe_is_gone(const struct http_pipe *pipe); /* any thread */

@@ -1,0 +1,88 @@
+/* metrics.c - http's own numbers.
+ *
+ * The open connections of one door are spread over one server per loop, and a gauge is one number:
+ * the sum is kept in an atomic per door and copied to the gauge when somebody looks, so that two
+ * loops never overwrite each other's value. */
+#include <assert.h>
+#include "http/conn.h"
+
+enum {
+#define METRIC_ID(id) M_##id
+#define METRIC        METRIC_ENUM
+#include "http/metrics.def"
+#undef METRIC
+    M_COUNT
+};
+
+static const struct metric_row rows[] = {
+#define METRIC METRIC_TABLE
+#include "http/metrics.def"
+#undef METRIC
+};
+
+#define DOORS_MAX 32
+static int64_t open_conns[DOORS_MAX]; /* atomic; by door, of the whole process */
+
+static unsigned count_values(const char *label)
+{
+    unsigned n = 1;
+    for (const char *p = label; *p; p++)
+        n += *p == '|';
+    return n;
+}
+
+static void set_gauges(void *owner)
+{
+    unsigned doors = MG_MIN(count_values(HTTP_DOORS), (unsigned)DOORS_MAX);
+    for (unsigned door = 0; door < doors; door++)
+        metric_set_gauge(owner, M_http_connections, door, 0,
+                         (double)__atomic_load_n(&open_conns[door], __ATOMIC_RELAXED));
+}
+
+struct metric_set *http_metrics_register(struct metric_registry *registry)
+{
+    struct metric_set *set = metric_register(registry, rows, M_COUNT);
+    metric_on_scrape(registry, set_gauges, set);
+    return set;
+}
+
+void http_count_conn(struct http_server *server, int by)
+{
+    assert(server->options.metric_door < DOORS_MAX);
+    __atomic_fetch_add(&open_conns[server->options.metric_door], by, __ATOMIC_RELAXED);
+}
+
+static void count(struct http_server *server, unsigned row, unsigned j, uint64_t by)
+{
+    if (server->options.metrics && by)
+        metric_add(server->options.metrics, row, server->options.metric_door, j, by);
+}
+
+void http_count_request(struct http_server *server, unsigned status_class)
+{
+    count(server, M_http_requests, status_class, 1);
+}
+
+/* The position of the reason in the closed list. */
+static unsigned reason_index(const char *reason)
+{
+    struct str list = STR(HTTP_REASONS), head;
+    (void)str_cut(&list, '=', &head); /* the label's name */
+    for (unsigned i = 0; str_cut(&list, '|', &head); i++) {
+        if (str_eq(head, str_of(reason)))
+            return i;
+    }
+    assert(!"a reason that is not in metrics.def");
+    return 0;
+}
+
+void http_count_refused(struct http_server *server, const char *reason)
+{
+    count(server, M_http_refused, reason_index(reason), 1);
+}
+
+void http_count_bytes(struct http_server *server, size_t in, size_t out)
+{
+    count(server, M_http_received_bytes, 0, in);
+    count(server, M_http_sent_bytes, 0, out);
+}

@@ -1,0 +1,93 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include "wire.h"
+
+static bool shows(struct metric_registry *registry, const char *line)
+{
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    metric_write(registry, METRIC_TEXT_0_0_4, &text);
+    size_t at;
+    bool found = str_find(buf_str(&text), str_of(line), &at);
+    if (!found)
+        print_message("no '%s' in:\n%.*s\n", line, (int)text.len, text.ptr);
+    buf_fini(&text);
+    return found;
+}
+
+static void test_numbers(void **state)
+{
+    (void)state;
+    struct metric_registry *registry = metric_registry_new();
+    struct wire wire;
+    wire_init(&wire);
+    wire.options.metrics = http_metrics_register(registry);
+    wire.options.metric_door = HTTP_DOOR_OTLP_HTTP;
+    wire_start(&wire);
+    assert_true(shows(registry, "meshglass_http_connections{door=\"otlp_http\"} 1\n"));
+    static const char good[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /nope HTTP/1.1\r\nHost: "
+                               "a\r\n\r\nPOST /busy HTTP/1.1\r\nHost: a\r\n\r\n";
+    wire_send(&wire, good, sizeof good - 1);
+    static const char late[] = "GET /later HTTP/1.1\r\nHost: a\r\n\r\n";
+    wire_send(&wire, late, sizeof late - 1);
+    wire_reset(&wire);
+    http_respond(wire.later[0], 200, NULL, STR("x"));
+    assert_true(shows(registry, "meshglass_http_connections{door=\"otlp_http\"} 0\n"));
+    assert_true(
+        shows(registry, "meshglass_http_requests_total{door=\"otlp_http\",class=\"2xx\"} 1\n"));
+    assert_true(
+        shows(registry, "meshglass_http_requests_total{door=\"otlp_http\",class=\"4xx\"} 1\n"));
+    assert_true(
+        shows(registry, "meshglass_http_requests_total{door=\"otlp_http\",class=\"5xx\"} 1\n"));
+    assert_true(
+        shows(registry, "meshglass_http_requests_total{door=\"otlp_http\",class=\"none\"} 1\n"));
+    size_t sent = wire.out.len;
+    wire_connect(&wire);
+    wire_send(&wire, "BAD\r\n\r\n", 7);
+    assert_true(shows(registry,
+                      "meshglass_http_refused_total{door=\"otlp_http\",reason=\"malformed\"} 1\n"));
+    char line[128];
+    snprintf(line, sizeof line, "meshglass_http_received_bytes_total{door=\"otlp_http\"} %zu\n",
+             sizeof good + sizeof late - 2 + 7);
+    assert_true(shows(registry, line));
+    snprintf(line, sizeof line, "meshglass_http_sent_bytes_total{door=\"otlp_http\"} %zu\n",
+             sent + wire.out.len);
+    assert_true(shows(registry, line));
+    wire_fini(&wire);
+    metric_registry_free(&registry);
+}
+
+static void test_reasons_are_in_the_table(void **state)
+{
+    (void)state;
+    static const char *const reasons[] = {"connections", "headers", "body_bytes",  "slow",
+                                          "malformed",   "flood",   "expectation", "deadline"};
+    struct metric_registry *registry = metric_registry_new();
+    struct wire wire;
+    wire_init(&wire);
+    wire.options.metrics = http_metrics_register(registry);
+    wire.options.metric_door = HTTP_DOOR_HEALTH;
+    wire_start(&wire);
+    for (size_t i = 0; i < MG_COUNT(reasons); i++) {
+        http_count_refused(wire.server, reasons[i]);
+        char line[128];
+        snprintf(line, sizeof line,
+                 "meshglass_http_refused_total{door=\"health\",reason=\"%s\"} 1\n", reasons[i]);
+        assert_true(shows(registry, line));
+    }
+    wire_fini(&wire);
+    metric_registry_free(&registry);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_reasons_are_in_the_table),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,346 @@
+/* An answer from another thread. Where the writer would block, it is a thread of its own; where
+ * not, it is the test itself, one step after the other. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <pthread.h>
+#include "wire.h"
+
+static void start(struct wire *wire, const char *request)
+{
+    wire_init(wire);
+    wire_start(wire);
+    wire_send(wire, request, strlen(request));
+    assert_int_equal(wire->n_later, 1);
+}
+
+#define GET "GET /later HTTP/1.1\r\nHost: a\r\n\r\n"
+
+static enum mg_err write_text(struct http_pipe *pipe, size_t n, char c)
+{
+    struct buf bytes;
+    buf_init(&bytes, n);
+    for (size_t i = 0; i < n; i++)
+        buf_put_char(&bytes, c);
+    enum mg_err err = http_pipe_write(pipe, &bytes);
+    assert_int_equal(bytes.len, 0);
+    buf_fini(&bytes);
+    return err;
+}
+
+static bool has(const struct wire *wire, const char *text)
+{
+    size_t at;
+    return str_find(buf_str(&wire->out), str_of(text), &at);
+}
+
+static void test_small_answer_has_a_length(void **state)
+{
+    (void)state;
+    struct wire wire;
+    start(&wire, GET);
+    struct http_pipe *pipe = http_pipe_new(wire.later[0], 0);
+    http_pipe_head(pipe, 202, "text/x");
+    assert_int_equal(write_text(pipe, 3, 'a'), MG_OK);
+    assert_int_equal(write_text(pipe, 2, 'b'), MG_OK);
+    http_pipe_end(&pipe, MG_OK, STR(""));
+    assert_null(pipe);
+    wire_round(&wire);
+    assert_string_equal(wire_answers(&wire), "202:aaabb");
+    assert_true(has(&wire, "Content-Length: 5\r\n"));
+    assert_true(has(&wire, "Content-Type: text/x\r\n"));
+    wire_fini(&wire);
+}
+
+/* A small answer and a large one go different ways; a failure has no name. */
+static void test_attachment_has_a_name(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t n;
+        enum mg_err err;
+        bool is_named;
+    } rows[] = {{3, MG_OK, true}, {100000, MG_OK, true}, {3, MG_E_IO, false}};
+    for (size_t i = 0; i < MG_COUNT(rows); i++) {
+        struct wire wire;
+        start(&wire, GET);
+        struct http_pipe *pipe = http_pipe_new(wire.later[0], 0);
+        http_pipe_head(pipe, 200, "text/x");
+        http_pipe_attachment(pipe, "a-b_1.tar");
+        assert_int_equal(write_text(pipe, rows[i].n, 'a'), MG_OK);
+        http_pipe_end(&pipe, rows[i].err, STR("x"));
+        wire_round(&wire);
+        bool has_it = has(&wire, "Content-Disposition: attachment; filename=\"a-b_1.tar\"\r\n") ||
+                      has(&wire, "content-disposition: attachment; filename=\"a-b_1.tar\"\r\n");
+        assert_int_equal(has_it, rows[i].is_named);
+        wire_fini(&wire);
+    }
+}
+
+static void test_failure_before_the_first_flush_is_clean(void **state)
+{
+    (void)state;
+    struct wire wire;
+    start(&wire, GET);
+    struct http_pipe *pipe = http_pipe_new(wire.later[0], 0);
+    http_pipe_head(pipe, 200, "text/x");
+    assert_int_equal(write_text(pipe, 1000, 'a'), MG_OK);
+    http_pipe_end(&pipe, MG_E_TIMEOUT, STR("too slow"));
+    wire_round(&wire);
+    assert_string_equal(wire_answers(&wire), "504");
+    assert_true(has(&wire, "too slow"));
+    assert_false(has(&wire, "aaa"));
+    wire_fini(&wire);
+}
+
+static void test_large_answer_is_chunked(void **state)
+{
+    (void)state;
+    struct wire wire;
+    start(&wire, GET);
+    struct http_pipe *pipe = http_pipe_new(wire.later[0], 0);
+    http_pipe_head(pipe, 200, "text/x");
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(write_text(pipe, 10000, 'a'), MG_OK);
+        wire_round(&wire);
+    }
+    assert_true(wire.out.len > 100000); /* it is on its way before it ends */
+    http_pipe_end(&pipe, MG_OK, STR(""));
+    wire_round(&wire);
+    assert_true(has(&wire, "Transfer-Encoding: chunked\r\n"));
+    assert_int_equal(strncmp(wire_answers(&wire), "200:aaaa", 8), 0);
+    assert_null(strstr(wire_answers(&wire), "broken"));
+    wire_fini(&wire);
+}
+
+static void test_late_failure_breaks_the_answer(void **state)
+{
+    (void)state;
+    struct wire wire;
+    start(&wire, GET);
+    struct http_pipe *pipe = http_pipe_new(wire.later[0], 0);
+    assert_int_equal(write_text(pipe, 100000, 'a'), MG_OK);
+    wire_round(&wire);
+    http_pipe_end(&pipe, MG_E_IO, STR("x"));
+    wire_round(&wire);
+    assert_null(wire.conn); /* without the last chunk */
+    assert_non_null(strstr(wire_answers(&wire), "broken"));
+    wire_fini(&wire);
+}
+
+static void test_head_request_gets_no_body(void **state)
+{
+    (void)state;
+    struct wire wire;
+    start(&wire, "HEAD /later HTTP/1.1\r\nHost: a\r\n\r\n");
+    struct http_pipe *pipe = http_pipe_new(wire.later[0], 1000);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(write_text(pipe, 100000, 'a'), MG_OK); /* nor does the window fill */
+        wire_round(&wire);
+    }
+    http_pipe_end(&pipe, MG_OK, STR(""));
+    wire_round(&wire);
+    assert_false(has(&wire, "aaa"));
+    assert_non_null(wire.conn);
+    assert_int_equal(wire.conn->n_requests, 0);
+    wire_fini(&wire);
+}
+
+static void test_1_0_ends_with_the_connection(void **state)
+{
+    (void)state;
+    struct wire wire;
+    start(&wire, "GET /later HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    struct http_pipe *pipe = http_pipe_new(wire.later[0], 0);
+    assert_int_equal(write_text(pipe, 100000, 'a'), MG_OK);
+    http_pipe_end(&pipe, MG_OK, STR(""));
+    wire_round(&wire);
+    assert_false(has(&wire, "chunked"));
+    assert_true(has(&wire, "Connection: close\r\n"));
+    assert_true(wire.is_shut);
+    wire_fini(&wire);
+}
+
+static void test_peer_goes(void **state)
+{
+    (void)state;
+    for (int begun = 0; begun < 2; begun++) {
+        struct wire wire;
+        start(&wire, GET);
+        struct http_pipe *pipe = http_pipe_new(wire.later[0], 0);
+        assert_false(http_pipe_is_gone(pipe));
+        if (begun) {
+            assert_int_equal(write_text(pipe, 100000, 'a'), MG_OK);
+            wire_round(&wire);
+        }
+        wire_reset(&wire);
+        assert_true(http_pipe_is_gone(pipe));
+        assert_int_equal(write_text(pipe, 10, 'a'), MG_E_IO);
+        assert_int_equal(write_text(pipe, 100000, 'a'), MG_E_IO);
+        assert_int_equal(wire.n_gone, 0);
+        http_pipe_end(&pipe, MG_OK, STR(""));
+        wire_round(&wire);
+        assert_true(list_empty(&wire.server->orphans));
+        wire_fini(&wire);
+    }
+}
+
+/* A FIN while nothing of the answer left yet: the query may stop. One that is under way goes on. */
+static void test_peer_ends(void **state)
+{
+    (void)state;
+    for (int begun = 0; begun < 2; begun++) {
+        struct wire wire;
+        start(&wire, GET);
+        struct http_pipe *pipe = http_pipe_new(wire.later[0], 0);
+        assert_int_equal(write_text(pipe, begun ? 100000 : 10, 'a'), MG_OK);
+        wire_round(&wire);
+        wire_end(&wire);
+        assert_int_equal(http_pipe_is_gone(pipe), !begun);
+        assert_int_equal(write_text(pipe, 10, 'a'), begun ? MG_OK : MG_E_IO);
+        http_pipe_end(&pipe, MG_OK, STR(""));
+        wire_round(&wire);
+        assert_true(wire.conn == NULL || wire.is_shut);
+        assert_true(begun ? strncmp(wire_answers(&wire), "200:aaaa", 8) == 0 : wire.out.len == 0);
+        assert_null(strstr(wire_answers(&wire), "broken"));
+        wire_fini(&wire);
+    }
+}
+
+struct writer {
+    struct http_pipe *pipe;
+    size_t n_blocks;
+    enum mg_err err;
+    size_t written; /* atomic */
+    bool is_done;   /* atomic */
+};
+
+static void *run_writer(void *arg)
+{
+    struct writer *writer = arg;
+    writer->err = MG_OK;
+    for (size_t i = 0; i < writer->n_blocks && !writer->err; i++) {
+        writer->err = write_text(writer->pipe, 70000, 'a');
+        if (!writer->err)
+            __atomic_add_fetch(&writer->written, 70000, __ATOMIC_RELAXED);
+    }
+    http_pipe_end(&writer->pipe, writer->err, STR("stopped"));
+    __atomic_store_n(&writer->is_done, true, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+/* The socket takes nothing: the writer is at most a window ahead, and goes on when it takes. */
+static void test_window(void **state)
+{
+    (void)state;
+    struct wire wire;
+    start(&wire, GET);
+    wire.queued = OUT_HIGH_BYTES;
+    struct writer writer = {.pipe = http_pipe_new(wire.later[0], 200000), .n_blocks = 50};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, run_writer, &writer), 0);
+    while (__atomic_load_n(&writer.written, __ATOMIC_RELAXED) < 140000)
+        wire_round(&wire);
+    for (int i = 0; i < 20; i++)
+        wire_round(&wire);
+    assert_int_equal(__atomic_load_n(&writer.written, __ATOMIC_RELAXED),
+                     140000); /* 210000 would be over it */
+    assert_int_equal(wire.out.len, 0);
+    while (!__atomic_load_n(&writer.is_done, __ATOMIC_ACQUIRE)) {
+        wire_sent(&wire);
+        wire_round(&wire);
+    }
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    wire_round(&wire);
+    assert_int_equal(writer.err, MG_OK);
+    assert_true(wire.out.len > 50 * 70000);
+    assert_null(strstr(wire_answers(&wire), "broken"));
+    wire_fini(&wire);
+}
+
+static void test_blocked_writer_hears_that_the_peer_went(void **state)
+{
+    (void)state;
+    struct wire wire;
+    start(&wire, GET);
+    wire.queued = OUT_HIGH_BYTES;
+    struct writer writer = {.pipe = http_pipe_new(wire.later[0], 100000), .n_blocks = 50};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, run_writer, &writer), 0);
+    while (__atomic_load_n(&writer.written, __ATOMIC_RELAXED) < 70000)
+        wire_round(&wire);
+    wire_reset(&wire);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(writer.err, MG_E_IO);
+    wire_round(&wire);
+    assert_true(list_empty(&wire.server->orphans));
+    wire_fini(&wire);
+}
+
+static void test_no_progress(void **state)
+{
+    (void)state;
+    struct wire wire;
+    start(&wire, GET);
+    wire.queued = OUT_HIGH_BYTES;
+    struct http_pipe *pipe = http_pipe_new(wire.later[0], 100000);
+    pipe_set_progress_limit(pipe, 1);
+    assert_int_equal(write_text(pipe, 70000, 'a'), MG_OK);
+    assert_int_equal(write_text(pipe, 70000, 'a'), MG_E_TIMEOUT);
+    assert_int_equal(write_text(pipe, 1, 'a'), MG_E_IO); /* and stays failed */
+    http_pipe_end(&pipe, MG_OK, STR(""));                /* which is no success */
+    wire_round(&wire);
+    assert_null(wire.conn);
+    wire_fini(&wire);
+}
+
+static void test_a_block_larger_than_the_window(void **state)
+{
+    (void)state;
+    struct wire wire;
+    start(&wire, GET);
+    struct http_pipe *pipe = http_pipe_new(wire.later[0], 1000);
+    assert_int_equal(write_text(pipe, 500000, 'a'), MG_OK);
+    wire_round(&wire);
+    http_pipe_end(&pipe, MG_OK, STR(""));
+    wire_round(&wire);
+    assert_int_equal(strncmp(wire_answers(&wire), "200:aaaa", 8), 0);
+    wire_fini(&wire);
+}
+
+static void test_pipe_of_a_request_that_is_gone(void **state)
+{
+    (void)state;
+    struct wire wire;
+    start(&wire, GET);
+    wire_reset(&wire);
+    struct http_pipe *pipe = http_pipe_new(wire.later[0], 0);
+    assert_true(http_pipe_is_gone(pipe));
+    http_pipe_end(&pipe, MG_OK, STR(""));
+    wire_round(&wire);
+    assert_true(list_empty(&wire.server->orphans));
+    wire_fini(&wire);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_small_answer_has_a_length),
+        cmocka_unit_test(test_attachment_has_a_name),
+        cmocka_unit_test(test_failure_before_the_first_flush_is_clean),
+        cmocka_unit_test(test_large_answer_is_chunked),
+        cmocka_unit_test(test_late_failure_breaks_the_answer),
+        cmocka_unit_test(test_head_request_gets_no_body),
+        cmocka_unit_test(test_1_0_ends_with_the_connection),
+        cmocka_unit_test(test_peer_goes),
+        cmocka_unit_test(test_peer_ends),
+        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_blocked_writer_hears_that_the_peer_went),
+        cmocka_unit_test(test_no_progress),
+        cmocka_unit_test(test_a_block_larger_than_the_window),
+        cmocka_unit_test(test_pipe_of_a_request_that_is_gone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,176 @@
+/* What handlers see, and the forms of a failure. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "wire.h"
+
+static void start(struct wire *wire, const char *request)
+{
+    wire_init(wire);
+    wire_start(wire);
+    wire_send(wire, request, strlen(request));
+    assert_int_equal(wire->n_later, 1);
+}
+
+static bool is(struct str s, const char *text)
+{
+    return str_eq(s, str_of(text));
+}
+
+static void test_what_came(void **state)
+{
+    (void)state;
+    struct wire wire;
+    start(&wire, "POST /later?a=1&b HTTP/1.1\r\nHost: h:1\r\nX-Y: one\r\nCONTENT-Type:  a/b ; "
+                 "c\t\r\nx-y: two\r\nEmpty:\r\n"
+                 "Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc");
+    struct http_request *request = wire.later[0];
+    assert_true(is(http_request_method(request), "POST"));
+    assert_true(is(http_request_path(request), "/later"));
+    assert_true(is(http_request_query(request), "a=1&b"));
+    assert_true(is(http_request_header(request, STR("host")), "h:1"));
+    assert_true(is(http_request_header(request, STR("x-y")), "one, two"));
+    assert_true(is(http_request_header(request, STR("content-type")), "a/b ; c"));
+    assert_true(is(http_request_header(request, STR("empty")), ""));
+    assert_true(is(http_request_header(request, STR("none")), ""));
+    assert_true(is(http_request_encoding(request), "gzip"));
+    assert_true(is(http_request_body(request), "abc"));
+    assert_true(is(http_request_peer(request), "10.0.0.1:1234"));
+    assert_int_equal(http_request_length_hint(request), 3);
+    assert_int_equal(http_request_deadline_ns(request), 0);
+    assert_false(http_request_is_grpc(request));
+    assert_false(http_request_is_gone(request));
+    assert_ptr_equal(http_request_loop(request), wire.loop);
+    assert_ptr_equal(http_request_server(request), wire.server);
+    struct str value;
+    assert_false(http_request_param(request, "name", &value));
+    struct buf body;
+    size_t offset = 9;
+    http_request_take_body(request, &body, &offset);
+    assert_true(is(buf_str(&body), "abc"));
+    assert_int_equal(offset, 0);
+    assert_int_equal(http_request_body(request).len, 0);
+    buf_fini(&body);
+    http_respond(request, 200, NULL, STR(""));
+    wire_fini(&wire);
+}
+
+static bool has(const struct wire *wire, const char *text)
+{
+    size_t at;
+    return str_find(buf_str(&wire->out), str_of(text), &at);
+}
+
+static void test_forms_of_a_failure(void **state)
+{
+    (void)state;
+    /* clang-format off */
+    static const struct { bool is_otlp; const char *type; enum mg_err err; unsigned retry; const char *want[4]; } cases[] = {
+        { false, "", MG_E_BUSY, 3, { "503 Service Unavailable\r\n", "retry-after: 3\r\n", "text/plain", "\r\n\r\nmessage\n" } },
+        { false, "", MG_E_BUSY, 0, { "retry-after: 1\r\n" } }, /* never 0 */
+        { false, "", MG_E_RATE, 9, { "429 Too Many Requests\r\n", "retry-after: 9\r\n" } },
+        { true, "Content-Type: application/json\r\n", MG_E_BUSY, 2, { "application/json", "\"retryDelay\":\"2s\"", "\"code\":14" } },
+        { true, "Content-Type: application/json; charset=utf-8\r\n", MG_E_FORMAT, 0, { "400 Bad Request\r\n", "\"code\":3" } },
+        { true, "Content-Type: application/x-protobuf\r\n", MG_E_FORMAT, 0, { "application/x-protobuf", "\x08\x03\x12\x07message" } },
+        { true, "Content-Type: APPLICATION/X-PROTOBUF; a=b\r\n", MG_E_FORMAT, 0, { "application/x-protobuf" } },
+        { true, "", MG_E_FORMAT, 0, { "application/json" } },
+    };
+    /* clang-format on */
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct wire wire;
+        wire_init(&wire);
+        wire.options.is_otlp = cases[i].is_otlp;
+        wire.options.server_name = "meshglass";
+        wire_start(&wire);
+        struct buf text;
+        buf_init(&text, 1000);
+        buf_printf(&text, "POST /later HTTP/1.1\r\nHost: a\r\n%s\r\n", cases[i].type);
+        wire_send(&wire, text.ptr, text.len);
+        buf_fini(&text);
+        http_respond_error(wire.later[0], cases[i].err, STR("message"), cases[i].retry);
+        wire_send(&wire, "", 0);
+        for (size_t k = 0; k < 4 && cases[i].want[k]; k++) {
+            if (!has(&wire, cases[i].want[k]))
+                fail_msg("case %zu: no '%s' in: %.*s", i, cases[i].want[k], (int)wire.out.len,
+                         wire.out.ptr);
+        }
+        assert_true(has(&wire, "Server: meshglass\r\n"));
+        wire_fini(&wire);
+    }
+}
+
+static void test_no_hint_where_a_retry_is_pointless(void **state)
+{
+    (void)state;
+    static const enum mg_err errs[] = {MG_E_FORMAT, MG_E_TOO_BIG, MG_E_TIMEOUT, MG_E_IO};
+    for (size_t i = 0; i < MG_COUNT(errs); i++) {
+        struct wire wire;
+        start(&wire, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+        http_respond_error(wire.later[0], errs[i], STR(""), 7);
+        wire_send(&wire, "", 0);
+        assert_false(has(&wire, "retry-after"));
+        assert_true(has(&wire, mg_err_text(errs[i]))); /* its own words when none are given */
+        wire_fini(&wire);
+    }
+}
+
+static void test_bodiless_statuses(void **state)
+{
+    (void)state;
+    static const int statuses[] = {204, 304};
+    for (size_t i = 0; i < MG_COUNT(statuses); i++) {
+        struct wire wire;
+        start(&wire, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+        http_respond(wire.later[0], statuses[i], NULL, STR("body"));
+        wire_send(&wire, "", 0);
+        assert_false(has(&wire, "body"));
+        assert_false(has(&wire, "Content-Length"));
+        wire_fini(&wire);
+    }
+}
+
+static void test_method_not_allowed_names_the_others(void **state)
+{
+    (void)state;
+    struct wire wire;
+    wire_init(&wire);
+    wire_start(&wire);
+    static const char text[] = "DELETE /later HTTP/1.1\r\nHost: a\r\n\r\n";
+    wire_send(&wire, text, sizeof text - 1);
+    assert_true(has(&wire, "405 "));
+    assert_true(has(&wire, "GET"));
+    assert_true(has(&wire, "POST"));
+    wire_fini(&wire);
+}
+
+static void test_hosts(void **state)
+{
+    (void)state;
+    /* clang-format off */
+    static const struct { struct str host; bool want; } cases[] = {
+        { STR_INIT("a"), true }, { STR_INIT("a.b:80"), true }, { STR_INIT("[::1]:80"), true }, { STR_INIT(""), true },
+        { STR_INIT("a%20b"), true }, { STR_INIT("a b"), false }, { STR_INIT("a/b"), false }, { STR_INIT("a@b"), false },
+        { STR_INIT("a?b"), false }, { STR_INIT("a#b"), false }, { STR_INIT("a\\b"), false }, { STR_INIT("a\0b"), false },
+        { STR_INIT("\xc3\xa9"), false },
+    };
+    /* clang-format on */
+    for (size_t i = 0; i < MG_COUNT(cases); i++)
+        assert_int_equal(request_is_valid_host(cases[i].host), cases[i].want);
+}
+
+int main(void)
+{
+    /* clang-format off */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_came),
+        cmocka_unit_test(test_forms_of_a_failure),
+        cmocka_unit_test(test_no_hint_where_a_retry_is_pointless),
+        cmocka_unit_test(test_bodiless_statuses),
+        cmocka_unit_test(test_method_not_allowed_names_the_others),
+        cmocka_unit_test(test_hosts),
+    };
+    /* clang-format on */
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
