@@ -1,0 +1,113 @@
+/* private.h - the store's state, shared by store.c, recover.c, retain.c, pins.c, backup.c and view.c.
+ *
+ * `own` is the block thread's (and the opener's before start). Everything in `shared` is under its lock. */
+#pragma once
+#include <pthread.h>
+#include "base/log.h"
+#include "store/edges.h"
+#include "store/handles.h"
+#include "store/sealed.h"
+#include "store/view.h"
+
+enum store_metric {
+#define METRIC_ID(id) STORE_##id
+#define METRIC(...) METRIC_ENUM(__VA_ARGS__)
+#include "store/metrics.def"
+#undef METRIC
+#undef METRIC_ID
+    STORE_METRICS
+};
+
+/* An immutable list of partitions and of their blocks, newest first; views share it. Behind the n_blocks blocks of the
+ * partitions stand those of the pins, whose partition is then the last one, number n_partitions. */
+struct block_list {
+    atomic_uint refs;
+    struct partition **partitions;
+    size_t n_partitions, n_all;    /* without the pins; with them */
+    struct block_info *blocks;
+    size_t n_blocks, n_blocks_all;
+    uint32_t **places;             /* of each partition: [0] highest number, then number -> index in blocks, UINT32_MAX: not there */
+};
+struct block_list *block_list_take(struct store *store); /* any thread: referenced */
+void block_list_unref(struct block_list **list);
+
+struct snapshot {
+    uint64_t p, watermark, log_ns;
+    struct buf bytes;
+    uint64_t number, committed;        /* of this one; of the one in the last commit: equal when nothing waits */
+};
+
+/* The archive (pins.c). `lock` is held for a whole pinning and taken before shared.lock. */
+struct pin { uint32_t fingerprint, block; };
+struct pins {
+    pthread_mutex_t lock;
+    struct partition *partition;       /* NULL: nothing was pinned yet; changes under both locks */
+    VEC(struct pin) index;             /* under shared.lock */
+    struct interner *interner;         /* NULL until needed */
+    struct block_builder *builder;
+    struct mg_why damage;              /* not empty: the file was set aside */
+    _Atomic uint64_t disk_bytes;
+};
+
+struct store {
+    struct store_options options;
+    _Atomic(const struct store_conf *) conf; /* as of the last reload */
+    struct handles handles;
+    struct pins pins;
+    _Atomic bool is_full;
+    char *dir;
+    struct metric_set *metrics;
+    struct queue *queue;
+    pthread_t thread;
+    bool is_started;
+    struct store_state state;          /* as recovered, for its reader; constant after open */
+    struct carried recovered;          /* of `state`; its unknown entries go into every commit */
+    struct {
+        struct block_builder *builder, *strays; /* strays: NULL until there is one */
+        struct edges *edges;           /* of the commit being made */
+        struct store_state state;      /* as committed; snapshot in `carried` */
+        struct buf carried;
+        struct store_batch *first, *last; /* waiting batches, chained by link */
+        uint64_t rows;                 /* of them */
+        uint64_t since_mono_ns;        /* of the oldest */
+        uint64_t committed_mono_ns;    /* last commit */
+        uint64_t retry_mono_ns, back_off_ns; /* not before, after a failure */
+        unsigned failures;             /* of commits, since the last good one or roll */
+        bool is_hurried;               /* what waits is due now */
+        uint64_t retain_mono_ns, look_mono_ns; /* the next retention; the next look at the disk */
+        uint32_t next_number;          /* of the next partition */
+    } own;
+    struct {
+        pthread_mutex_t lock;
+        pthread_cond_t committed;      /* for store_flush */
+        VEC(struct partition *) partitions; /* by number; the last one is open */
+        struct block_list *list;       /* cached; NULL: something changed */
+        struct snapshot snapshot;      /* the newest given */
+        struct store_stats stats;
+        uint64_t put, done;            /* batches */
+        size_t damaged;
+    } shared;
+    _Atomic bool is_hurried, is_stopping;
+};
+
+/* One turn of the block thread: waits up to wait_ns, commits what is due, retains. Tests turn a store by hand. */
+void store_turn(struct store *store, uint64_t wait_ns);
+uint64_t store_mono(const struct store *store);
+uint64_t store_wall(const struct store *store);
+struct partition *store_open_partition(struct store *store); /* block thread */
+void store_list_changed(struct store *store);                 /* under the lock */
+/* retain.c: rolling, sealing, dropping. Block thread. */
+bool store_is_idle_too_long(struct store *store); /* the open partition has blocks and is too old, commit or not */
+enum mg_err store_roll_if_due(struct store *store, struct mg_why *why);
+void store_retain(struct store *store);
+uint64_t store_disk_max(const struct store *store);
+void store_look_at_disk(struct store *store); /* drops one partition below the floor, or says the store is full */
+/* pins.c */
+enum mg_err pins_recover(struct store *store, struct mg_why *why) MG_MUST_USE;
+void pins_fini(struct store *store);
+uint64_t pins_disk_bytes(struct store *store); /* any thread */
+/* Under shared.lock. Blocks of the archive that may hold the trace, as numbers; at most room. */
+size_t pins_find(const struct store *store, uint32_t fingerprint, uint32_t *numbers, size_t room);
+/* recover.c */
+enum mg_err store_recover(struct store *store, struct mg_why *why);
+enum mg_err store_sync_dir(const char *dir, struct mg_why *why);

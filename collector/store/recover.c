@@ -1,0 +1,160 @@
+/* recover.c - what is found in the directory at start (FORMAT.md 1, 5).
+ *
+ * Every file is first looked at read-only; nobody else can write (data_dir/LOCK is held). The partition with the highest
+ * commit is opened for writing, older ones that a crash left unsealed are sealed, sealed ones are closed until they are needed, damaged files are set aside in place:
+ * counted, logged, not served. A file without a state never held a commit and is removed.
+ *
+ * What cannot be read for a passing reason ends the start instead: without its newest partition the store would
+ * recover from an older state, and the journal would bring what that partition holds a second time. */
+#include "store/private.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { STATELESS_BYTES_MAX = 128 << 10 }; /* tables and a version take 32 KiB */
+
+enum mg_err store_sync_dir(const char *dir, struct mg_why *why)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int failed;
+
+    if (fd < 0)
+        return mg_fail_os(why, errno, "cannot open %s", dir);
+    failed = fsync(fd) != 0 ? errno : 0;
+    close(fd);
+    return failed ? mg_fail_os(why, failed, "cannot sync %s", dir) : MG_OK;
+}
+
+/* The directory of the store itself must survive a power cut like what is in it. */
+static enum mg_err make_dir(const char *dir, struct mg_why *why)
+{
+    struct str parent = str_of(dir);
+    enum mg_err err;
+    char *text;
+
+    if (mkdir(dir, 0700) != 0)
+        return errno == EEXIST ? MG_OK : mg_fail_os(why, errno, "cannot create %s", dir);
+    while (parent.len > 1 && parent.ptr[parent.len - 1] == '/')
+        parent.len--;
+    while (parent.len > 0 && parent.ptr[parent.len - 1] != '/')
+        parent.len--;
+    text = str_text(parent.len ? parent : STR("."));
+    err = store_sync_dir(text, why);
+    mem_free(text);
+    return err;
+}
+
+/* Left by a crash, or an idle run, before its first commit. A file too large for that lost its state by damage. */
+static enum mg_err remove_stateless(struct store *store, uint32_t number)
+{
+    char *path = partition_path(store->dir, number);
+    struct partition gone = { .path = path };
+    struct stat file;
+    bool is_small = stat(path, &file) != 0 || file.st_size <= STATELESS_BYTES_MAX;
+
+    if (is_small)
+        partition_unlink(&gone);
+    mem_free(path);
+    return is_small ? MG_E_ABSENT : MG_E_FORMAT;
+}
+
+/* An error may be of the moment; only one that comes again is taken for the file's. */
+static enum mg_err open_twice(struct store *store, uint32_t number, struct partition **out, struct carried *carried, struct mg_why *why)
+{
+    enum mg_err err = partition_open(out, store->dir, number, true, carried, why);
+
+    if (err != MG_OK && err != MG_E_ABSENT)
+        err = partition_open(out, store->dir, number, true, carried, why);
+    return err;
+}
+
+/* Looks at one file; a good one joins the list (read-only), what it carries replaces that of an older one. */
+static enum mg_err look_at(struct store *store, uint32_t number, struct carried *scratch, struct mg_why *why)
+{
+    struct partition *partition;
+    enum mg_err err = open_twice(store, number, &partition, scratch, why);
+
+    store->own.next_number = number + 1;
+    if (err == MG_E_ABSENT && (err = remove_stateless(store, number)) == MG_E_ABSENT)
+        return MG_OK;
+    if (err == MG_E_FORMAT || err == MG_E_TOO_BIG) {
+        LOG(ERROR, "partition set aside", F_U64("number", number), F_WHY(why));
+        store->shared.damaged++;
+        return MG_OK;
+    }
+    MG_TRY(err);
+    partition->handles = &store->handles;
+    if (partition->says_sealed)
+        kv_env_unref(&partition->env); /* until it is needed */
+    VEC_PUSH(&store->shared.partitions, partition);
+    if (partition->state.commit < store->state.commit)
+        return MG_OK;
+    store->state = partition->state;
+    struct carried older = store->recovered;
+    store->recovered = *scratch;
+    *scratch = older;
+    return MG_OK;
+}
+
+static enum mg_err reopen(struct store *store, size_t i, bool sealed, struct mg_why *why)
+{
+    struct partition **at = &store->shared.partitions.at[i];
+    uint32_t number = (*at)->number;
+    struct partition *again;
+
+    partition_unref(at);
+    MG_TRY(partition_open(&again, store->dir, number, sealed, NULL, why));
+    *at = again;
+    again->handles = &store->handles;
+    return MG_OK;
+}
+
+static enum mg_err seal_old(struct store *store, size_t i, struct mg_why *why)
+{
+    if (store->shared.partitions.at[i]->says_sealed)
+        return MG_OK;
+    MG_TRY(reopen(store, i, false, why));
+    MG_TRY(sealed_write(store->shared.partitions.at[i], why));
+    (void)partition_end_writing(store->shared.partitions.at[i]); /* nobody else has it yet */
+    return MG_OK;
+}
+
+/* The last one goes on when it holds the newest commit. It does not when a partition came back that had been set aside:
+ * then all are sealed. */
+static enum mg_err open_newest(struct store *store, struct mg_why *why)
+{
+    struct partition *fresh;
+    size_t n = store->shared.partitions.n;
+    const struct partition *last = n ? store->shared.partitions.at[n - 1] : NULL;
+    bool goes_on = last && !last->says_sealed && last->state.commit == store->state.commit;
+
+    for (size_t i = 0; i + (goes_on ? 1 : 0) < n; i++)
+        MG_TRY(seal_old(store, i, why));
+    if (goes_on)
+        return reopen(store, n - 1, false, why);
+    MG_TRY(partition_create(&fresh, store->dir, store->own.next_number++, why));
+    fresh->handles = &store->handles;
+    VEC_PUSH(&store->shared.partitions, fresh);
+    return store_sync_dir(store->dir, why);
+}
+
+enum mg_err store_recover(struct store *store, struct mg_why *why)
+{
+    struct partition_numbers numbers = { { 0 } };
+    struct carried scratch;
+    enum mg_err err;
+
+    MG_TRY(make_dir(store->dir, why));
+    store->own.next_number = 1;
+    carried_init(&scratch);
+    err = partition_list(store->dir, &numbers, why);
+    for (size_t i = 0; err == MG_OK && i < numbers.list.n; i++)
+        err = look_at(store, numbers.list.at[i], &scratch, why);
+    VEC_FINI(&numbers.list);
+    carried_fini(&scratch);
+    MG_TRY(err);
+    store->state.snapshot = buf_str(&store->recovered.snapshot);
+    MG_TRY(open_newest(store, why));
+    return pins_recover(store, why);
+}

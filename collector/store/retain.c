@@ -1,0 +1,191 @@
+/* retain.c - the life of partition files after their first commit: roll, seal, drop (DESIGN R8, R11).
+ *
+ * Closing a partition is three steps. At the roll it gets no more commits, but its writable environment may still serve
+ * views. Then the merged run and the index are written into it. Once nobody uses the writable environment it is closed, and
+ * opened read-only when it is needed.
+ *
+ * Neither sealing nor dropping happens before the new partition has its first commit: until then the old one alone
+ * says where recovery starts.
+ *
+ * Below the floor of free space the oldest partition goes, one a look, because the file system takes its time to give the
+ * space back. Only when none is left the store says it is full. */
+#include "store/private.h"
+#include <sys/statvfs.h>
+
+#define ROLL_BYTES_MAX (UINT64_C(4) << 30)
+/* A failed write may leave an environment that refuses everything; a new file may work. */
+enum { FAILURES_A_PARTITION = 3 };
+
+static bool disk_of_system(const char *dir, struct store_disk *out)
+{
+    struct statvfs disk;
+
+    if (statvfs(dir, &disk) != 0)
+        return false;
+    *out = (struct store_disk){ (uint64_t)disk.f_blocks * disk.f_frsize, (uint64_t)disk.f_bavail * disk.f_frsize };
+    return true;
+}
+
+static bool look_at_disk(const struct store *store, struct store_disk *out)
+{
+    return store->options.disk ? store->options.disk(store->dir, out) : disk_of_system(store->dir, out);
+}
+
+uint64_t store_disk_max(const struct store *store)
+{
+    struct store_disk disk;
+
+    if (store->conf->disk_max)
+        return store->conf->disk_max;
+    return look_at_disk(store, &disk) ? disk.total_bytes / 10 * 8 : UINT64_MAX;
+}
+
+struct partition *store_open_partition(struct store *store)
+{
+    return store->shared.partitions.at[store->shared.partitions.n - 1];
+}
+
+static bool has_state(const struct partition *partition)
+{
+    return partition->state.commit > 0;
+}
+
+static bool age_is_over(struct store *store, const struct partition *partition)
+{
+    return has_state(partition) && store_wall(store) >= partition->first_wall_ns + store->conf->roll_ns;
+}
+
+/* Retention takes closed partitions only, so spans must not stay in an open one when nothing comes any more. */
+bool store_is_idle_too_long(struct store *store)
+{
+    const struct partition *partition = store_open_partition(store);
+
+    return partition->last_block > 0 && age_is_over(store, partition);
+}
+
+static bool roll_is_due(struct store *store, struct partition *partition)
+{
+    uint64_t bytes_max = MG_MIN(ROLL_BYTES_MAX, store_disk_max(store) / 16);
+
+    return has_state(partition) && (age_is_over(store, partition) || partition_disk_bytes(partition) >= bytes_max ||
+                                    store->own.failures >= FAILURES_A_PARTITION);
+}
+
+enum mg_err store_roll_if_due(struct store *store, struct mg_why *why)
+{
+    struct partition *old = store_open_partition(store), *fresh;
+
+    if (!roll_is_due(store, old))
+        return MG_OK;
+    MG_TRY(partition_create(&fresh, store->dir, store->own.next_number, why));
+    fresh->handles = &store->handles;
+    if (store_sync_dir(store->dir, why) != MG_OK) {
+        partition_unlink(fresh);
+        partition_unref(&fresh);
+        return MG_E_IO;
+    }
+    store->own.next_number++;
+    store->own.failures = 0;
+    pthread_mutex_lock(&store->shared.lock);
+    old->is_closed = true;
+    VEC_PUSH(&store->shared.partitions, fresh);
+    store_list_changed(store);
+    pthread_mutex_unlock(&store->shared.lock);
+    LOG(INFO, "partition closed", F_TEXT("path", old->path), F_U64("spans", old->spans));
+    return MG_OK;
+}
+
+static void seal(struct partition *partition)
+{
+    struct mg_why why = { "" };
+
+    if (!partition->says_sealed && sealed_write(partition, &why) != MG_OK) {
+        LOG(WARN, "partition not sealed, trying again", F_TEXT("path", partition->path), F_WHY(&why));
+        return;
+    }
+    if (partition_end_writing(partition))
+        LOG(INFO, "partition sealed", F_TEXT("path", partition->path), F_U64("bytes", partition->disk_bytes));
+}
+
+static void seal_closed(struct store *store)
+{
+    if (!has_state(store_open_partition(store)))
+        return;
+    for (size_t i = 0; i + 1 < store->shared.partitions.n; i++)
+        if (!store->shared.partitions.at[i]->is_sealed)
+            seal(store->shared.partitions.at[i]);
+}
+
+/* Takes partition 0 off the list and its file off the disk. Whoever still reads it keeps it until done; a view may ask for it
+ * only when its name is gone, so it is opened before that. */
+static void drop_oldest(struct store *store, unsigned reason)
+{
+    static const char *const reasons[] = { "age", "size", "free space" };
+    struct partition *oldest = store->shared.partitions.at[0];
+    struct mg_why why = { "" };
+
+    if (partition_keep_open(oldest, &why) != MG_OK && partition_keep_open(oldest, &why) != MG_OK)
+        LOG(WARN, "partition dropped that cannot be opened", F_WHY(&why));
+    pthread_mutex_lock(&store->shared.lock);
+    VEC_REMOVE(&store->shared.partitions, 0);
+    store_list_changed(store);
+    pthread_mutex_unlock(&store->shared.lock);
+    LOG(INFO, "partition dropped", F_TEXT("path", oldest->path), F_TEXT("reason", reasons[reason]),
+        F_U64("spans", oldest->spans));
+    metric_add(store->metrics, STORE_unlinked, reason, 0, 1);
+    partition_unlink(oldest);
+    partition_unref(&oldest);
+}
+
+static uint64_t disk_bytes(struct store *store)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < store->shared.partitions.n; i++)
+        bytes += partition_disk_bytes(store->shared.partitions.at[i]);
+    return bytes + pins_disk_bytes(store);
+}
+
+static bool may_drop(const struct store *store)
+{
+    return store->shared.partitions.n > 1 && has_state(store->shared.partitions.at[1]);
+}
+
+void store_retain(struct store *store)
+{
+    uint64_t wall = store_wall(store), most = store_disk_max(store);
+
+    seal_closed(store);
+    while (may_drop(store) && store->shared.partitions.at[0]->state.wall_ns + store->conf->retention_ns <= wall)
+        drop_oldest(store, 0);
+    while (may_drop(store) && disk_bytes(store) > most)
+        drop_oldest(store, 1);
+}
+
+/* An eighth of the floor above it before the store takes spans again, so that it does not change its mind each second. */
+static bool is_below_floor(const struct store *store, uint64_t floor)
+{
+    struct store_disk disk;
+
+    return floor && look_at_disk(store, &disk) && disk.free_bytes < (store->is_full ? floor + floor / 8 : floor);
+}
+
+void store_look_at_disk(struct store *store)
+{
+    uint64_t floor = store->conf->free_min;
+    bool is_full = is_below_floor(store, floor);
+
+    if (is_full && may_drop(store)) {
+        drop_oldest(store, 2);
+        is_full = store->is_full;
+    }
+    if (is_full != store->is_full)
+        LOG(WARN, is_full ? "store full: free space is below store.free_min and no partition is left to drop" : "store no longer full",
+            F_U64("free_min", floor));
+    store->is_full = is_full;
+}
+
+bool store_is_full(const struct store *store)
+{
+    return store->is_full;
+}

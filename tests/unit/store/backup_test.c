@@ -1,0 +1,256 @@
+/* A hot copy: what comes out is a store that opens, whatever the first one does meanwhile. */
+#include "unit/store/store_rig.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/bytes.h"
+#include "base/mem.h"
+#include "store/tools.h"
+
+enum { BLOCK = 512 };
+
+struct sink {
+    struct rig *rig;
+    struct buf tar;
+    uint64_t calls, fail_at;
+    void (*meanwhile)(struct rig *rig);
+};
+
+static enum mg_err take(void *owner, const void *bytes, size_t len, struct mg_why *why)
+{
+    struct sink *sink = owner;
+
+    if (++sink->calls == sink->fail_at)
+        return mg_fail(why, MG_E_BUSY, "nobody reads any more");
+    buf_put(&sink->tar, bytes, len);
+    if (sink->meanwhile)
+        sink->meanwhile(sink->rig);
+    return MG_OK;
+}
+
+static void sink_init(struct sink *sink, struct rig *rig)
+{
+    *sink = (struct sink){ .rig = rig };
+    buf_init(&sink->tar, (size_t)1 << 30);
+}
+
+static uint64_t octal(const char *field, size_t len)
+{
+    uint64_t value = 0;
+
+    for (size_t i = 0; i < len && field[i] >= '0' && field[i] <= '7'; i++)
+        value = value * 8 + (uint64_t)(field[i] - '0');
+    return value;
+}
+
+/* Puts the files of the tar into the rig's directory, whose store is closed. Returns how many. */
+static unsigned unpack(struct rig *rig, const struct buf *tar)
+{
+    unsigned files = 0;
+    size_t at = 0;
+
+    assert_int_equal(tar->len % BLOCK, 0);
+    rig_anew(rig);
+    rig_abandon(rig);
+    char path[160];
+    rig_path(rig, 1, path);
+    unlink(path);
+    while (at < tar->len && tar->ptr[at]) {
+        const char *header = tar->ptr + at;
+        uint64_t bytes = octal(header + 124, 11), sum = 0;
+        for (size_t i = 0; i < BLOCK; i++)
+            sum += i >= 148 && i < 156 ? ' ' : (uint8_t)header[i];
+        assert_int_equal(octal(header + 148, 6), sum);
+        assert_memory_equal(header + 257, "ustar\0" "00", 8);
+        assert_int_equal(octal(header + 100, 7), 0600);
+        assert_true(strncmp(header, "store/", 6) == 0);
+        (void)snprintf(path, sizeof path, "%s/%s", rig->store_dir, header + 6);
+        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, tar->ptr + at + BLOCK, bytes), (ssize_t)bytes);
+        close(fd);
+        files++;
+        at += BLOCK + (bytes + BLOCK - 1) / BLOCK * BLOCK;
+    }
+    assert_int_equal(tar->len - at, 2 * BLOCK);
+    for (; at < tar->len; at++)
+        assert_int_equal(tar->ptr[at], 0);
+    return files;
+}
+
+static void no_line(void *owner, struct str line)
+{
+    (void)owner;
+    (void)line;
+}
+
+/* Two sealed partitions, one closed and not sealed, the open one, an archive: spans 1 to 40. */
+static void make(struct rig *rig)
+{
+    struct span span;
+    const struct span *at = &span;
+
+    rig_commit(rig, 10);
+    rig_roll(rig, 10);
+    rig_roll(rig, 10);
+    rig_retain(rig);
+    rig_roll(rig, 10);
+    rig_span(1, 1, &span);
+    assert_int_equal(store_pin(rig->store, &at, 1, &rig->why), MG_OK);
+}
+
+static void a_copy_opens_and_has_everything(void **state)
+{
+    struct rig *rig = *state;
+    struct sink sink;
+
+    make(rig);
+    sink_init(&sink, rig);
+    assert_int_equal(store_backup(rig->store, take, &sink, &rig->why), MG_OK);
+    rig_expect(rig, 1, 40);
+    rig_abandon(rig);
+    assert_int_equal(unpack(rig, &sink.tar), 5);
+    assert_int_equal(store_check_dir(rig->store_dir, no_line, NULL, &rig->why), MG_OK);
+    rig_open(rig);
+    rig_expect(rig, 1, 40);
+    assert_int_equal(rig_find(rig, 1), 2);
+    assert_int_equal(store_recovered(rig->store)->commit, 4);
+    buf_fini(&sink.tar);
+}
+
+static void tar_itself_lists_it(void **state)
+{
+    struct rig *rig = *state;
+    struct sink sink;
+    char path[128], command[200], out[2048] = "";
+
+    make(rig);
+    sink_init(&sink, rig);
+    assert_int_equal(store_backup(rig->store, take, &sink, &rig->why), MG_OK);
+    (void)snprintf(path, sizeof path, "%s/copy.tar", rig->dir);
+    int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    assert_int_equal(write(fd, sink.tar.ptr, sink.tar.len), (ssize_t)sink.tar.len);
+    close(fd);
+    (void)snprintf(command, sizeof command, "tar -tvf %s 2>&1", path);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    size_t n = fread(out, 1, sizeof out - 1, pipe);
+    out[n] = 0;
+    int status = pclose(pipe);
+    unlink(path);
+    buf_fini(&sink.tar);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
+        printf("skipped: no tar\n");
+        return;
+    }
+    assert_int_equal(status, 0);
+    assert_non_null(strstr(out, "-rw-------"));
+    assert_non_null(strstr(out, "store/000001.mdb"));
+    assert_non_null(strstr(out, "store/pins.mdb"));
+}
+
+static void live_on(struct rig *rig)
+{
+    struct span span;
+    const struct span *at = &span;
+
+    rig_commit(rig, 10);
+    rig_roll(rig, 10);
+    rig_retain(rig);
+    rig->conf.disk_max = 1; /* everything old goes */
+    store_retain(rig->store);
+    rig->conf.disk_max = UINT64_C(1) << 40;
+    handles_close_idle(&rig->store->handles, 0);
+    rig_span(2, 1, &span);
+    assert_int_equal(store_pin(rig->store, &at, 1, &rig->why), MG_OK);
+}
+
+static void a_copy_is_consistent_while_the_store_lives_on(void **state)
+{
+    struct rig *rig = *state;
+    struct sink sink;
+
+    make(rig);
+    sink_init(&sink, rig);
+    sink.meanwhile = live_on;
+    assert_int_equal(store_backup(rig->store, take, &sink, &rig->why), MG_OK);
+    rig_abandon(rig);
+    unpack(rig, &sink.tar);
+    assert_int_equal(store_check_dir(rig->store_dir, no_line, NULL, &rig->why), MG_OK);
+    rig_open(rig);
+    rig_expect(rig, 1, 40); /* what was committed while it began is of a partition that is not in it */
+    assert_int_equal(rig_find(rig, 1), 2);
+    buf_fini(&sink.tar);
+}
+
+static void a_reader_that_goes_ends_it(void **state)
+{
+    struct rig *rig = *state;
+    struct sink sink;
+    enum mg_err err;
+    uint64_t n = 0;
+
+    make(rig);
+    do {
+        sink_init(&sink, rig);
+        sink.fail_at = ++n;
+        err = store_backup(rig->store, take, &sink, &rig->why);
+        assert_true(err == MG_OK || (err == MG_E_BUSY && strcmp(rig->why.text, "nobody reads any more") == 0));
+        buf_fini(&sink.tar);
+    } while (err != MG_OK);
+    assert_true(n > 10);
+    rig_expect(rig, 1, 40);
+}
+
+static void one_failure_is_told_and_leaves_nothing(void **state)
+{
+    struct rig *rig = *state;
+    struct sink sink;
+    uint64_t n = 0;
+    enum mg_err err;
+
+    make(rig);
+    rig_reopen(rig);
+    do {
+        sink_init(&sink, rig);
+        handles_close_idle(&rig->store->handles, 0);
+        kv_fault_at(++n);
+        err = store_backup(rig->store, take, &sink, &rig->why);
+        bool is_over = kv_fault_calls() < n;
+        kv_fault_at(0);
+        assert_true(err == MG_OK ? is_over : rig->why.text[0] != 0);
+        buf_fini(&sink.tar);
+    } while (err != MG_OK);
+    assert_true(n > 8);
+    handles_close_idle(&rig->store->handles, 0);
+    assert_int_equal(kv_env_count(), 2); /* the open one and the archive */
+    rig_expect(rig, 1, 40);
+}
+
+static void an_empty_store_is_copied_too(void **state)
+{
+    struct rig *rig = *state;
+    struct sink sink;
+
+    sink_init(&sink, rig);
+    assert_int_equal(store_backup(rig->store, take, &sink, &rig->why), MG_OK);
+    rig_abandon(rig);
+    assert_int_equal(unpack(rig, &sink.tar), 1);
+    rig_open(rig);
+    rig_commit(rig, 10);
+    rig_expect(rig, 1, 10);
+    buf_fini(&sink.tar);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
+    const struct CMUnitTest tests[] = {
+        T(a_copy_opens_and_has_everything), T(tar_itself_lists_it), T(a_copy_is_consistent_while_the_store_lives_on),
+        T(a_reader_that_goes_ends_it), T(one_failure_is_told_and_leaves_nothing), T(an_empty_store_is_copied_too),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,69 @@
+/* The defaults, and what is out of range. That each row changes behaviour is shown by store_test.c (block_spans,
+ * block_age) and retain_test.c (retention, disk_max, partition_age),
+ * disk_test.c (free_min) and pins_test.c (pins_max). */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "store/conf.h"
+
+#define SECOND UINT64_C(1000000000)
+
+static enum mg_err load(struct store_conf *out, const char *set)
+{
+    const struct conf_section section = { "store", store_fields, store_fields_n, out };
+    const struct conf_source source = { .sets = &set, .n_sets = set ? 1 : 0 };
+    struct conf *conf = NULL;
+    enum mg_err err = conf_load(&conf, &section, 1, &source, NULL);
+
+    if (err == MG_OK)
+        conf_free(&conf);
+    return err;
+}
+
+static void defaults(void **state)
+{
+    struct store_conf conf = { 0 };
+
+    (void)state;
+    assert_int_equal(load(&conf, NULL), MG_OK);
+    assert_int_equal(conf.retention_ns, 7 * 24 * 3600 * SECOND);
+    assert_int_equal(conf.disk_max, 0);
+    assert_int_equal(conf.free_min, UINT64_C(512) << 20);
+    assert_int_equal(conf.pins_max, UINT64_C(1) << 30);
+    assert_int_equal(conf.roll_ns, 3600 * SECOND);
+    assert_int_equal(conf.block_rows, 20000);
+    assert_int_equal(conf.block_age_ns, 10 * SECOND);
+}
+
+static void ranges(void **state)
+{
+    static const struct { const char *set; enum mg_err want; } cases[] = {
+        { "store.retention=1m", MG_OK },         { "store.retention=59s", MG_E_FORMAT },
+        { "store.retention=3650d", MG_OK },      { "store.retention=3651d", MG_E_FORMAT },
+        { "store.partition_age=1s", MG_OK },     { "store.partition_age=999ms", MG_E_FORMAT },
+        { "store.partition_age=24h", MG_OK },    { "store.partition_age=25h", MG_E_FORMAT },
+        { "store.block_spans=1", MG_OK },        { "store.block_spans=0", MG_E_FORMAT },
+        { "store.block_spans=200000", MG_OK },   { "store.block_spans=200001", MG_E_FORMAT },
+        { "store.block_age=10ms", MG_OK },       { "store.block_age=9ms", MG_E_FORMAT },
+        { "store.block_age=5m", MG_OK },         { "store.block_age=301s", MG_E_FORMAT },
+        { "store.disk_max=0", MG_OK },           { "store.disk_max=-1", MG_E_FORMAT },
+        { "store.free_min=0", MG_OK },           { "store.free_min=x", MG_E_FORMAT },
+        { "store.pins_max=0", MG_OK },           { "store.pins_max=-1", MG_E_FORMAT },
+        { "store.retention_ns=7d", MG_E_FORMAT },
+    };
+    struct store_conf conf = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(cases); i++)
+        if (load(&conf, cases[i].set) != cases[i].want)
+            fail_msg("%s", cases[i].set);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(defaults), cmocka_unit_test(ranges) };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
