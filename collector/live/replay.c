@@ -1,0 +1,184 @@
+/* replay.c - R5: the log read again from the watermark, through the same state as in ordinary work.
+ *
+ * Rows go into the ring. A decision takes the rows it took then: those of its trace up to the
+ * through-position. If the store already holds it (position at or below C) the rows are let go, else they are
+ * handed to the store as they would have been. What lies at or below P is in the recovered counters
+ * already. No decision of our own is made before the log's end. */
+#include "live/private.h"
+
+#define PUMP_NS UINT64_C(50000000)
+
+/* Rows are only freed by the store; when nothing is on its way there, the budget was lowered, and then the
+ * ring may pass it until the ordinary decisions have brought it down again. */
+static void wait_for_room(struct live *live, size_t bytes)
+{
+    while (!live->own.is_stopping && credit_free(live->credit) < (int64_t)bytes &&
+           live->own.undecided < live->own.ledger.pending) {
+        store_hurry(live->store);
+        live_serve_queue(live, PUMP_NS);
+        live_publish(live);
+    }
+}
+
+enum mg_err live_replay_rows(struct live *live, const struct journal_record *record, struct row_batch *rows, uint32_t refused)
+{
+    size_t used = rows->n ? rows->bytes + rows->epoch_growth : 0;
+    uint64_t late = live->own.ledger.late;
+
+    if (live->own.is_stopping)
+        return MG_E_BUSY;
+    wait_for_room(live, used);
+    credit_give(live->credit, -(int64_t)used);
+    live->own.position = MG_MAX(live->own.position, record->position);
+    live->own.log_ns = record->log_ns;
+    live_insert(live, rows, record);
+    for (size_t i = 0; i < live->own.big.n; i++)
+        live->own.big.at[i]->is_big = false; /* the log may hold its decision; else its next span finds it big again */
+    VEC_CLEAR(&live->own.big);
+    if (record->position > live->own.counted_from) {
+        live->own.ledger.accepted += rows->n;
+        live->own.ledger.refused += refused;
+    } else {
+        live->own.ledger.late = late;
+    }
+    metric_add(live->metrics, LIVE_replayed, 0, 0, 1);
+    live->own.is_dirty = true;
+    live_publish(live);
+    return MG_OK;
+}
+
+/* Rows from `row` on, at most n, whose position is above `position`. */
+static uint32_t rows_after(const struct row *row, uint32_t n, uint64_t position)
+{
+    uint32_t after = 0;
+
+    for (; after < n && segment_of(row)->live.first_position + row->record > position; after++)
+        row = row->prev;
+    return after;
+}
+
+/* Rows that a decision does not take stay undecided, in a record of their own: n rows, the newest of them `last`. */
+static void keep_apart(struct live *live, const struct trace *trace, const struct row *last, uint32_t n)
+{
+    struct trace *rest = trace_add(live->own.traces, trace->id);
+
+    rest->last = last;
+    rest->n = n;
+    rest->first_log_ns = live->own.log_ns;
+    list_add_last(&live->own.by_deadline, &rest->deadline_link);
+    for (uint32_t i = 0; i < n; i++, last = last->prev) {
+        rest->has_root |= get_le64(last->parent_id) == 0;
+        rest->bytes += last->bytes;
+    }
+    if (rest->has_root) {
+        rest->root_log_ns = live->own.log_ns;
+        list_add_last(&live->own.by_root, &rest->root_link);
+    }
+}
+
+/* Cuts the record down to the rows with from < position <= through; false: it has none. */
+static bool cut_to(struct live *live, struct trace *trace, const struct decision *decision, bool is_counted)
+{
+    uint32_t later = rows_after(trace->last, trace->n, decision->through);
+    uint32_t from = rows_after(trace->last, trace->n, decision->from), n = trace->n;
+    const struct row *last = trace->last, *row = trace->last;
+
+    if (from <= later)
+        return false;
+    for (uint32_t i = 0; i < from; i++) {
+        if (i == later)
+            trace->last = row;
+        row = row->prev;
+    }
+    trace->n = from - later;
+    if (n > from)
+        keep_apart(live, trace, row, n - from);
+    if (later > 0) {
+        keep_apart(live, trace, last, later);
+        if (!is_counted)
+            live->own.ledger.late += later;
+    }
+    return true;
+}
+
+static void drop(struct live *live, struct trace *trace, bool is_counted)
+{
+    if (!is_counted)
+        live->own.ledger.sampled_out += trace->n;
+    live_release(live, trace);
+}
+
+/* The undecided record whose rows this is about; NULL: they lie before the watermark, so they are in the store. */
+static struct trace *record_of(struct live *live, const struct decision *decision, uint64_t position)
+{
+    struct trace *trace = trace_find(live->own.traces, decision->trace_id);
+
+    for (; trace; trace = trace->older)
+        if (!trace->is_decided && cut_to(live, trace, decision, position <= live->own.counted_from))
+            return trace;
+    return NULL;
+}
+
+/* Returns true when the trace now belongs to `decided`. */
+static bool apply(struct live *live, const struct decision *decision, uint64_t position, struct decided *decided)
+{
+    struct trace *trace = record_of(live, decision, position);
+
+    if (!trace)
+        return false;
+    live_forget_pending(live, trace);
+    trace->is_decided = true;
+    trace->through = decision->through;
+    live->own.undecided -= trace->n;
+    if (decision->verdict == VERDICT_DROPPED) {
+        drop(live, trace, position <= live->own.counted_from);
+        return false;
+    }
+    if (position <= live->own.stored_from) {
+        live_release(live, trace);
+        return false;
+    }
+    decided_add(decided, trace, position);
+    return true;
+}
+
+enum mg_err live_replay_decisions(struct live *live, const struct journal_record *record, struct mg_why *why)
+{
+    struct decided *decided = decided_new(live);
+    struct decision_reader reader;
+    struct decision decision;
+    enum mg_err err = decision_read(&reader, record->body);
+    bool any = false;
+
+    live->own.position = MG_MAX(live->own.position, record->position);
+    live->own.log_ns = record->log_ns;
+    while (err == MG_OK && reader.at < reader.end)
+        if ((err = decision_next(&reader, &decision)) == MG_OK)
+            any |= apply(live, &decision, record->position, decided);
+    decided->record.position = record->position;
+    decided->record.log_ns = record->log_ns;
+    if (any)
+        live_close_traces(live, decided);
+    else
+        decided_free(&decided);
+    metric_add(live->metrics, LIVE_replayed, 0, 0, 1);
+    live->own.is_dirty = true;
+    if (err != MG_OK)
+        return mg_fail(why, err, "decisions record at position %llu is malformed", (unsigned long long)record->position);
+    return live->own.is_stopping ? MG_E_BUSY : MG_OK;
+}
+
+void live_reconcile(struct live *live)
+{
+    struct live_ledger *ledger = &live->own.ledger;
+    uint64_t found = ledger->stored + ledger->sampled_out + ledger->duplicate + ledger->pending;
+
+    if (ledger->accepted == found)
+        return;
+    LOG(ERROR, "the log is not whole: a part of it was damaged or removed", F_U64("spans_lost", ledger->accepted > found ? ledger->accepted - found : 0),
+        F_U64("accepted", ledger->accepted), F_U64("found", found));
+    if (ledger->accepted > found)
+        ledger->lost += ledger->accepted - found;
+    ledger->accepted = found; /* stored ones can be more: their count is as of C, that of the accepted as of P */
+    live->own.is_dirty = true;
+}
