@@ -1,0 +1,29 @@
+/* adjust.h - what the query side does to a trace before it is shown (jaeger.md 7 and DESIGN 9), as
+ * far as it concerns whole spans: client/server span-id dedupe, spans once that differ in the order
+ * of attributes only, links to nowhere, warnings. Attributes are tags.h's. Nothing is changed in
+ * place; stored spans are never touched. */
+#pragma once
+#include "api/jaeger/tags.h"
+#include "query/query.h"
+
+struct adjusted_span {
+    const struct span *span;
+    uint8_t span_id[8], parent_id[8]; /* as shown */
+};
+/* The spans to be shown, in their order, in the arena; returns how many. raw: all, ids as stored.
+ */
+size_t trace_adjust(const struct query_trace *trace, bool raw, struct arena *arena,
+                    struct adjusted_span **out);
+
+/* A link whose trace id is missing, zero or of another length leads nowhere and is not shown. */
+bool link_is_shown(const struct link_view *link);
+/* What is to be said about a span, sanitised, in the arena: the strings of an attribute
+ * `@jaeger@warnings`, an end before the start, links that are not shown. */
+size_t span_warnings(const struct span *span, struct arena *arena, struct str **out);
+/* Is this the attribute whose content span_warnings tells? It is no tag then. */
+bool attr_is_warnings(const struct attr *attr);
+/* Fills the list with the span's own attributes, adjusted unless raw: without the one whose content
+ * span_warnings tells, and with the bytes of a name that is not UTF-8. */
+void span_tags(const struct span *span, bool raw, struct tag_list *tags, struct arena *arena);
+/* The events in the arena; by time unless raw, those of one time in their order. */
+size_t span_events(const struct span *span, bool raw, struct arena *arena, struct event_view **out);

@@ -1,0 +1,220 @@
+/* page_test.mjs - the parts of the page that know no page: trees, searches, formats, colours. Run by node --test
+ * beside a copy of the page's files. */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { COLORS, colorsOf } from './color.js';
+import * as format from './format.js';
+import { LIMIT_MAX, apiParams, paramsOf, parseTags, parseTraceId, queryOf, tagText } from './query.js';
+import { buildTree, selfTime, summarize, ticks } from './tree.js';
+
+/* --- trees ----------------------------------------------------------------------------------------- */
+
+/* rows: [id, parent or '', start, duration, error] */
+function traceOf(rows) {
+    return {
+        traceID: 't',
+        processes: { p1: { serviceName: 'one', tags: [] } },
+        spans: rows.map(([spanID, parent, startTime, duration, error]) => ({
+            traceID: 't', spanID, operationName: `op-${spanID}`, startTime, duration, processID: 'p1', logs: [],
+            references: parent ? [{ refType: 'CHILD_OF', traceID: 't', spanID: parent }] : [],
+            tags: error ? [{ key: 'error', type: 'bool', value: true }] : [],
+        })),
+    };
+}
+
+const shape = (tree) => tree.nodes.map((node) => `${node.span.spanID}:${node.depth}:${node.end}`).join(' ');
+
+test('a tree is in pre-order, siblings by start, with the end of each subtree', () => {
+    const tree = buildTree(traceOf([['c', 'a', 30, 5], ['d', 'b', 12, 2], ['a', '', 0, 100], ['b', 'a', 10, 10]]));
+    assert.equal(shape(tree), 'a:0:4 b:1:3 d:2:3 c:1:4');
+    assert.equal(tree.duration, 100);
+    assert.equal(tree.depth, 3);
+    assert.deepEqual(tree.nodes.map((node) => node.position), [1, 1, 1, 2]);
+});
+
+test('a span whose parent is missing is a root and says so', () => {
+    const tree = buildTree(traceOf([['a', '', 0, 10], ['b', 'gone', 5, 1]]));
+    assert.equal(shape(tree), 'a:0:1 b:0:2');
+    assert.equal(tree.nodes[0].flaw, '');
+    assert.match(tree.nodes[1].flaw, /gone/);
+});
+
+test('circles are cut, and every span is shown once', () => {
+    for (const rows of [
+        [['a', 'a', 0, 1]],
+        [['a', 'b', 0, 1], ['b', 'a', 1, 1]],
+        [['a', 'c', 0, 1], ['b', 'a', 1, 1], ['c', 'b', 2, 1], ['d', 'b', 3, 1], ['r', '', 4, 1]],
+    ]) {
+        const tree = buildTree(traceOf(rows)), ids = tree.nodes.map((node) => node.span.spanID);
+        assert.deepEqual(ids.slice().sort(), rows.map((row) => row[0]).sort());
+        assert.equal(tree.nodes.filter((node) => node.flaw.includes('circle')).length, 1);
+        tree.nodes.forEach((node, i) => {
+            assert.equal(node.index, i);
+            assert.ok(node.end > i && node.end <= tree.nodes.length);
+        });
+    }
+});
+
+test('spans of one id stay apart', () => {
+    const tree = buildTree(traceOf([['a', '', 0, 9], ['a', '', 1, 2], ['b', 'a', 3, 1]]));
+    assert.equal(shape(tree), 'a:0:2 b:1:2 a:0:3');
+});
+
+test('a chain of 60,000 spans and a fan of 60,000 are trees like others', () => {
+    const n = 60000, chain = [], fan = [['0', '', 0, n]];
+    for (let i = 0; i < n; i++)
+        chain.push([String(i), i ? String(i - 1) : '', i, n - i]);
+    for (let i = 1; i < n; i++)
+        fan.push([String(i), '0', i, 1]);
+    const deep = buildTree(traceOf(chain));
+    assert.equal(deep.depth, n);
+    assert.equal(deep.nodes[n - 1].depth, n - 1);
+    assert.equal(deep.nodes[0].end, n);
+    const wide = buildTree(traceOf(fan));
+    assert.equal(wide.depth, 2);
+    assert.equal(wide.nodes[n - 1].position, n - 1);
+});
+
+test('errors are counted below a span, not at it', () => {
+    const tree = buildTree(traceOf([['a', '', 0, 9, true], ['b', 'a', 1, 1, true], ['c', 'b', 1, 1, true], ['d', 'a', 2, 1]]));
+    assert.deepEqual(tree.nodes.map((node) => node.errorsBelow), [2, 1, 0, 0]);
+    assert.equal(tree.errors, 3);
+});
+
+test('CHILD_OF wins over a link, and another trace is no parent', () => {
+    const trace = traceOf([['a', '', 0, 9], ['b', '', 1, 1], ['c', '', 2, 1]]);
+    const reference = (refType, spanID, traceID = 't') => ({ refType, traceID, spanID });
+    trace.spans[1].references = [reference('FOLLOWS_FROM', 'c'), reference('CHILD_OF', 'a')];
+    trace.spans[2].references = [reference('CHILD_OF', 'a', 'other')];
+    const tree = buildTree(trace);
+    assert.equal(shape(tree), 'a:0:2 b:1:2 c:0:3');
+    assert.equal(tree.nodes[2].flaw, '');
+});
+
+test('an empty trace and one without processes do no harm', () => {
+    assert.equal(buildTree({ traceID: 't', spans: [] }).nodes.length, 0);
+    const bare = traceOf([['a', '', 0, 1]]);
+    delete bare.processes;
+    assert.equal(buildTree(bare).nodes[0].service, 'unknown service');
+});
+
+test('time without children counts what overlaps once and only inside', () => {
+    const tree = buildTree(traceOf([['a', '', 0, 100], ['b', 'a', 10, 20], ['c', 'a', 20, 20], ['d', 'a', 90, 50]]));
+    assert.equal(selfTime(tree.nodes[0]), 60);
+    assert.equal(selfTime(tree.nodes[1]), 20);
+});
+
+test('a summary names the earliest root', () => {
+    const summary = summarize(traceOf([['x', 'gone', 5, 1], ['b', 'a', 1, 1, true], ['a', '', 2, 100]]));
+    assert.equal(summary.root.operation, 'op-a');
+    assert.deepEqual([summary.start, summary.duration, summary.spans, summary.errors], [1, 101, 3, 1]);
+});
+
+test('ticks are round and few', () => {
+    assert.deepEqual(ticks(100, 5), [0, 20, 40, 60, 80, 100]);
+    assert.deepEqual(ticks(336, 4), [0, 100, 200, 300]);
+    for (const duration of [0, 1, 7, 999, 1e6, 86400e6])
+        assert.ok(ticks(duration, 5).length <= 6 && ticks(duration, 5)[0] === 0, String(duration));
+});
+
+/* --- searches -------------------------------------------------------------------------------------- */
+
+test('tags', () => {
+    for (const [text, want] of [
+        ['', {}],
+        ['  ', {}],
+        ['a=b', { a: 'b' }],
+        [' a=b  c=d ', { a: 'b', c: 'd' }],
+        ['a=', { a: '' }],
+        ['a="x y" "k k"=v', { a: 'x y', 'k k': 'v' }],
+        ['a="q\\"q\\\\"', { a: 'q"q\\' }],
+        ['url=http://h/p?x=1', { url: 'http://h/p?x=1' }],
+        ['a:b=c', { 'a:b': 'c' }],
+    ])
+        assert.deepEqual(parseTags(text), want, text);
+    for (const text of ['a', '=b', 'a=b c', 'a="b', 'a="b"c', '"a=b'])
+        assert.equal(typeof parseTags(text), 'string', text);
+});
+
+test('a tag that is written is read back', () => {
+    for (const [key, value] of [['a', 'b'], ['a b', 'c "d" \\e'], ['k=k', ''], ['k', 'x=y'], ['k', ' ']])
+        assert.deepEqual(parseTags(tagText(key, value)), { [key]: value });
+});
+
+const NOW = 1700000000e6;
+const query = (change) => ({ ...queryOf(new URLSearchParams()), ...change });
+
+test('a search as the API takes it', () => {
+    const { params, problems } = apiParams(query({ service: 's', tags: 'a=b', min: '1.5s', limit: '7' }), NOW);
+    assert.deepEqual(problems, {});
+    assert.deepEqual(Object.fromEntries(params), {
+        service: 's', tags: '{"a":"b"}', minDuration: '1.5s', start: String(NOW - 3600e6), end: String(NOW), limit: '7',
+    });
+});
+
+test('limits at, below and above', () => {
+    for (const [limit, isFine] of [['0', false], ['1', true], [String(LIMIT_MAX), true], [String(LIMIT_MAX + 1), false],
+        ['', false], ['-1', false], ['1.5', false], ['x', false]])
+        assert.equal('limit' in apiParams(query({ limit }), NOW).problems, !isFine, limit);
+});
+
+test('durations as Go writes them', () => {
+    for (const text of ['', '1s', '1.5s', '1h30m', '250ms', '3µs', '3us', '.5s', '1m 30s'])
+        assert.ok(!('min' in apiParams(query({ min: text }), NOW).problems), text);
+    for (const text of ['5', 's', '1 x', '-1s', '1d', '1,5s'])
+        assert.ok('min' in apiParams(query({ min: text }), NOW).problems, text);
+});
+
+test('custom times need both ends in order', () => {
+    const custom = (start, end) => Object.keys(apiParams(query({ lookback: 'custom', start, end }), NOW).problems);
+    assert.deepEqual(custom('2026-01-01T00:00:00', '2026-01-02T00:00:00'), []);
+    assert.deepEqual(custom('', '2026-01-02T00:00:00'), ['start']);
+    assert.deepEqual(custom('2026-01-01T00:00:00', 'x'), ['end']);
+    assert.deepEqual(custom('2026-01-02T00:00:00', '2026-01-01T00:00:00'), ['end']);
+});
+
+test('the address keeps what differs from the defaults, and gives it back', () => {
+    assert.equal(String(paramsOf(query({}))), '');
+    const wanted = query({ service: 'a&b', tags: 'x="y z"', lookback: '2d' });
+    assert.deepEqual(queryOf(paramsOf(wanted)), wanted);
+});
+
+test('trace ids', () => {
+    const id = '4bf92f3577b34da6a3ce929d0e0e4736';
+    for (const [text, want] of [
+        ['abc', 'abc'], ['ABC', 'abc'], [` ${id} `, id], [`0x${id}`, id], [`00-${id}-00f067aa0ba902b7-01`, id],
+        ['4bf92f35-77b3-4da6-a3ce-929d0e0e4736', id],
+        ['', null], ['xyz', null], [`${id}0`, null], ['a/b', null], ['a b', null],
+    ])
+        assert.equal(parseTraceId(text), want, text);
+});
+
+/* --- formats and colours --------------------------------------------------------------------------- */
+
+test('durations for people', () => {
+    for (const [us, want] of [
+        [0, '0 µs'], [1, '1 µs'], [999, '999 µs'], [1000, '1 ms'], [1234, '1.23 ms'], [999499, '999 ms'], [999500, '1 s'],
+        [1.5e6, '1.5 s'], [59.94e6, '59.9 s'], [60e6, '1 min 0 s'], [3599.4e6, '59 min 59 s'], [3599.6e6, '1 h 0 min'], [3600e6, '1 h 0 min'],
+        [-1500, '−1.5 ms'], [NaN, '–'], [undefined, '–'],
+    ])
+        assert.equal(format.duration(us), want, String(us));
+});
+
+test('sizes, shares, counts', () => {
+    assert.deepEqual([0, 1023, 1024, 1536, 2 ** 30, NaN].map(format.bytes), ['0 B', '1023 B', '1 KiB', '1.5 KiB', '1 GiB', '–']);
+    assert.equal(format.percent(0, 0), '0 %');
+    assert.equal(format.percent(1, 100000), '< 0.1 %');
+    assert.equal(format.percent(1, 3), '33 %');
+    assert.equal(format.percent(99999, 100000), '99.9 %');
+    assert.equal(format.percent(3, 3), '100 %');
+    assert.equal(format.plural(1, 'span'), '1 span');
+    assert.equal(format.plural(1234, 'span'), '1,234 spans');
+    assert.equal(format.instantOfText(''), '');
+});
+
+test('services have colours of their own as long as there are enough', () => {
+    const names = Array.from({ length: COLORS }, (_, i) => `service-${i}`);
+    assert.equal(new Set(colorsOf(names).values()).size, COLORS);
+    assert.equal(colorsOf([...names, 'one-more']).size, COLORS + 1);
+    assert.equal(colorsOf(['a', 'b']).get('a'), colorsOf(['a']).get('a'));
+});
