@@ -1,0 +1,176 @@
+/* settings.c - see settings.h. The rows live with the modules that read them; here they get their place in the file. */
+#include "command/settings.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/mem.h"
+
+extern char **environ;
+#define TOP(type, key, field, def, min, max, help) \
+    CONF_ROW(struct settings, type, key, field, def, min, max, help)
+
+static const struct conf_field top_fields[] = {
+    TOP(CONF_STR, "data_dir", top.data_dir, NULL, NULL, NULL,
+        "Directory of the journal and the store; empty means $XDG_STATE_HOME/meshglass, or /var/lib/meshglass for root."),
+    TOP(CONF_U64, "threads", top.threads, "0", "0", "256", "Request loops; 0 means one for each core."),
+};
+static const struct conf_field listen_fields[] = {
+    TOP(CONF_ADDRESS, "otlp_grpc", listen.otlp_grpc, "127.0.0.1:4317", NULL, NULL, "OTLP over gRPC, or off."),
+    TOP(CONF_ADDRESS, "otlp_http", listen.otlp_http, "127.0.0.1:4318", NULL, NULL, "OTLP over HTTP, protobuf and JSON, or off."),
+    TOP(CONF_ADDRESS, "query_http", listen.query_http, "127.0.0.1:16686", NULL, NULL, "Jaeger API, console and admin API, or off."),
+    TOP(CONF_ADDRESS, "metrics", listen.metrics, "127.0.0.1:8888", NULL, NULL, "Prometheus metrics of the collector, or off."),
+    TOP(CONF_ADDRESS, "health", listen.health, "127.0.0.1:13133", NULL, NULL, "Health check at /status, or off."),
+};
+static const struct conf_field journal_fields[] = {
+    { .name = "durability", .type = CONF_CHOICE, .offset = offsetof(struct settings, journal.durability), .def = "commit",
+      .choices = "commit|os",
+      .help = "commit: an answer means the spans survive power loss. os: they survive kill -9 only; no fdatasync is made." },
+};
+static const struct conf_field log_fields[] = {
+    { .name = "level", .type = CONF_CHOICE, .offset = offsetof(struct settings, log.level), .def = "info",
+      .choices = "debug|info|warn|error", .help = "Least important log lines that are written." },
+    { .name = "format", .type = CONF_CHOICE, .offset = offsetof(struct settings, log.format), .def = "logfmt",
+      .choices = "logfmt|json", .help = "Form of the log lines on stderr." },
+};
+
+static void sections_of(struct settings *s, struct conf_section out[SETTINGS_SECTIONS])
+{
+    const struct conf_section sections[SETTINGS_SECTIONS] = {
+        { "", top_fields, MG_COUNT(top_fields), s },
+        { "listen", listen_fields, MG_COUNT(listen_fields), s },
+        { "ingest", ingest_fields, ingest_fields_n, &s->ingest },
+        { "http", http_fields, http_fields_n, &s->http },
+        { "journal", journal_fields, MG_COUNT(journal_fields), s },
+        { "live", live_fields, live_fields_n, &s->live },
+        { "sampling", decision_fields, decision_fields_n, &s->sampling },
+        { "store", store_fields, store_fields_n, &s->store },
+        { "query", query_fields, query_fields_n, &s->query },
+        { "ui", ui_fields, ui_fields_n, &s->ui },
+        { "log", log_fields, MG_COUNT(log_fields), s },
+    };
+
+    memcpy(out, sections, sizeof sections);
+}
+
+enum mg_err settings_load(struct settings *out, const char *path, const char *const *sets, size_t n_sets, struct mg_why *why)
+{
+    const struct conf_source source = { .path = path, .sets = sets, .n_sets = n_sets,
+                                        .environment = (const char *const *)environ };
+
+    *out = (struct settings){ 0 };
+    sections_of(out, out->sections);
+    MG_TRY(conf_load(&out->conf, out->sections, SETTINGS_SECTIONS, &source, why));
+    out->http.body_bytes_max = out->ingest.body_bytes_max;
+    return MG_OK;
+}
+
+void settings_fini(struct settings *settings)
+{
+    conf_free(&settings->conf);
+}
+
+void settings_reference(struct buf *out)
+{
+    struct settings settings = { 0 };
+    struct conf_section sections[SETTINGS_SECTIONS];
+
+    sections_of(&settings, sections);
+    conf_reference(sections, SETTINGS_SECTIONS, out);
+}
+
+char *settings_data_dir(const struct settings *settings)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    struct buf path;
+
+    if (settings->top.data_dir.len)
+        return str_text(settings->top.data_dir);
+    if (geteuid() == 0)
+        return mem_text("/var/lib/meshglass");
+    buf_init(&path, 4096);
+    if (state && state[0] == '/')
+        buf_printf(&path, "%s/meshglass", state);
+    else
+        buf_printf(&path, "%s/.local/state/meshglass", home ? home : "/tmp");
+    return buf_take(&path, NULL);
+}
+
+/* A new directory is only there after a power cut when the one that names it was synced. */
+static enum mg_err sync_parent(const char *path, struct mg_why *why)
+{
+    const char *slash = strrchr(path, '/');
+    char *parent = !slash ? mem_text(".") : slash == path ? mem_text("/") : str_text(str_n(path, (size_t)(slash - path)));
+    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int failed = fd < 0 || fsync(fd) != 0 ? errno : 0;
+    enum mg_err err = failed ? mg_fail_os(why, failed, "cannot sync %s", parent) : MG_OK;
+
+    if (fd >= 0)
+        close(fd);
+    mem_free(parent);
+    return err;
+}
+
+static enum mg_err make_dirs(const char *path, struct mg_why *why)
+{
+    char *copy = mem_text(path);
+    enum mg_err err = MG_OK;
+
+    for (char *at = copy + 1; err == MG_OK; at++) {
+        char end = *at;
+        if (end != '/' && end != '\0')
+            continue;
+        *at = '\0';
+        if (mkdir(copy, 0700) == 0)
+            err = sync_parent(copy, why);
+        else if (errno != EEXIST)
+            err = mg_fail_os(why, errno, "cannot create data_dir %s", copy);
+        *at = end;
+        if (end == '\0')
+            break;
+    }
+    mem_free(copy);
+    return err;
+}
+
+static enum mg_err in_use(int fd, const char *data_dir, struct mg_why *why)
+{
+    char owner[32] = "";
+    ssize_t got = pread(fd, owner, sizeof owner - 1, 0);
+
+    if (got > 0 && owner[got - 1] == '\n')
+        owner[got - 1] = '\0';
+    return mg_fail(why, MG_E_BUSY, "%s is in use by process %s; stop it first", data_dir, owner[0] ? owner : "(unknown)");
+}
+
+enum mg_err data_dir_lock(const char *data_dir, bool create, int *fd, struct mg_why *why)
+{
+    char path[4096];
+    int lock;
+
+    if (create)
+        MG_TRY(make_dirs(data_dir, why));
+    if ((size_t)snprintf(path, sizeof path, "%s/LOCK", data_dir) >= sizeof path)
+        return mg_fail(why, MG_E_TOO_BIG, "data_dir is too long: %s", data_dir);
+    if ((lock = open(path, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600)) < 0)
+        return mg_fail_os(why, errno, "cannot open %s", path);
+    if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+        enum mg_err err = errno == EWOULDBLOCK ? in_use(lock, data_dir, why) : mg_fail_os(why, errno, "cannot lock %s", path);
+        close(lock);
+        return err;
+    }
+    if (create) {
+        char pid[32];
+        int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+        if (ftruncate(lock, 0) != 0 || pwrite(lock, pid, (size_t)n, 0) != n) {
+            enum mg_err err = mg_fail_os(why, errno, "cannot write %s", path);
+            close(lock);
+            return err;
+        }
+    }
+    *fd = lock;
+    return MG_OK;
+}

@@ -1,0 +1,79 @@
+#include "unit/command/test.h"
+#include "command/ledger.h"
+#include "command/server.h"
+
+static const struct {
+    const char *json;
+    enum mg_err want;
+    bool balances;
+    const char *contains;
+} rows[] = {
+    {"{\"accepted\":10,\"stored\":5,\"sampled_out\":3,\"duplicate\":1,\"pending\":1,\"refused\":7,"
+     "\"late\":2}",
+     MG_OK, true,
+     "accepted 10 = stored 5 + sampled_out 3 + duplicate 1 + pending 1: the ledger balances\n"},
+    {"{\"accepted\":0,\"stored\":0,\"sampled_out\":0,\"duplicate\":0,\"pending\":0,\"refused\":0,"
+     "\"late\":0}",
+     MG_OK, true, "accepted                   0  spans taken in\n"},
+    {"{\"accepted\":10,\"stored\":5,\"sampled_out\":3,\"duplicate\":1,\"pending\":0,\"refused\":1,"
+     "\"late\":0,\"by\":{}}",
+     MG_OK, false,
+     "accepted 10 != stored 5 + sampled_out 3 + duplicate 1 + pending 0: the ledger does NOT "
+     "balance\n"},
+    {"{\"accepted\":10,\"stored\":12,\"sampled_out\":0,\"duplicate\":0,\"pending\":0,\"refused\":0,"
+     "\"late\":0}",
+     MG_OK, false, "NOT"},
+    {"{\"accepted\":10,\"stored\":5}", MG_E_FORMAT, false,
+     "the answer is no ledger: 'sampled_out' is missing or no count"},
+    {"{\"accepted\":-1,\"stored\":5}", MG_E_FORMAT, false, "'accepted' is missing"},
+    {"{\"accepted\":\"1\",\"stored\":5}", MG_E_FORMAT, false, "'accepted' is missing"},
+    {"[]", MG_E_FORMAT, false, "'accepted' is missing"},
+    {"<html>", MG_E_FORMAT, false, ""},
+    {"", MG_E_FORMAT, false, ""},
+};
+
+static void test_rows(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(rows); i++) {
+        struct buf out;
+        struct mg_why why = {""};
+        bool balances = false;
+
+        buf_init(&out, 4096);
+        assert_int_equal(ledger_print(str_of(rows[i].json), &out, &balances, &why), rows[i].want);
+        buf_put_char(&out, '\0');
+        assert_non_null(strstr(rows[i].want == MG_OK ? out.ptr : why.text, rows[i].contains));
+        assert_int_equal(balances, rows[i].balances);
+        buf_fini(&out);
+    }
+}
+
+static const struct {
+    const char *url, *host;
+} hosts[] = {
+    {"http://127.0.0.1:16686", "127.0.0.1"},
+    {"http://example.org", "example.org"},
+    {"http://example.org/meshglass/", "example.org"},
+    {"http://[::1]:16686/x", "[::1]"},
+    {"http://[::1]", "[::1]"},
+    {"localhost:1", "localhost"},
+    {"http://", ""},
+    {"", ""},
+};
+
+static void test_host_of_a_server(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(hosts); i++)
+        assert_true(str_eq(server_host(hosts[i].url), str_of(hosts[i].host)));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_host_of_a_server),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
