@@ -1,0 +1,103 @@
+"""What the benchmarks share: a collector of their own on port 0 in a temporary directory, and the load generator."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CORPUS = str(ROOT / "../shared/corpora/astronomy-oteltraces.zst")
+BIN = ROOT / "build/release/bin"
+DOORS = ["otlp_grpc", "otlp_http", "query_http", "metrics", "health"]
+
+
+def fetch(url):
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        return answer.read().decode()
+
+
+class Collector:
+    def __init__(self, binary, *settings):
+        self.binary = binary
+        self.dir = tempfile.mkdtemp(prefix="mgbench-", dir=os.environ.get("MESHGLASS_BENCH_DIR"))
+        self.start(*settings)
+
+    def start(self, *settings):
+        """Runs it on its directory; seconds from the exec to the last ready line."""
+        args = [str(self.binary / "meshglass-collector"), "run", "--set", f"data_dir={self.dir}/data"]
+        for setting in [f"listen.{door}=127.0.0.1:0" for door in DOORS] + list(settings):
+            args += ["--set", setting]
+        begin = time.monotonic()
+        self.process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.doors = {}
+        while len(self.doors) < len(DOORS):
+            line = self.process.stdout.readline()
+            if not line:
+                sys.exit("bench: the collector did not start")
+            ready = json.loads(line)
+            self.doors[ready["door"]] = ready["address"]
+        return time.monotonic() - begin
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(60)
+        self.process.stdout.close()
+
+    def end(self):
+        self.stop()
+        shutil.rmtree(self.dir)
+
+    def url(self, door):
+        return "http://" + self.doors[door]
+
+    def api(self, what):
+        return json.loads(fetch(self.url("query_http") + "/api/meshglass/v1/" + what))
+
+    def cpu(self):
+        """Seconds on a CPU of all its threads, in nanosecond resolution."""
+        total = 0
+        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
+            total += int((task / "schedstat").read_text().split()[0])
+        return total / 1e9
+
+    def memory(self):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return {key: int(re.search(key + r":\s+(\d+)", status).group(1)) / 1024 for key in ("VmRSS", "RssAnon", "VmHWM")}
+
+    def metric(self, name):
+        """The sum over its labels."""
+        values = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", fetch(self.url("metrics") + "/metrics"), re.M)
+        return sum(float(value) for value in values)
+
+    def stages(self):
+        found = re.findall(r'meshglass_stage_cpu_seconds_total\{stage="(\w+)"\} (\S+)', fetch(self.url("metrics") + "/metrics"))
+        return {stage: float(value) for stage, value in found}
+
+    def wait_until_stored(self, seconds=120):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.api("ledger")["pending"] == 0:
+                return
+            time.sleep(0.2)
+        sys.exit(f"bench: spans are still pending after {seconds} seconds")
+
+    def balanced(self):
+        ledger = self.api("ledger")
+        if ledger["accepted"] != ledger["stored"] + ledger["duplicate"]:
+            sys.exit(f"bench: the ledger does not balance: {ledger}")
+
+    def disk(self, what="store/*.mdb"):
+        return sum(file.stat().st_blocks * 512 for file in pathlib.Path(self.dir, "data").glob(what) if file.is_file())
+
+
+def load(binary, corpus, url, *args):
+    answer = subprocess.run([str(binary / "bench_load"), corpus, url, *args], capture_output=True, text=True)
+    if answer.returncode != 0:
+        sys.exit(f"bench: load failed: {answer.stdout}{answer.stderr}")
+    return json.loads(answer.stdout)
