@@ -390,7 +390,9 @@ static void undecided_traces_survive_a_restart(void **state)
         assert_int_equal(ledger_of(rig).pending, 3);
         assert_int_equal(in_store(rig, 2), 5);
     }
+    rig_stop(rig);
     rig->decisions.decision_wait_ns = 0; /* log time went on from where it stood; now they are due */
+    rig_start(rig);
     assert_int_equal(wait_stored(rig, 8).stored, 8);
     rig_stop(rig);
     rig_start(rig);
