@@ -7,16 +7,9 @@
  * needed and kept. Every length is checked: foreign bytes give E_FORMAT, never a wrong access. */
 #pragma once
 #include "codec/zip.h"
+#include "row/fragment.h"
 #include "row/segment.h"
 #include "store/filter.h"
-
-/* One decided trace (or a late part of one): `n` rows of the chain that starts at `last`. */
-struct fragment {
-    uint8_t trace_id[16];
-    const struct row *last;
-    uint32_t n;
-    uint64_t position; /* of the decision's record */
-};
 
 #define BLOCK_FLAG_STRAY 1u /* in header and summary: spans far from their receive time (DESIGN R7) */
 #define BLOCK_ROWS_MAX ((uint32_t)1 << 20) /* a block is finished before a fragment would pass it */

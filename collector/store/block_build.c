@@ -15,20 +15,22 @@
 #include "base/mem.h"
 #include "codec/hash.h"
 #include "store/block_builder.h"
+#include "store/block_tags.h"
 #include "store/column.h"
 #include "store/summary_build.h"
 
 struct block_builder *block_builder_new(void)
 {
     struct block_builder *b = MEM_NEW(struct block_builder);
-    struct buf *bufs[] = { &b->wide,  &b->raw,     &b->packed,    &b->body,
-                           &b->block, &b->summary, &b->catalogue, &b->run };
+    struct buf *bufs[] = { &b->wide, &b->raw,     &b->packed,    &b->body,      &b->block,
+                           &b->run,  &b->summary, &b->catalogue, &b->attributes };
 
     for (size_t i = 0; i < MG_COUNT(bufs); i++)
         buf_init(bufs[i], BYTES_MAX);
     fragments_init(&b->gather, &b->texts);
     arena_init(&b->arena);
     b->zip = zip_new();
+    b->told = told_new();
     return b;
 }
 
@@ -38,8 +40,8 @@ void block_builder_free(struct block_builder **builder)
 
     if (!b)
         return;
-    struct buf *bufs[] = { &b->wide,  &b->raw,     &b->packed,    &b->body,
-                           &b->block, &b->summary, &b->catalogue, &b->run };
+    struct buf *bufs[] = { &b->wide, &b->raw,     &b->packed,    &b->body,      &b->block,
+                           &b->run,  &b->summary, &b->catalogue, &b->attributes };
     for (size_t i = 0; i < MG_COUNT(bufs); i++)
         buf_fini(bufs[i]);
     builder_free_rows(b);
@@ -51,6 +53,7 @@ void block_builder_free(struct block_builder **builder)
     VEC_FINI(&b->slices);
     VEC_FINI(&b->entries);
     zip_free(&b->zip);
+    told_free(&b->told);
     mem_free(b);
     *builder = NULL;
 }
@@ -321,8 +324,10 @@ static void emit_column(struct block_builder *b, const struct attr_column *colum
                                    .key = string_of(b, column->key) };
     size_t n = column->texts.n + column->numbers.n;
 
-    if (n == 0) /* EMPTY */
+    if (n == 0) { /* EMPTY */
+        builder_tell_column(b, column, 0);
         return;
+    }
     entry.count = (uint32_t)n;
     if (column->type == VALUE_BOOL) {
         column_put_planes(&b->raw, column->numbers.at, entry.count, 1);
@@ -333,6 +338,7 @@ static void emit_column(struct block_builder *b, const struct attr_column *colum
     } else {
         entry.width = (uint8_t)put_texts(b, column);
     }
+    builder_tell_column(b, column, entry.width);
     emit_segment(b, entry,
                  column->texts.n && (entry.width == FORM_UUID || entry.width == FORM_HEX));
 }
@@ -513,6 +519,9 @@ static void write_summary(struct block_builder *b, uint64_t wall_ns, struct bloc
 
     summary.operations_cut = write_catalogue(b);
     summary.catalogue = buf_str(&b->catalogue);
+    buf_clear(&b->attributes);
+    told_write(b->told, &b->attributes);
+    summary.attributes = buf_str(&b->attributes);
     buf_clear(&b->summary);
     summary_write(&b->summary, &summary);
 }
@@ -553,6 +562,7 @@ void block_finish(struct block_builder *b, uint64_t wall_ns, struct block_built 
     for (uint32_t i = 0; i < b->n_columns; i++)
         emit_column(b, &b->columns.at[i]);
     emit_shapes(b);
+    builder_tell_rest(b);
     emit_nested_keys(b);
     emit_strings(b, SEG_BLOBS, b->blobs.at, b->blobs.n);
     emit_strings(b, SEG_STRINGS, b->strings.at,

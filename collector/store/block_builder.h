@@ -70,7 +70,8 @@ struct block_builder {
     VEC(uint32_t) local, ids, touched; /* scratch of one column */
     VEC(struct str) slices;
     VEC(struct segment_entry) entries;
-    struct buf raw, packed, body, block, summary, catalogue, run;
+    struct buf raw, packed, body, block, summary, catalogue, attributes, run;
+    struct told *told; /* of the summary's attributes */
 };
 
 #define BYTES_MAX ((size_t)UINT32_MAX) /* of a block: its offsets have four bytes */

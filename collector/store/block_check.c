@@ -1,14 +1,15 @@
 /* block_check.c - looking at a whole block: is it sound, and what is in it by bytes.
  *
  * The check reads the way a query does and compares with what the builder said beside the block. It
- * makes the catalogue and the run anew from the spans and compares bytes: both are sorted, so there
- * is only one right answer. */
+ * makes the catalogue and the run anew from the spans, and what is told of attributes from the
+ * columns, and compares bytes: for each there is only one right answer. */
 #include "store/block.h"
 
 #include <stdlib.h>
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "store/block_read.h"
+#include "store/block_tags.h"
 #include "store/summary_build.h"
 
 struct check {
@@ -18,7 +19,8 @@ struct check {
     struct summary found;         /* made from the spans */
     struct str resource, service; /* of the span before: most follow one of their own service */
     VEC(struct catalogue_entry) entries;
-    struct buf catalogue;
+    struct buf catalogue, attributes;
+    struct told *told;
 };
 
 static enum mg_err check_segments(struct check *c)
@@ -74,6 +76,19 @@ static enum mg_err check_fragment(struct check *c, uint32_t fragment)
     return MG_OK;
 }
 
+/* Blocks of earlier versions do not tell. */
+static enum mg_err check_attributes(struct check *c, struct str said)
+{
+    if (!said.ptr)
+        return MG_OK;
+    c->told = told_new();
+    MG_TRY(reader_tell(c->reader, c->told, c->why));
+    told_write(c->told, &c->attributes);
+    return str_eq(said, buf_str(&c->attributes))
+               ? MG_OK
+               : mg_fail(c->why, MG_E_FORMAT, "summary: its attributes are not the block's");
+}
+
 static enum mg_err check_summary(struct check *c, struct str bytes)
 {
     struct summary said, *found = &c->found;
@@ -92,7 +107,7 @@ static enum mg_err check_summary(struct check *c, struct str bytes)
         !str_eq(said.catalogue, buf_str(&c->catalogue)))
         return mg_fail(c->why, MG_E_FORMAT,
                        "summary: its services and operations are not the block's");
-    return MG_OK;
+    return check_attributes(c, said.attributes);
 }
 
 static int compare_u32(const void *left, const void *right)
@@ -140,7 +155,10 @@ enum mg_err block_check(struct str block, struct str summary, struct str run, st
     MG_TRY(block_open(&reader, block, why));
     struct check c = { .reader = reader, .why = why };
     buf_init(&c.catalogue, UINT32_MAX);
+    buf_init(&c.attributes, UINT32_MAX);
     enum mg_err err = check_all(&c, summary, run);
+    told_free(&c.told);
+    buf_fini(&c.attributes);
     buf_fini(&c.catalogue);
     VEC_FINI(&c.entries);
     arena_fini(&c.spans);

@@ -501,28 +501,47 @@ enum mg_err reader_wide(struct block_reader *r, struct mg_why *why)
     return MG_OK;
 }
 
-enum mg_err reader_nested_key(struct block_reader *r, struct str key, bool *may_be,
-                              struct mg_why *why)
+enum mg_err reader_nested_keys(struct block_reader *r, nested_key_fn *on_key, void *owner,
+                               struct mg_why *why)
 {
     uint32_t segment = r->fixed[SEG_NESTED_KEYS].segment;
 
-    *may_be = true;
     if (!segment)
         return MG_OK;
     MG_TRY(reader_strings(r, SEG_STRINGS, why));
     MG_TRY(reader_segment(r, segment - 1, why));
     const struct segment_info *s = &r->segments[segment - 1];
     const uint8_t *at = (const uint8_t *)s->raw.ptr, *end = at + s->raw.len;
-    bool is_found = false;
     for (uint32_t i = 0; i < s->count; i++) {
         uint64_t number = 0;
         at = get_varint(at, end, &number);
         if (!at || number > reader_table(r)->n)
             return damaged(why, "the nested keys are malformed");
-        is_found = is_found || str_eq(reader_string(r, (uint32_t)number), key);
+        on_key(owner, reader_string(r, (uint32_t)number));
     }
-    *may_be = is_found;
     return at == end ? MG_OK : damaged(why, "the nested keys are malformed");
+}
+
+struct wanted_key {
+    struct str key;
+    bool is_found;
+};
+
+static void on_nested_key(void *owner, struct str key)
+{
+    struct wanted_key *wanted = owner;
+
+    wanted->is_found = wanted->is_found || str_eq(key, wanted->key);
+}
+
+enum mg_err reader_nested_key(struct block_reader *r, struct str key, bool *may_be,
+                              struct mg_why *why)
+{
+    struct wanted_key wanted = { .key = key };
+
+    MG_TRY(reader_nested_keys(r, on_nested_key, &wanted, why));
+    *may_be = wanted.is_found || !r->fixed[SEG_NESTED_KEYS].segment;
+    return MG_OK;
 }
 
 /* --- where a row's values stand --------------------------------------------------------------- */

@@ -80,6 +80,10 @@ enum mg_err reader_wide(struct block_reader *r, struct mg_why *why);
 enum mg_err reader_counts(struct block_reader *r, struct mg_why *why);
 enum mg_err reader_nested_key(struct block_reader *r, struct str key, bool *may_be,
                               struct mg_why *why); /* in an event or link */
+/* The attribute keys of events and links; none when they are not known. */
+typedef void nested_key_fn(void *owner, struct str key);
+enum mg_err reader_nested_keys(struct block_reader *r, nested_key_fn *on_key, void *owner,
+                               struct mg_why *why);
 enum mg_err reader_segment(struct block_reader *r, uint32_t segment,
                            struct mg_why *why); /* unpacked */
 

@@ -76,14 +76,26 @@ static void look_up(const struct ints *ids, const uint8_t *table, uint8_t *out)
     }
 }
 
+/* Keeps the rows that are marked in tag_rows; false: none is left. */
+static bool keep_marked(struct search *s)
+{
+    uint32_t i = 0;
+
+    if (!any_set(s->tag_rows, s->r->rows))
+        return false;
+    for (; i + 8 <= s->r->rows; i += 8)
+        put_le64(s->rows + i, get_le64(s->rows + i) & get_le64(s->tag_rows + i));
+    for (; i < s->r->rows; i++)
+        s->rows[i] &= s->tag_rows[i];
+    return any_set(s->rows, s->r->rows);
+}
+
 /* Keeps the rows whose number is marked in the table; false: none is left. */
 static bool keep_rows(struct search *s, enum segment_kind kind, const uint8_t *table)
 {
     memset(s->tag_rows, 0, s->r->rows);
     look_up(fixed_ints(s->r, kind), table, s->tag_rows);
-    for (uint32_t i = 0; i < s->r->rows; i++)
-        s->rows[i] &= s->tag_rows[i];
-    return any_set(s->rows, s->r->rows);
+    return keep_marked(s);
 }
 
 static enum mg_err row_shapes(struct search *s)
@@ -286,10 +298,28 @@ static bool events_match(struct search *s, const struct filter_tag *tag, enum se
                               : filter_links(part, tag, &s->scratch);
 }
 
+/* Is there a row that has that part and is still to be decided? */
+static enum mg_err part_is_open(struct search *s, enum segment_kind kind, bool *is_open)
+{
+    unsigned bit = (unsigned)kind - SEG_HAS_FIRST;
+
+    MG_TRY(reader_fixed(s->r, SEG_HAS, s->why));
+    const uint8_t *has = fixed_ints(s->r, SEG_HAS)->planes;
+    *is_open = false;
+    for (uint32_t i = 0; has && !*is_open && i < s->r->rows; i++)
+        *is_open = s->rows[i] && !s->tag_rows[i] && has[i] >> bit & 1;
+    return MG_OK;
+}
+
 static enum mg_err tag_events(struct search *s, const struct filter_tag *tag,
                               enum segment_kind kind)
 {
+    bool is_open;
+
     if (!s->r->fixed[kind].segment)
+        return MG_OK;
+    MG_TRY(part_is_open(s, kind, &is_open)); /* they are the largest columns */
+    if (!is_open)
         return MG_OK;
     MG_TRY(reader_segment(s->r, s->r->fixed[kind].segment - 1, s->why));
     if (!may_hold(s->r->segments[s->r->fixed[kind].segment - 1].raw, tag->key))
@@ -300,10 +330,11 @@ static enum mg_err tag_events(struct search *s, const struct filter_tag *tag,
 
 typedef bool blob_fn(struct str blob, const struct filter_tag *tag, struct buf *scratch);
 
+/* The rows' numbers are only unpacked when a blob matches. */
 static enum mg_err tag_blobs(struct search *s, const struct filter_tag *tag, enum segment_kind kind,
                              blob_fn *matches)
 {
-    MG_TRY(reader_fixed(s->r, kind, s->why));
+    MG_TRY(reader_strings(s->r, SEG_BLOBS, s->why));
     const struct strings *blobs = &s->r->fixed[SEG_BLOBS].strings;
     struct str key = tag->key;
     if (kind == SEG_SCOPES) /* derived tags have keys that do not stand in the bytes */
@@ -315,10 +346,14 @@ static enum mg_err tag_blobs(struct search *s, const struct filter_tag *tag, enu
         struct str blob = strings_get(blobs, i - 1);
         table[i] = may_hold(blob, key) && matches(blob, tag, &s->scratch);
     }
-    if (any_set(table, blobs->n + 1))
-        look_up(fixed_ints(s->r, kind), table, s->tag_rows);
+    enum mg_err err = MG_OK;
+    if (any_set(table, blobs->n + 1)) {
+        err = reader_fixed(s->r, kind, s->why);
+        if (err == MG_OK)
+            look_up(fixed_ints(s->r, kind), table, s->tag_rows);
+    }
     mem_free(table);
-    return MG_OK;
+    return err;
 }
 
 /* --- tags: attribute columns ------------------------------------------------------------------ */
@@ -573,9 +608,7 @@ static enum mg_err by_tag(struct search *s, const struct filter_tag *tag, bool *
         MG_TRY(tag_events(s, tag, SEG_EVENTS));
         MG_TRY(tag_events(s, tag, SEG_LINKS));
     }
-    for (uint32_t i = 0; i < s->r->rows; i++)
-        s->rows[i] &= s->tag_rows[i];
-    *is_left = any_set(s->rows, s->r->rows);
+    *is_left = keep_marked(s);
     return MG_OK;
 }
 

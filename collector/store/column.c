@@ -135,15 +135,31 @@ static uint64_t largest(const uint64_t *values, uint32_t n)
     return most;
 }
 
+/* So many at a time that the compiler makes vector code of it. */
+static uint8_t largest_byte(const uint8_t *bytes, uint32_t n)
+{
+    uint8_t piece[64] = { 0 }, most = 0;
+
+    for (; n >= sizeof piece; n -= sizeof piece, bytes += sizeof piece)
+        for (unsigned k = 0; k < sizeof piece; k++)
+            piece[k] = MG_MAX(piece[k], bytes[k]);
+    for (uint32_t i = 0; i < n; i++)
+        most = MG_MAX(most, bytes[i]);
+    for (unsigned k = 0; k < sizeof piece; k++)
+        most = MG_MAX(most, piece[k]);
+    return most;
+}
+
+/* The highest plane alone tells it, unless its largest byte is that of the limit. */
 bool ids_below(const struct ints *ids, uint64_t limit)
 {
     uint64_t piece[PIECE];
-    uint8_t most = 0;
 
-    if (ids->width == 1) {
-        for (uint32_t i = 0; i < ids->n; i++)
-            most = MG_MAX(most, ids->planes[i]);
-        return ids->n == 0 || most < limit;
+    if (ids->width > 0 && ids->n > 0) {
+        unsigned shift = 8u * (ids->width - 1u);
+        uint8_t most = largest_byte(ids->planes + (size_t)(ids->width - 1u) * ids->n, ids->n);
+        if (most != limit >> shift || shift == 0)
+            return most < limit >> shift;
     }
     for (uint32_t done = 0; done < ids->n; done += PIECE) {
         uint32_t n = MG_MIN(ids->n - done, (uint32_t)PIECE);

@@ -163,6 +163,7 @@ bool filter_attributes(struct str message, uint32_t field, const struct filter_t
 }
 
 /* --- derived tags ----------------------------------------------------------------------------- */
+/* summary_tags.c has a list of their keys. */
 static bool status_tag(const struct filter_tag *tag, int32_t status)
 {
     if (str_eq(tag->key, STR("error")))

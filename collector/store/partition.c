@@ -310,7 +310,8 @@ static enum mg_err without_tables(const struct partition *partition, struct mg_w
 static enum mg_err open_env(struct partition *partition, bool sealed, bool create, struct mg_why *why)
 {
     const struct kv_options options = { .path = partition->path, .map_bytes = MAP_BYTES, .tables = table_names,
-                                        .n_tables = TABLES, .sealed = sealed, .create = create };
+                                        .n_tables = TABLES, .sealed = sealed, .create = create,
+                                        .verified = sealed ? &partition->verified : NULL };
     enum mg_err err;
 
     if (!create && is_unwritten(partition->path))

@@ -27,6 +27,7 @@ struct partition {
     struct kv_env *env;      /* of a sealed one: NULL while it is not needed; under the handles' lock */
     struct list handle_link; /* handles.open */
     uint64_t used_mono_ns;   /* when env was last asked for; under the handles' lock */
+    struct kv_verified verified; /* the file as it was when it was opened read-only; under the handles' lock */
     bool is_sealed;          /* its environment is read-only whenever it is open */
     bool is_closed;          /* no more commits; waits to be sealed */
     bool says_sealed;        /* its meta does */

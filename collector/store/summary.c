@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include "store/block_format.h"
 #include "store/summary_build.h"
+#include "store/summary_tags.h"
 #include "store/tagged.h"
 
 /* --- writing ---------------------------------------------------------------------------------- */
@@ -81,6 +82,8 @@ void summary_write(struct buf *out, const struct summary *summary)
     tagged_put(out, SUMMARY_CATALOGUE, summary->catalogue);
     if (summary->operations_cut)
         tagged_put(out, SUMMARY_OPERATIONS_CUT, STR(""));
+    if (summary->attributes.len)
+        tagged_put(out, SUMMARY_ATTRIBUTES, summary->attributes);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -168,6 +171,8 @@ static bool take_entry(struct summary *summary, uint32_t tag, struct str content
         summary->catalogue = content;
     } else if (tag == SUMMARY_OPERATIONS_CUT) {
         summary->operations_cut = true;
+    } else if (tag == SUMMARY_ATTRIBUTES) {
+        summary->attributes = content;
     }
     return true;
 }
@@ -209,20 +214,25 @@ static bool on_wanted(void *owner, struct str service, struct str operation, int
     return !wanted->is_found;
 }
 
-bool summary_may_match(const struct summary *summary, const struct span_filter *filter)
+static bool names_may_match(const struct summary *summary, const struct span_filter *filter)
 {
     struct wanted wanted = { .filter = filter };
 
-    if (filter->start_min_ns > summary->start_max_ns ||
-        filter->start_max_ns < summary->start_min_ns ||
-        filter->duration_min_ns > summary->duration_max_ns ||
-        filter->duration_max_ns < summary->duration_min_ns)
-        return false;
     if (summary->operations_cut || (!filter->service.ptr && !filter->operation.ptr))
         return true;
     /* A catalogue that cannot be read rules nothing out: the block is opened and says what is
      * wrong. */
     return walk_catalogue(summary->catalogue, on_wanted, &wanted) != MG_OK || wanted.is_found;
+}
+
+bool summary_may_match(const struct summary *summary, const struct span_filter *filter)
+{
+    if (filter->start_min_ns > summary->start_max_ns ||
+        filter->start_max_ns < summary->start_min_ns ||
+        filter->duration_min_ns > summary->duration_max_ns ||
+        filter->duration_max_ns < summary->duration_min_ns)
+        return false;
+    return told_may_match(summary->attributes, filter) && names_may_match(summary, filter);
 }
 
 struct each {

@@ -37,8 +37,7 @@ struct kv_env {
     bool sealed;
     bool is_claimed;        /* in the list of writable environments */
     struct list claim_link; /* writable.claims, under its lock */
-    dev_t device;           /* with inode: the file, once it exists */
-    ino_t inode;
+    struct kv_verified file; /* as it was before it was opened; zeroed: it did not exist */
     unsigned n_tables;
     MDB_dbi tables[];
 };
@@ -132,7 +131,8 @@ static bool claims_hold(const struct kv_env *env)
     LIST_EACH(&writable.claims, link)
     {
         const struct kv_env *other = MG_CONTAINER(link, struct kv_env, claim_link);
-        bool same_file = env->inode && env->inode == other->inode && env->device == other->device;
+        bool same_file = env->file.inode && env->file.inode == other->file.inode &&
+                         env->file.device == other->file.device;
         if (same_file || strcmp(env->path, other->path) == 0)
             return true;
     }
@@ -257,13 +257,24 @@ static enum mg_err cover_pages(struct kv_env *env, struct mg_why *why)
                    (long long)file.st_size, (long long)bytes, mdb_strerror(code));
 }
 
+/* Looking at all pages takes milliseconds a GB, and a sealed file is opened again and again. */
+static enum mg_err verify(const struct kv_env *env, struct kv_verified *verified,
+                          struct mg_why *why)
+{
+    if (!env->file.inode || (verified && memcmp(verified, &env->file, sizeof *verified) == 0))
+        return MG_OK;
+    MG_TRY(kv_verify(env->path, why));
+    if (verified)
+        *verified = env->file;
+    return MG_OK;
+}
+
 static enum mg_err env_start(struct kv_env *env, const struct kv_options *o, struct mg_why *why)
 {
     unsigned flags = MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD;
     if (o->sealed)
         flags |= MDB_RDONLY | MDB_NOLOCK;
-    if (env->inode)
-        MG_TRY(kv_verify(env->path, why));
+    MG_TRY(verify(env, o->verified, why));
     int code = CALL(mdb_env_create(&env->mdb));
     if (!code)
         code = mdb_env_set_mapsize(env->mdb, o->map_bytes);
@@ -289,8 +300,11 @@ static bool env_identify(struct kv_env *env)
     struct stat st;
     if (stat(env->path, &st) < 0)
         return false;
-    env->device = st.st_dev;
-    env->inode = st.st_ino;
+    env->file = (struct kv_verified){.device = st.st_dev,
+                                     .inode = st.st_ino,
+                                     .bytes = (uint64_t)st.st_size,
+                                     .changed_s = st.st_mtim.tv_sec,
+                                     .changed_ns = st.st_mtim.tv_nsec};
     return true;
 }
 
@@ -312,6 +326,7 @@ static enum mg_err revive(struct kv_env *env, struct mg_why *why)
 enum mg_err kv_env_open(struct kv_env **out, const struct kv_options *options, struct mg_why *why)
 {
     assert(!options->sealed || !options->create);
+    assert(options->sealed || !options->verified); /* a file that is written to changes */
     size_t bytes = sizeof(struct kv_env) + options->n_tables * sizeof(MDB_dbi);
     MG_AUTO(env_free) struct kv_env *env = mem_zero(1, bytes);
 
@@ -319,6 +334,7 @@ enum mg_err kv_env_open(struct kv_env **out, const struct kv_options *options, s
     env->options = *options;
     env->options.path = env->path;
     env->options.create = false;
+    env->options.verified = NULL;
     pthread_mutex_init(&env->lock, NULL);
     env->sealed = options->sealed;
     env->n_tables = options->n_tables;

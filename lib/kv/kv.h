@@ -25,6 +25,9 @@
 struct kv_env;
 struct kv_txn;
 
+/* What a file was when it was last verified (kv/verify.h); zeroed: it never was. */
+struct kv_verified { uint64_t device, inode, bytes; int64_t changed_s, changed_ns; /* the content, by mtime */ };
+
 struct kv_options {
     const char *path;
     uint64_t map_bytes;        /* address space, costs nothing until used */
@@ -32,6 +35,8 @@ struct kv_options {
     unsigned n_tables;
     bool sealed;               /* RDONLY | NOLOCK */
     bool create;               /* writable only: create file (mode 0600) and tables */
+    struct kv_verified *verified; /* sealed only; NULL or the caller's memory of this path: a file that is still what
+                                     it says is not verified again. kv_env_open writes it and keeps no pointer */
 };
 enum mg_err kv_env_open(struct kv_env **out, const struct kv_options *options, struct mg_why *why) MG_MUST_USE;
 struct kv_env *kv_env_ref(struct kv_env *env); /* a transaction holds one too */

@@ -47,18 +47,19 @@ static void on_operation(void *owner, struct str service, struct str operation, 
     *(uint64_t *)owner += service.len + operation.len + (uint64_t)kind;
 }
 
+static const struct filter_tag tags[] = {
+    { .key = STR_INIT("http.method"), .value = STR_INIT("GET") },
+    { .key = STR_INIT("k"), .value = STR_INIT("42") },
+    { .key = STR_INIT("k"), .value = STR_INIT("0") },
+    { .key = STR_INIT("user.id"), .value = STR_INIT("d9428888-122b-11e1-b85c-61cd3cbb3210") },
+    { .key = STR_INIT("error"), .value = STR_INIT("true") },
+    { .key = STR_INIT("otel.status_description"), .value = STR_INIT("ok") },
+    { .key = STR_INIT("resource.x"), .value = STR_INIT("true") },
+    { .key = STR_INIT("x"), .value = STR_INIT("") },
+};
+
 static void search(struct str block)
 {
-    static const struct filter_tag tags[] = {
-        { .key = STR_INIT("http.method"), .value = STR_INIT("GET") },
-        { .key = STR_INIT("k"), .value = STR_INIT("42") },
-        { .key = STR_INIT("k"), .value = STR_INIT("0") },
-        { .key = STR_INIT("user.id"), .value = STR_INIT("d9428888-122b-11e1-b85c-61cd3cbb3210") },
-        { .key = STR_INIT("error"), .value = STR_INIT("true") },
-        { .key = STR_INIT("otel.status_description"), .value = STR_INIT("ok") },
-        { .key = STR_INIT("resource.x"), .value = STR_INIT("true") },
-        { .key = STR_INIT("x"), .value = STR_INIT("") },
-    };
     struct block_reader *reader = NULL;
     uint64_t sum = 0;
 
@@ -78,13 +79,26 @@ static void search(struct str block)
     block_close(&reader);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void ask_summary(struct str bytes, uint64_t *sum)
 {
     struct summary summary;
+
+    if (summary_read(bytes, &summary) != MG_OK)
+        return;
+    *sum += summary_operations(&summary, on_operation, sum);
+    for (size_t i = 0; i < MG_COUNT(tags); i++)
+        for (int op = TAG_EQUALS; op <= TAG_IS; op++) {
+            const struct filter_tag tag = { .key = tags[i].key, .value = tags[i].value, .op = (enum filter_op)op, .number = 42 };
+            const struct span_filter filter = { .start_max_ns = UINT64_MAX, .duration_max_ns = UINT64_MAX, .tags = &tag, .n_tags = 1 };
+            *sum += summary_may_match(&summary, &filter);
+        }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
     uint64_t sum = 0;
 
-    if (summary_read(str_n(data, size), &summary) == MG_OK)
-        sum += summary_operations(&summary, on_operation, &sum);
+    ask_summary(str_n(data, size), &sum);
     if (size < BLOCK_HEADER_BYTES || size > INPUT_MAX)
         return 0;
     uint8_t *block = mem_copy(data, size);

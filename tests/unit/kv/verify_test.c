@@ -571,6 +571,95 @@ static void no_odd_number_is_a_signal(void **state)
     }
 }
 
+/* --- verified once --- */
+
+static enum mg_err open_sealed(struct kv_verified *verified)
+{
+    struct kv_options o = {.path = path,
+                           .map_bytes = MAP_BYTES,
+                           .tables = tables,
+                           .n_tables = TABLES,
+                           .sealed = true,
+                           .verified = verified};
+    MG_AUTO(kv_env_unref) struct kv_env *env = NULL;
+    return kv_env_open(&env, &o, NULL);
+}
+
+static void time_set(struct timespec mtime)
+{
+    const struct timespec times[2] = {mtime, mtime};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static struct timespec time_get(void)
+{
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_mtim;
+}
+
+static void a_file_is_verified_again_when_it_changed(void **state)
+{
+    (void)state;
+    static const struct {
+        bool is_known, is_damaged;
+        long later_ns;     /* its time moves */
+        size_t more_bytes; /* it grows */
+        bool is_another;   /* it is written anew under its name */
+        enum mg_err want;
+    } cases[] = {
+        {true, false, 0, 0, false, MG_OK},       {false, false, 0, 0, false, MG_OK},
+        {true, false, 1, 0, false, MG_OK},       {true, true, 0, 0, false, MG_OK}, /* not looked at */
+        {false, true, 0, 0, false, MG_E_FORMAT}, {true, true, 1, 0, false, MG_E_FORMAT},
+        {true, true, -1, 0, false, MG_E_FORMAT}, {true, true, 0, PAGE, false, MG_E_FORMAT},
+        {true, true, 0, 0, true, MG_E_FORMAT},
+    };
+    const unsigned char wrong[2] = {0xff, 0xff};
+
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct kv_verified verified = {0};
+        make_file(14);
+        time_set((struct timespec){1000, 500});
+        if (cases[i].is_known)
+            assert_int_equal(open_sealed(&verified), MG_OK);
+        assert_int_equal(verified.inode != 0, cases[i].is_known);
+        if (cases[i].is_another) { /* beside the old one, or it may get the same inode */
+            char other[128];
+            snprintf(other, sizeof other, "%s-other", path);
+            assert_int_equal(rename(path, other), 0);
+            int fd = open(path, O_RDWR | O_CREAT, 0600);
+            close(fd);
+            assert_int_equal(unlink(other), 0);
+        }
+        image_store(at.leaf + 10, cases[i].is_damaged ? wrong : image + at.leaf + 10, 2,
+                    image_bytes + cases[i].more_bytes);
+        time_set((struct timespec){1000, 500 + cases[i].later_ns});
+        for (int round = 0; round < 2; round++) /* what failed once is not believed later */
+            if (open_sealed(&verified) != cases[i].want)
+                fail_msg("case %zu, round %d", i, round);
+        if (cases[i].is_damaged)
+            assert_int_equal(open_sealed(NULL), MG_E_FORMAT);
+    }
+    assert_int_equal(time_get().tv_sec, 1000); /* to open it does not change it */
+}
+
+static void what_was_verified_is_written_only_when_it_is_sound(void **state)
+{
+    (void)state;
+    struct kv_verified verified = {0}, none = {0};
+    const unsigned char wrong[2] = {0xff, 0xff};
+
+    assert_int_equal(open_sealed(&verified), MG_E_ABSENT);
+    assert_memory_equal(&verified, &none, sizeof none);
+    make_file(14);
+    image_store(at.leaf + 10, wrong, 2, image_bytes);
+    assert_int_equal(open_sealed(&verified), MG_E_FORMAT);
+    assert_memory_equal(&verified, &none, sizeof none);
+    image_store(0, image, 1, image_bytes);
+    assert_int_equal(open_sealed(&verified), MG_OK);
+    assert_int_equal(verified.bytes, image_bytes);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -583,6 +672,8 @@ int main(void)
         T(every_cut_that_takes_a_used_page_is_found),
         T(no_flipped_byte_is_a_signal),
         T(no_odd_number_is_a_signal),
+        T(a_file_is_verified_again_when_it_changed),
+        T(what_was_verified_is_written_only_when_it_is_sound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

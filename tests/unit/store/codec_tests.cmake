@@ -5,6 +5,6 @@ target_link_libraries(store_test_rows PRIVATE mg_flags PUBLIC mg_store)
 target_compile_definitions(store_test_rows PRIVATE
     MESHGLASS_CORPORA="${CMAKE_SOURCE_DIR}/../shared/corpora")
 
-foreach(name block filter summary tagged column)
+foreach(name block block_tags filter summary summary_tags tagged column)
     mg_unit_test(MODULE store NAME ${name} LIBS store_test_rows)
 endforeach()

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include "base/mem.h"
+#include "base/random.h"
 #include "store/column.h"
 
 static void check_ints(const uint64_t *values, uint32_t n, unsigned want_width)
@@ -81,6 +82,35 @@ static void test_ids(void **state)
         assert_true(ids_below(&ids, (uint64_t)most + 1));
         assert_false(ids_below(&ids, most));
         assert_false(ids_open(&ids, buf_str(&out), 4, cases[i].width + 1));
+        buf_fini(&out);
+    }
+}
+
+/* Of every width and of counts about a piece's, with limits at, beside and far from the largest value. */
+static void test_ids_below(void **state)
+{
+    static const uint32_t counts[] = { 1, 2, 63, 64, 65, 127, 128, 511, 512, 513, 2000 };
+    static const uint64_t limits[] = { 1, 2, 255, 256, 257, 65535, 65536, UINT64_C(1) << 32, UINT64_MAX };
+    struct random random;
+
+    (void)state;
+    random_init(&random, 3);
+    for (unsigned round = 0; round < 400; round++) {
+        uint32_t n = counts[random_below(&random, MG_COUNT(counts))], values[2000], most = 0;
+        unsigned shift = (unsigned)random_below(&random, 32);
+        struct ints ids;
+        struct buf out;
+        for (uint32_t i = 0; i < n; i++) {
+            values[i] = (uint32_t)random_u64(&random) >> shift;
+            most = MG_MAX(most, values[i]);
+        }
+        buf_init(&out, 1 << 20);
+        uint8_t width = column_put_ids(&out, values, n);
+        assert_true(ids_open(&ids, buf_str(&out), n, width));
+        for (size_t i = 0; i < MG_COUNT(limits); i++)
+            assert_int_equal(ids_below(&ids, limits[i]), most < limits[i]);
+        for (uint64_t limit = most > 300 ? most - 300 : 1; limit < (uint64_t)most + 300; limit++)
+            assert_int_equal(ids_below(&ids, limit), most < limit);
         buf_fini(&out);
     }
 }
@@ -253,9 +283,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ints),         cmocka_unit_test(test_ids),
-        cmocka_unit_test(test_strings),      cmocka_unit_test(test_malformed_strings),
-        cmocka_unit_test(test_packed_texts), cmocka_unit_test(test_packed_columns),
-        cmocka_unit_test(test_dictionaries),
+        cmocka_unit_test(test_ids_below),    cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_malformed_strings), cmocka_unit_test(test_packed_texts),
+        cmocka_unit_test(test_packed_columns),    cmocka_unit_test(test_dictionaries),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

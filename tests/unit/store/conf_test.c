@@ -1,33 +1,18 @@
 /* The defaults, and what is out of range. That each row changes behaviour is shown by store_test.c (block_spans,
  * block_age) and retain_test.c (retention, disk_max, partition_age),
  * disk_test.c (free_min) and pins_test.c (pins_max). */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit/conf/section.h"
 #include "store/conf.h"
 
 #define SECOND UINT64_C(1000000000)
 
-static enum mg_err load(struct store_conf *out, const char *set)
-{
-    const struct conf_section section = { "store", store_fields, store_fields_n, out };
-    const struct conf_source source = { .sets = &set, .n_sets = set ? 1 : 0 };
-    struct conf *conf = NULL;
-    enum mg_err err = conf_load(&conf, &section, 1, &source, NULL);
-
-    if (err == MG_OK)
-        conf_free(&conf);
-    return err;
-}
-
 static void defaults(void **state)
 {
     struct store_conf conf = { 0 };
+    const struct conf_section section = { "store", store_fields, store_fields_n, &conf };
 
     (void)state;
-    assert_int_equal(load(&conf, NULL), MG_OK);
+    assert_int_equal(section_load(&section, NULL), MG_OK);
     assert_int_equal(conf.retention_ns, 7 * 24 * 3600 * SECOND);
     assert_int_equal(conf.disk_max, 0);
     assert_int_equal(conf.free_min, UINT64_C(512) << 20);
@@ -39,7 +24,7 @@ static void defaults(void **state)
 
 static void ranges(void **state)
 {
-    static const struct { const char *set; enum mg_err want; } cases[] = {
+    static const struct section_case cases[] = {
         { "store.retention=1m", MG_OK },         { "store.retention=59s", MG_E_FORMAT },
         { "store.retention=3650d", MG_OK },      { "store.retention=3651d", MG_E_FORMAT },
         { "store.partition_age=1s", MG_OK },     { "store.partition_age=999ms", MG_E_FORMAT },
@@ -54,11 +39,10 @@ static void ranges(void **state)
         { "store.retention_ns=7d", MG_E_FORMAT },
     };
     struct store_conf conf = { 0 };
+    const struct conf_section section = { "store", store_fields, store_fields_n, &conf };
 
     (void)state;
-    for (size_t i = 0; i < MG_COUNT(cases); i++)
-        if (load(&conf, cases[i].set) != cases[i].want)
-            fail_msg("%s", cases[i].set);
+    section_check(&section, cases, MG_COUNT(cases));
 }
 
 int main(void)

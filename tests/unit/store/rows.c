@@ -96,7 +96,7 @@ static void on_span(void *owner, const struct span *span, uint32_t ordinal)
     (void)ordinal;
     interner_span(owner, span);
 }
-static void on_refused(void *owner, enum otlp_refusal why, uint32_t ordinal)
+static void on_refused(void *owner, enum span_refusal why, uint32_t ordinal)
 {
     (void)owner;
     (void)why;
@@ -105,7 +105,7 @@ static void on_refused(void *owner, enum otlp_refusal why, uint32_t ordinal)
 
 void rows_body(struct rows *rows, struct str otlp)
 {
-    static const struct otlp_visitor visitor = { on_resource, on_scope, on_span, on_refused };
+    static const struct span_visitor visitor = { on_resource, on_scope, on_span, on_refused };
     struct otlp_scanner *scanner = otlp_scanner_new(NULL);
     struct interner *interner = rows->loops[rows->loop];
 

@@ -48,6 +48,7 @@ static void test_round_trip(void **state)
     buf_init(&bytes, 4096);
     buf_init(&text, 4096);
     written = sample(&catalogue);
+    written.attributes = STR("any bytes");
     summary_write(&bytes, &written);
     tagged_put(&bytes, 99, STR("of a later version"));
     assert_int_equal(summary_read(buf_str(&bytes), &read), MG_OK);
@@ -60,6 +61,7 @@ static void test_round_trip(void **state)
     assert_int_equal(read.block_bytes, 12345);
     assert_int_equal(read.wall_ns, 99);
     assert_false(read.operations_cut);
+    assert_true(str_eq(read.attributes, STR("any bytes")));
     assert_int_equal(summary_operations(&read, on_operation, &text), MG_OK);
     assert_true(str_eq(buf_str(&text), STR("cart/add/3 web//0 web/GET/1 web/GET/2 ")));
     buf_fini(&catalogue);
@@ -171,6 +173,36 @@ static void test_may_match(void **state)
     buf_fini(&catalogue);
 }
 
+/* A summary without attributes, or with malformed ones, rules out no tag; its times and names rule out as ever. */
+static void test_attributes(void **state)
+{
+    static const struct filter_tag tag = { .key = STR_INIT("k"), .value = STR_INIT("v") };
+    static const struct str contents[] = { { NULL, 0 }, STR_INIT(""), STR_INIT("\0\0"), STR_INIT("\0\1\0\0\0"), STR_INIT("\1\0\0\0\0"),
+                                           STR_INIT("\0\0\0\0\0") };
+    struct buf catalogue;
+
+    (void)state;
+    buf_init(&catalogue, 4096);
+    struct summary summary = sample(&catalogue);
+    for (size_t i = 0; i < MG_COUNT(contents); i++) {
+        struct span_filter filter = { .tags = &tag, .n_tags = 1, ANY };
+        summary.attributes = contents[i];
+        bool says_none = i + 1 == MG_COUNT(contents);
+        assert_int_equal(summary_may_match(&summary, &filter), !says_none);
+        filter.service = STR("web");
+        assert_int_equal(summary_may_match(&summary, &filter), !says_none);
+        filter.service = STR("nobody");
+        assert_false(summary_may_match(&summary, &filter));
+        filter.service.ptr = NULL;
+        filter.start_min_ns = 2001;
+        assert_false(summary_may_match(&summary, &filter));
+        filter.n_tags = 0;
+        filter.start_min_ns = 0;
+        assert_true(summary_may_match(&summary, &filter));
+    }
+    buf_fini(&catalogue);
+}
+
 static void count_operation(void *owner, struct str service, struct str operation, int kind)
 {
     (void)service;
@@ -222,6 +254,7 @@ int main(void)
         cmocka_unit_test(test_round_trip),           cmocka_unit_test(test_missing_or_malformed),
         cmocka_unit_test(test_malformed_catalogues), cmocka_unit_test(test_may_match),
         cmocka_unit_test(test_catalogue_limit),      cmocka_unit_test(test_kind_byte),
+        cmocka_unit_test(test_attributes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

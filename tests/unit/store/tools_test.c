@@ -215,7 +215,7 @@ static void keep_span(void *owner, const struct span *span, uint32_t ordinal)
     with.scope = out->scope;
     *out = with;
 }
-static void keep_refused(void *owner, enum otlp_refusal why, uint32_t ordinal)
+static void keep_refused(void *owner, enum span_refusal why, uint32_t ordinal)
 {
     (void)owner;
     (void)ordinal;
@@ -225,7 +225,7 @@ static void keep_refused(void *owner, enum otlp_refusal why, uint32_t ordinal)
 /* The number of the span in a line, which is read as a door would. */
 static uint64_t number_in(const char *line)
 {
-    static const struct otlp_visitor visitor = { keep_resource, keep_scope, keep_span, keep_refused };
+    static const struct span_visitor visitor = { keep_resource, keep_scope, keep_span, keep_refused };
     struct otlp_json *reader = otlp_json_new();
     struct otlp_scanner *scanner = otlp_scanner_new(NULL);
     struct span span = { 0 };

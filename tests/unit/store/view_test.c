@@ -132,6 +132,92 @@ static void a_block_that_cannot_match_is_not_opened(void **state)
     store_view_free(&view);
 }
 
+/* What a search does with the blocks of a view: how many it opens, what it unpacks of them, what it finds. */
+struct effort { unsigned opened, found; size_t unpacked; };
+
+static bool on_found(void *owner, const uint8_t trace_id[16], uint64_t start_ns)
+{
+    (void)trace_id;
+    (void)start_ns;
+    ++*(unsigned *)owner;
+    return true;
+}
+
+static struct effort search(struct store_view *view, const struct span_filter *filter)
+{
+    const struct block_info *blocks;
+    size_t n = store_view_blocks(view, &blocks);
+    struct effort effort = { 0 };
+    struct block_reader *reader;
+    bool may;
+
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(store_view_may_match(view, &blocks[i], filter, &may), MG_OK);
+        if (!may)
+            continue;
+        assert_int_equal(store_view_open(view, &blocks[i], &reader, NULL), MG_OK);
+        assert_int_equal(block_search(reader, filter, on_found, &effort.found, NULL), MG_OK);
+        effort.opened++;
+        effort.unpacked += block_memory(reader);
+    }
+    return effort;
+}
+
+/* Twelve blocks of twelve spans, the fifth block of another kind; one partition of two is sealed. */
+static void put_attributed(struct rig *rig)
+{
+    for (unsigned block = 1; block <= 12; block++) {
+        struct span spans[12];
+        struct attr attrs[12][2];
+        for (unsigned i = 0; i < 12; i++) {
+            attrs[i][0] = (struct attr){ STR("method"), { .type = VALUE_STRING, .str = block == 5 ? STR("BREW") : i % 2 ? STR("GET") : STR("POST") } };
+            attrs[i][1] = (struct attr){ STR("code"), { .type = VALUE_INT, .i = 200 + i % 3 + block } };
+            rig_span(block * 100 + i, block, &spans[i]);
+            spans[i].attrs = attrs[i];
+            spans[i].n_attrs = 2;
+        }
+        if (block == 9)
+            rig_move_wall(rig->conf.roll_ns);
+        rig_put_spans(rig, spans, 12);
+        store_hurry(rig->store);
+        rig_turn(rig);
+    }
+    rig_retain(rig);
+}
+
+static void a_search_for_what_is_not_there_opens_no_block(void **state)
+{
+    static const struct { const char *service; struct filter_tag tag; unsigned opened, found; } cases[] = {
+        { NULL, { .key = STR_INIT("method"), .value = STR_INIT("NOSUCH") }, 0, 0 },
+        { NULL, { .key = STR_INIT("no.such.key"), .value = STR_INIT("GET") }, 0, 0 },
+        { NULL, { .key = STR_INIT("no.such.key"), .op = TAG_EXISTS }, 0, 0 },
+        { NULL, { .key = STR_INIT("code"), .op = TAG_AT_LEAST, .number = 900 }, 0, 0 },
+        { NULL, { .key = STR_INIT("code"), .op = TAG_LESS, .number = 201 }, 0, 0 },
+        { NULL, { .key = STR_INIT("code"), .value = STR_INIT("404") }, 0, 0 },
+        { "service-1", { .key = STR_INIT("method"), .value = STR_INIT("BREW") }, 0, 0 }, /* of block 5, whose service is another */
+        { "service-5", { .key = STR_INIT("method"), .value = STR_INIT("GET") }, 0, 0 },
+        { NULL, { .key = STR_INIT("method"), .value = STR_INIT("BREW") }, 1, 1 },
+        { NULL, { .key = STR_INIT("method"), .value = STR_INIT("GET") }, 11, 11 },
+        { NULL, { .key = STR_INIT("code"), .op = TAG_AT_LEAST, .number = 214 }, 1, 1 },
+        { NULL, { .key = STR_INIT("code"), .op = TAG_IS, .number = 201.5 }, 1, 0 }, /* inside a range: opened for nothing */
+        { "service-1", { .key = STR_INIT("method"), .value = STR_INIT("POST") }, 2, 2 },
+    };
+    struct rig *rig = *state;
+
+    put_attributed(rig);
+    assert_int_equal(rig_partitions(rig), 2);
+    struct store_view *view = store_view_new(rig->store);
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct span_filter filter = { .tags = &cases[i].tag, .n_tags = 1, .start_max_ns = UINT64_MAX, .duration_max_ns = UINT64_MAX };
+        if (cases[i].service)
+            filter.service = str_of(cases[i].service);
+        struct effort effort = search(view, &filter);
+        if (effort.opened != cases[i].opened || effort.found != cases[i].found || (effort.unpacked > 0) != (effort.opened > 0))
+            fail_msg("case %zu: %u opened, %u found, %zu B", i, effort.opened, effort.found, effort.unpacked);
+    }
+    store_view_free(&view);
+}
+
 static void readers_are_cached_and_given_up(void **state)
 {
     struct rig *rig = *state;
@@ -348,7 +434,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
     const struct CMUnitTest tests[] = {
         T(blocks_come_newest_first_over_all_partitions), T(an_empty_store_has_an_empty_view), T(a_view_does_not_change),
-        T(a_trace_is_found_in_every_block_that_holds_it), T(a_block_that_cannot_match_is_not_opened), T(readers_are_cached_and_given_up),
+        T(a_trace_is_found_in_every_block_that_holds_it), T(a_block_that_cannot_match_is_not_opened),
+        T(a_search_for_what_is_not_there_opens_no_block), T(readers_are_cached_and_given_up),
         T(a_damaged_block_is_told_and_the_rest_goes_on), T(a_read_that_fails_is_told), T(the_catalog_of_all_partitions_is_merged),
         T(views_beside_commits_rolls_and_sealing),
         T(blocks_are_in_order_whatever_came),
