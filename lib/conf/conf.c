@@ -341,3 +341,11 @@ void conf_keys(const struct conf_section *sections, size_t n_sections, conf_key_
     for (size_t i = 0; i < conf->n; i++)
         visit(owner, conf->entries[i].key, conf->entries[i].variable, conf->entries[i].field);
 }
+
+void conf_changed(const struct conf *old, const struct conf *now, conf_changed_fn *visit, void *owner)
+{
+    assert(old->n == now->n);
+    for (size_t i = 0; i < now->n; i++)
+        if (!conf_value_eq(now->entries[i].field, &old->entries[i].value, &now->entries[i].value))
+            visit(owner, now->entries[i].key);
+}

@@ -46,11 +46,14 @@ struct conf_field {
     const char *min, *max; /* inclusive, as a user would write it; NULL: none */
     const char *choices;   /* CONF_CHOICE: "commit|os" */
     const char *help;      /* one sentence, ends with a full stop */
+    bool is_secret;        /* the dump says only that it is set */
 };
 /* CONF_ROW(struct store_conf, CONF_DURATION, "retention", retention_ns, "7d", "1h", "90d", "Age at …") in a
  * table; the key carries no unit, the C field does. CONF_ROW_CHOICE is the same for CONF_CHOICE. */
 #define CONF_ROW(struct_type, type_, key_, field_, def_, min_, max_, help_) \
     { .name = key_, .type = type_, .offset = offsetof(struct_type, field_), .def = def_, .min = min_, .max = max_, .help = help_ }
+#define CONF_ROW_SECRET(struct_type, type_, key_, field_, help_) \
+    { .name = key_, .type = type_, .offset = offsetof(struct_type, field_), .help = help_, .is_secret = true }
 #define CONF_ROW_CHOICE(struct_type, key_, field_, def_, choices_, help_) \
     { .name = key_, .type = CONF_CHOICE, .offset = offsetof(struct_type, field_), .def = def_, .choices = choices_, .help = help_ }
 
@@ -75,7 +78,7 @@ void conf_free(struct conf **conf);
 /* Every value in force with its origin, in section order: `store.retention: 7d  # default`,
  * `# file.yaml:12`, `# environment MESHGLASS_…`, `# --set`. Reads the targets, so that values the owner
  * computed after the load are shown ("default, computed"); a row without default that is still zero is
- * a comment line. Valid YAML that loads back to the same. */
+ * a comment line, and so is a secret. Valid YAML that loads back to the same. */
 void conf_dump(const struct conf *conf, struct buf *out);
 /* The reference page (Markdown table per section) from rows alone. */
 void conf_reference(const struct conf_section *sections, size_t n_sections, struct buf *out);
@@ -85,3 +88,7 @@ const char *conf_origin(const struct conf *conf, const char *key);
 /* Every row with its full key and its environment variable, in section order; both names borrow for the call. */
 typedef void conf_key_fn(void *owner, const char *key, const char *variable, const struct conf_field *field);
 void conf_keys(const struct conf_section *sections, size_t n_sections, conf_key_fn *visit, void *owner);
+
+/* The keys whose values, as loaded, differ between two loads of the same sections. */
+typedef void conf_changed_fn(void *owner, const char *key);
+void conf_changed(const struct conf *old, const struct conf *now, conf_changed_fn *visit, void *owner);

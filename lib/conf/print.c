@@ -14,6 +14,10 @@ static void dump_entry(const struct conf_entry *entry, struct buf *out)
         buf_printf(out, "# %s:  # default, none\n", entry->key);
         return;
     }
+    if (entry->field->is_secret) {
+        buf_printf(out, "# %s: (set, not shown)  # %s\n", entry->key, entry->origin);
+        return;
+    }
     buf_printf(out, "%s: ", entry->key);
     conf_value_print(entry->field, &now, out);
     bool is_computed = !conf_value_eq(entry->field, &now, &entry->value);

@@ -10,9 +10,10 @@
  * Whoever is second, the loop that abandons or the thread that ends, frees the lookup. The number
  * of threads is bounded by LOOKUPS_MAX for the whole process.
  *
- * Addresses are tried one after the other within one deadline. The attempt lives until the current
- * uv_connect has called back, also after the caller was told or has cancelled; everything else of
- * it goes at that moment. */
+ * Addresses are tried one after the other within one deadline; the TLS handshake, when there is
+ * one, ends the search with the first that answers, because its refusal is what the caller must
+ * read. The attempt lives until the current uv_connect has called back, also after the caller was
+ * told or has cancelled; everything else of it goes at that moment. */
 #include <assert.h>
 #include <netdb.h>
 #include <pthread.h>
@@ -21,6 +22,7 @@
 #include "base/mem.h"
 #include "net/private.h"
 #include "net/stream.h"
+#include "net/tls_stream.h"
 
 #define HOST_BYTES_MAX 255
 #define LOOKUPS_MAX    64
@@ -46,6 +48,8 @@ struct stream_attempt {
     struct mailbox *box;       /* of the lookup; else NULL */
     uv_connect_t connect;      /* of `stream` */
     struct stream *stream;     /* being connected; NULL between addresses */
+    struct stream *securing;   /* connected and in its TLS handshake; else NULL */
+    struct tls_context *tls;   /* counted; NULL: plain */
     struct addrinfo *found;    /* from the resolver; NULL for a literal */
     const struct addrinfo *at; /* the next to try */
     struct sockaddr_storage literal;
@@ -143,6 +147,11 @@ static void end(struct stream_attempt *attempt)
     attempt->at = NULL;
     if (attempt->stream)
         stream_close(attempt->stream); /* on_connect follows with UV_ECANCELED */
+    if (attempt->securing) {
+        tls_stream_abandon(stream_tls(attempt->securing));
+        stream_close(MG_STEAL(attempt->securing));
+    }
+    tls_context_unref(&attempt->tls);
 }
 
 static void finish(struct stream_attempt *attempt, struct stream *stream, enum mg_err err,
@@ -193,6 +202,30 @@ static void name_peer(struct stream *stream)
     stream_set_peer(stream, (struct sockaddr *)&peer);
 }
 
+static void on_secured(void *owner, struct stream *stream, const char *reason)
+{
+    struct stream_attempt *attempt = owner;
+
+    attempt->securing = NULL;
+    finish(attempt, stream, reason ? MG_E_IO : MG_OK, reason);
+}
+
+static void secure(struct stream_attempt *attempt, struct stream *stream)
+{
+    const char *reason;
+    struct tls_stream *tls =
+        tls_stream_new(stream, tls_context_ref(attempt->tls), attempt->host, &reason);
+
+    if (!tls) {
+        stream_close(stream);
+        finish(attempt, NULL, MG_E_IO, reason);
+        return;
+    }
+    stream_secure(stream, tls);
+    attempt->securing = stream;
+    tls_stream_start(tls, on_secured, attempt);
+}
+
 static void on_connect(uv_connect_t *connect, int status)
 {
     struct stream_attempt *attempt = MG_CONTAINER(connect, struct stream_attempt, connect);
@@ -202,7 +235,10 @@ static void on_connect(uv_connect_t *connect, int status)
         free_when_idle(attempt);
     } else if (status == 0) {
         name_peer(stream);
-        finish(attempt, stream, MG_OK, NULL);
+        if (attempt->tls)
+            secure(attempt, stream);
+        else
+            finish(attempt, stream, MG_OK, NULL);
     } else {
         attempt->reason = uv_strerror(status);
         stream_close(stream);
@@ -246,7 +282,10 @@ static void on_resolved(void *owner, struct message *message)
 
 static void on_timeout(void *owner)
 {
-    finish(owner, NULL, MG_E_TIMEOUT, "no answer in time");
+    struct stream_attempt *attempt = owner;
+
+    finish(attempt, NULL, MG_E_TIMEOUT,
+           attempt->securing ? "the TLS handshake has not ended in time" : "no answer in time");
 }
 
 /* Failures that are known at once are told from the loop, never from inside stream_connect. */
@@ -290,10 +329,12 @@ static struct stream_attempt *attempt_new(struct loop *loop, struct str host, ui
     return attempt;
 }
 
-struct stream_attempt *stream_connect(struct loop *loop, struct str host, uint16_t port,
-                                      uint64_t timeout_ms, stream_connected_fn *on_connected,
-                                      void *owner)
+struct stream_attempt *stream_connect(struct loop *loop, const struct stream_target *target,
+                                      stream_connected_fn *on_connected, void *owner)
 {
+    struct str host = target->host;
+    uint16_t port = target->port;
+
     assert(loop && on_connected);
     if (host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']')
         host = str_n(host.ptr + 1, host.len - 2);
@@ -301,7 +342,8 @@ struct stream_attempt *stream_connect(struct loop *loop, struct str host, uint16
 
     attempt->on_connected = on_connected;
     attempt->owner = owner;
-    timer_start(attempt->timer, timeout_ms);
+    attempt->tls = target->tls ? tls_context_ref(target->tls) : NULL;
+    timer_start(attempt->timer, target->timeout_ms);
     if (host.len == 0 || host.len > HOST_BYTES_MAX || memchr(host.ptr, '\0', host.len))
         fail_soon(attempt, "not a host name");
     else if (!parse_literal(attempt, port))

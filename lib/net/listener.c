@@ -5,24 +5,22 @@
  * accepting stops for a moment and the connections stay in the kernel's backlog. */
 #define _GNU_SOURCE /* accept4 */
 #include <errno.h>
-#include <netdb.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "base/mem.h"
 #include "net/private.h"
 #include "net/stream.h"
+#include "net/tls_stream.h"
 
 #define RETRY_MS          100 /* pause of accepting when descriptors are out */
 #define ACCEPTS_PER_ROUND 32  /* then the connections that are here get their turn */
-#define HOST_BYTES_MAX    255
 
 struct listener {
     uv_poll_t poll; /* first: the close callback frees the whole */
     int fd;
     struct loop *loop;
     struct timer *retry;
+    struct tls_source *tls; /* NULL: plain */
     listener_fn *on_accept;
     void *owner;
     bool is_paused;
@@ -48,6 +46,18 @@ static bool is_out_of_resources(int error)
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+/* False: OpenSSL has no memory for one more. */
+static bool secure(struct listener *listener, struct stream *stream)
+{
+    const char *reason;
+    if (!listener->tls)
+        return true;
+    struct tls_stream *tls = tls_stream_new(stream, tls_source_take(listener->tls), NULL, &reason);
+    if (tls)
+        stream_secure(stream, tls);
+    return tls != NULL;
+}
+
 /* One connection; false when there is none or none can be taken now. */
 static bool accept_one(struct listener *listener)
 {
@@ -66,7 +76,7 @@ static bool accept_one(struct listener *listener)
         return error != EAGAIN && error != EBADF;
     }
     struct stream *stream = stream_new(listener->loop);
-    if (stream_adopt(stream, fd, (struct sockaddr *)&peer))
+    if (stream_adopt(stream, fd, (struct sockaddr *)&peer) || !secure(listener, stream))
         stream_close(stream);
     else
         listener->on_accept(listener->owner, stream);
@@ -85,122 +95,17 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 }
 
 /* --- opening --- */
-static enum mg_err resolve(struct str address, struct addrinfo **out, struct mg_why *why)
-{
-    size_t colon = address.len;
-    while (colon > 0 && address.ptr[colon - 1] != ':')
-        colon--;
-    if (colon == 0)
-        return mg_fail(why, MG_E_FORMAT, "'%.*s' is not host:port", STR_ARG(address));
-    struct str host = str_n(address.ptr, colon - 1);
-    struct str port_text = str_n(address.ptr + colon, address.len - colon);
-    if (host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']')
-        host = str_n(host.ptr + 1, host.len - 2);
-    uint64_t port;
-    if (host.len == 0 || host.len > HOST_BYTES_MAX || str_u64(port_text, &port) || port > 65535)
-        return mg_fail(why, MG_E_FORMAT, "'%.*s' is not host:port", STR_ARG(address));
-
-    char host_text[HOST_BYTES_MAX + 1], service[8];
-    memcpy(host_text, host.ptr, host.len);
-    host_text[host.len] = '\0';
-    snprintf(service, sizeof service, "%u", (unsigned)port);
-    struct addrinfo hints = {.ai_family = AF_UNSPEC,
-                             .ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    int err = getaddrinfo(host_text, service, &hints, out);
-    if (err)
-        return mg_fail(why, MG_E_IO, "cannot resolve '%s': %s", host_text, gai_strerror(err));
-    return MG_OK;
-}
-
-static int set_option(int fd, int level, int option, int value)
-{
-    return setsockopt(fd, level, option, &value, sizeof value);
-}
-
-/* Returns a bound descriptor or the negated errno. */
-static int bind_socket(const struct addrinfo *where, bool reuse_port)
-{
-    int fd = socket(where->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) ||
-        (where->ai_family == AF_INET6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0)) ||
-        (reuse_port && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) ||
-        bind(fd, where->ai_addr, where->ai_addrlen)) {
-        int error = errno;
-        close(fd);
-        return -error;
-    }
-    return fd;
-}
-
-/* With SO_REUSEPORT the kernel lets a second program of the same user in. A plain bind tells; two
- * programs that start in the same instant can still both pass. */
-static int check_free(const struct addrinfo *where)
-{
-    int fd = bind_socket(where, false);
-    if (fd < 0)
-        return fd;
-    int error = listen(fd, 1) ? errno : 0;
-    close(fd);
-    return -error;
-}
-
-static int open_socket(const struct addrinfo *where, const struct listener_options *options)
-{
-    if (options->reuse_port && options->must_be_free) {
-        int err = check_free(where);
-        if (err < 0)
-            return err;
-    }
-    int fd = bind_socket(where, options->reuse_port);
-    if (fd >= 0 && listen(fd, options->backlog ? (int)options->backlog : 1024)) {
-        int error = errno;
-        close(fd);
-        return -error;
-    }
-    return fd;
-}
-
-/* IPv4 first: a client that is told "localhost" mostly tries 127.0.0.1. */
-static int open_first(const struct addrinfo *found, const struct listener_options *options)
-{
-    static const int families[] = {AF_INET, AF_INET6};
-    int fd = -EADDRNOTAVAIL;
-    for (size_t i = 0; i < MG_COUNT(families); i++) {
-        for (const struct addrinfo *at = found; at; at = at->ai_next) {
-            if (at->ai_family != families[i])
-                continue;
-            fd = open_socket(at, options);
-            if (fd >= 0 || fd == -EADDRINUSE)
-                return fd;
-        }
-    }
-    return fd;
-}
-
-static void name_socket(struct listener *listener)
-{
-    struct sockaddr_storage name;
-    socklen_t len = sizeof name;
-    if (getsockname(listener->fd, (struct sockaddr *)&name, &len) == 0)
-        address_text((struct sockaddr *)&name, listener->address);
-}
-
 enum mg_err listener_open(struct listener **out, struct loop *loop,
                           const struct listener_options *options, listener_fn *on_accept,
                           void *owner, struct mg_why *why)
 {
-    struct addrinfo *found;
-    MG_TRY(resolve(options->address, &found, why));
-    int fd = open_first(found, options);
-    freeaddrinfo(found);
-    if (fd == -EADDRINUSE)
-        return mg_fail(why, MG_E_IO, "cannot listen on %.*s: address already in use",
-                       STR_ARG(options->address));
-    if (fd < 0)
-        return mg_fail_os(why, -fd, "cannot listen on %.*s", STR_ARG(options->address));
+    const struct socket_options where = {.address = options->address,
+                                         .type = SOCK_STREAM,
+                                         .reuse_port = options->reuse_port,
+                                         .must_be_free = options->must_be_free,
+                                         .backlog = options->backlog};
+    int fd;
+    MG_TRY(socket_open(&fd, &where, why));
 
     struct listener *listener = MEM_NEW(struct listener);
     int err = uv_poll_init(&loop->uv, &listener->poll, fd);
@@ -211,10 +116,11 @@ enum mg_err listener_open(struct listener **out, struct loop *loop,
     }
     listener->fd = fd;
     listener->loop = loop;
+    listener->tls = options->tls;
     listener->on_accept = on_accept;
     listener->owner = owner;
     listener->retry = timer_new(loop, on_retry, listener);
-    name_socket(listener);
+    socket_name(fd, listener->address);
     start_polling(listener);
     *out = listener;
     return MG_OK;

@@ -92,6 +92,7 @@ void loop_free(struct loop **loop_at)
     assert(err == 0 && "something of the loop is still open");
     (void)err;
     mem_free(loop->read_buffer);
+    mem_free(loop->plain_buffer);
     mem_free(loop);
 }
 

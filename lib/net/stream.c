@@ -1,4 +1,10 @@
-/* stream.c - a TCP stream on libuv.
+/* stream.c - a TCP stream on libuv, and the face of both kinds.
+ *
+ *     application      stream_write   stream_shutdown   on_data   on_end   on_drained
+ *                            |               |             ^         ^         ^
+ *     tls_stream.c           |  only when `tls` is set     |         |         |
+ *                            v               v             |         |         |
+ *     socket           stream_send    stream_send_end     on_read             on_written
  *
  * Reading: all streams of a loop read into one 64 KiB buffer, because on_data borrows only for the
  * call; an idle connection therefore costs its struct and nothing else.
@@ -9,11 +15,10 @@
  * not per write. */
 #include "net/stream.h"
 #include <assert.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <unistd.h>
 #include "base/mem.h"
 #include "net/private.h"
+#include "net/tls_stream.h"
 
 #define CHUNK_BYTES    (16u * 1024)
 #define IOV_MAX_CHUNKS 16
@@ -34,29 +39,17 @@ struct stream {
     unsigned in_flight;         /* chunks of the running uv_write; 0: none runs */
     size_t queued;              /* bytes in the chunks, less what was sent */
     enum mg_err err;            /* why it closes */
-    bool is_reading;
-    bool has_ended; /* the peer's FIN came: reading again would report it again */
+    struct tls_stream *tls;     /* owned; NULL: plain */
+    bool wants_data;            /* the application has not paused */
+    bool is_polling;            /* uv_read runs */
+    bool has_fin;               /* the peer's FIN came: reading again would report it again */
+    bool has_ended;             /* on_end was called */
     bool is_closing;
     bool wants_shutdown; /* after the chunks */
     uv_write_t write;
     uv_shutdown_t shutdown;
     char peer[ADDRESS_TEXT_BYTES];
 };
-
-void address_text(const struct sockaddr *address, char out[ADDRESS_TEXT_BYTES])
-{
-    char host[INET6_ADDRSTRLEN] = "?";
-    out[0] = '\0';
-    if (address->sa_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
-        (void)uv_ip4_name(v4, host, sizeof host); /* the room is sufficient by definition */
-        snprintf(out, ADDRESS_TEXT_BYTES, "%s:%u", host, ntohs(v4->sin_port));
-    } else if (address->sa_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
-        (void)uv_ip6_name(v6, host, sizeof host);
-        snprintf(out, ADDRESS_TEXT_BYTES, "[%s]:%u", host, ntohs(v6->sin6_port));
-    }
-}
 
 struct stream *stream_new(struct loop *loop)
 {
@@ -94,6 +87,22 @@ struct str stream_peer(const struct stream *stream)
     return str_of(stream->peer);
 }
 
+void stream_secure(struct stream *stream, struct tls_stream *tls)
+{
+    assert(!stream->tls && !stream->events);
+    stream->tls = tls;
+}
+
+struct loop *stream_loop(const struct stream *stream)
+{
+    return stream->loop;
+}
+
+struct tls_stream *stream_tls(const struct stream *stream)
+{
+    return stream->tls;
+}
+
 /* --- closing --- */
 static void drop_first_chunk(struct stream *stream)
 {
@@ -112,13 +121,21 @@ static void on_closed(uv_handle_t *handle)
         drop_first_chunk(stream);
     if (stream->events)
         stream->events->on_closed(stream->owner, stream->err);
+    tls_stream_free(&stream->tls);
     mem_free(stream);
 }
 
-static void close_with(struct stream *stream, enum mg_err err)
+bool stream_is_closing(const struct stream *stream)
+{
+    return stream->is_closing;
+}
+
+void stream_close_with(struct stream *stream, enum mg_err err)
 {
     if (stream->is_closing)
         return;
+    if (stream->tls)
+        tls_stream_leave(stream->tls, err == MG_OK);
     stream->is_closing = true;
     stream->err = err;
     uv_close((uv_handle_t *)&stream->tcp, on_closed);
@@ -126,7 +143,7 @@ static void close_with(struct stream *stream, enum mg_err err)
 
 void stream_close(struct stream *stream)
 {
-    close_with(stream, MG_OK);
+    stream_close_with(stream, MG_OK);
 }
 
 /* --- reading --- */
@@ -137,33 +154,81 @@ static void give_read_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *ou
     *out = uv_buf_init(stream->loop->read_buffer, LOOP_READ_BYTES);
 }
 
+bool stream_wants_data(const struct stream *stream)
+{
+    return stream->events && stream->wants_data && !stream->has_ended && !stream->is_closing;
+}
+
+void stream_give_data(struct stream *stream, struct str bytes)
+{
+    stream->events->on_data(stream->owner, bytes);
+}
+
+void stream_give_end(struct stream *stream)
+{
+    stream->has_ended = true;
+    stream->events->on_end(stream->owner);
+}
+
+bool stream_has_fin(const struct stream *stream)
+{
+    return stream->has_fin;
+}
+
+static void on_fin(struct stream *stream)
+{
+    stream->has_fin = true;
+    stream->is_polling = false; /* libuv has stopped by itself */
+    if (stream->tls)
+        tls_stream_end(stream->tls);
+    else
+        stream_give_end(stream);
+}
+
 static void on_read(uv_stream_t *handle, ssize_t n, const uv_buf_t *buf)
 {
     struct stream *stream = MG_CONTAINER((uv_tcp_t *)handle, struct stream, tcp);
-    if (n > 0) {
-        stream->events->on_data(stream->owner, str_n(buf->base, (size_t)n));
-    } else if (n == UV_EOF) {
-        stream->has_ended = true;
-        stream->is_reading = false;
-        stream->events->on_end(stream->owner);
-    } else if (n < 0) {
-        close_with(stream, MG_E_IO);
-    }
+    if (n == UV_EOF)
+        on_fin(stream);
+    else if (n < 0)
+        stream_close_with(stream, MG_E_IO);
+    else if (n > 0 && stream->tls)
+        tls_stream_take(stream->tls, str_n(buf->base, (size_t)n));
+    else if (n > 0)
+        stream_give_data(stream, str_n(buf->base, (size_t)n));
+}
+
+void stream_poll(struct stream *stream, bool is_wanted)
+{
+    if (is_wanted == stream->is_polling || stream->has_fin || stream->is_closing)
+        return;
+    stream->is_polling = is_wanted;
+    if (!is_wanted)
+        (void)uv_read_stop((uv_stream_t *)&stream->tcp); /* always 0 */
+    else if (uv_read_start((uv_stream_t *)&stream->tcp, give_read_buffer, on_read))
+        stream_close_with(stream, MG_E_IO);
+}
+
+static void read_or_not(struct stream *stream)
+{
+    if (stream->tls)
+        tls_stream_pace(stream->tls);
+    else
+        stream_poll(stream, stream->wants_data);
 }
 
 void stream_resume(struct stream *stream)
 {
-    if (stream->is_reading || stream->has_ended || stream->is_closing)
+    if (stream->wants_data || stream->has_ended || stream->is_closing)
         return;
-    stream->is_reading = true;
-    if (uv_read_start((uv_stream_t *)&stream->tcp, give_read_buffer, on_read))
-        close_with(stream, MG_E_IO);
+    stream->wants_data = true;
+    read_or_not(stream);
 }
 
 void stream_pause(struct stream *stream)
 {
-    stream->is_reading = false;
-    (void)uv_read_stop((uv_stream_t *)&stream->tcp); /* always 0 */
+    stream->wants_data = false;
+    read_or_not(stream);
 }
 
 void stream_own(struct stream *stream, const struct stream_events *events, void *owner)
@@ -190,7 +255,13 @@ static void shutdown_when_empty(struct stream *stream)
         return;
     stream->wants_shutdown = false;
     if (uv_shutdown(&stream->shutdown, (uv_stream_t *)&stream->tcp, on_shutdown))
-        close_with(stream, MG_E_IO);
+        stream_close_with(stream, MG_E_IO);
+}
+
+void stream_give_drained(struct stream *stream)
+{
+    if (stream->events && !stream->is_closing && stream_queued(stream) == 0)
+        stream->events->on_drained(stream->owner);
 }
 
 static void on_written(uv_write_t *write, int status)
@@ -203,14 +274,14 @@ static void on_written(uv_write_t *write, int status)
     if (stream->is_closing)
         return;
     if (status < 0) {
-        close_with(stream, MG_E_IO);
+        stream_close_with(stream, MG_E_IO);
         return;
     }
     write_more(stream);
-    if (!stream->head && !stream->is_closing) {
-        shutdown_when_empty(stream);
-        stream->events->on_drained(stream->owner);
-    }
+    if (stream->head)
+        return;
+    shutdown_when_empty(stream);
+    stream_give_drained(stream);
 }
 
 static void write_more(struct stream *stream)
@@ -224,7 +295,7 @@ static void write_more(struct stream *stream)
     stream->in_flight = n;
     if (uv_write(&stream->write, (uv_stream_t *)&stream->tcp, bufs, n, on_written)) {
         stream->in_flight = 0;
-        close_with(stream, MG_E_IO);
+        stream_close_with(stream, MG_E_IO);
     }
 }
 
@@ -239,7 +310,7 @@ static size_t try_write(struct stream *stream, const char *bytes, size_t len)
         if (n == UV_EAGAIN || n == 0)
             break;
         if (n < 0) {
-            close_with(stream, MG_E_IO);
+            stream_close_with(stream, MG_E_IO);
             return SIZE_MAX;
         }
         done += (size_t)n;
@@ -276,7 +347,7 @@ static bool gather(struct stream *stream, const void *bytes, size_t len)
     return true;
 }
 
-void stream_write(struct stream *stream, const void *bytes, size_t len)
+void stream_send(struct stream *stream, const void *bytes, size_t len)
 {
     if (stream->is_closing || len == 0)
         return;
@@ -296,10 +367,25 @@ void stream_write(struct stream *stream, const void *bytes, size_t len)
     queue_chunk(stream, copy, len, room, 0);
 }
 
-void stream_write_buf(struct stream *stream, struct buf *buf)
+void stream_send_or_drop(struct stream *stream, const void *bytes, size_t len)
 {
-    size_t len;
-    char *bytes = buf_take(buf, &len);
+    uv_buf_t buf = {.base = (char *)bytes, .len = len};
+    (void)uv_try_write((uv_stream_t *)&stream->tcp, &buf, 1); /* a last word, heard or not */
+}
+
+void stream_send_end(struct stream *stream)
+{
+    stream->wants_shutdown = true;
+    shutdown_when_empty(stream);
+}
+
+size_t stream_unsent(const struct stream *stream)
+{
+    return stream->queued;
+}
+
+static void send_buf(struct stream *stream, char *bytes, size_t len)
+{
     size_t done = len;
     if (!stream->is_closing && len > 0)
         done = stream->head ? 0 : try_write(stream, bytes, len);
@@ -309,13 +395,36 @@ void stream_write_buf(struct stream *stream, struct buf *buf)
         queue_chunk(stream, bytes, len, len, done);
 }
 
+/* --- the face --- */
+void stream_write(struct stream *stream, const void *bytes, size_t len)
+{
+    if (stream->tls)
+        tls_stream_write(stream->tls, bytes, len);
+    else
+        stream_send(stream, bytes, len);
+}
+
+void stream_write_buf(struct stream *stream, struct buf *buf)
+{
+    size_t len;
+    char *bytes = buf_take(buf, &len);
+    if (!stream->tls) {
+        send_buf(stream, bytes, len);
+        return;
+    }
+    tls_stream_write(stream->tls, bytes, len); /* encrypts, which is a copy */
+    mem_free(bytes);
+}
+
 size_t stream_queued(const struct stream *stream)
 {
-    return stream->queued;
+    return stream->queued + (stream->tls ? tls_stream_waiting(stream->tls) : 0);
 }
 
 void stream_shutdown(struct stream *stream)
 {
-    stream->wants_shutdown = true;
-    shutdown_when_empty(stream);
+    if (stream->tls)
+        tls_stream_shutdown(stream->tls);
+    else
+        stream_send_end(stream);
 }

@@ -1,4 +1,4 @@
-/* stream.h - listeners and byte streams: TCP today, TLS as another filter below the same face.
+/* stream.h - listeners and byte streams: TCP, or TLS over it, behind the same face.
  *
  * Loop thread only. Memory is the caller's again after on_closed; the stream itself is gone then.
  * Writes are queued without limit by the stream, so the writer watches stream_queued() and stops
@@ -12,7 +12,9 @@
 struct stream;
 struct stream_events {
     void (*on_data)(void *owner, struct str bytes); /* borrowed during the call; at most 64 KiB */
-    void (*on_end)(void *owner);     /* the peer will send no more; writing is still possible */
+    void (*on_end)(void *owner);     /* the peer will send no more; writing is still possible.
+                                      * TLS: after its close_notify; a bare FIN, which anybody
+                                      * between could send, closes with E_IO */
     void (*on_drained)(void *owner); /* stream_queued() has fallen to 0; not called when a
                                       * write left at once */
     void (*on_closed)(void *owner,
@@ -35,6 +37,8 @@ void stream_close(struct stream *stream); /* at once, queued bytes are dropped; 
 struct str stream_peer(const struct stream *stream); /* "127.0.0.1:40213" */
 
 struct listener;
+struct tls_source;
+struct tls_context;
 typedef void listener_fn(void *owner, struct stream *stream); /* takes the stream */
 struct listener_options {
     struct str address; /* "host:port", "[v6]:port"; port 0: the system chooses */
@@ -42,6 +46,10 @@ struct listener_options {
     bool must_be_free; /* with reuse_port: refused when anybody listens there already; for the first
                         * listener of a door, or a second instance would silently share the port */
     unsigned backlog;  /* 0: 1024 */
+    struct tls_source *tls; /* NULL: plain; outlives the listener. Each connection takes the context
+                             * in force when it comes; the stream is given at once, and data flows
+                             * after the handshake, which begins with stream_own and goes on while
+                             * the stream is paused. One that fails ends with E_IO */
 };
 /* E_IO names the address, and when it is taken, says so ("address already in use"); E_FORMAT for an
  * address that is none. A host name is resolved here, blocking, IPv4 first. "[::]" also takes IPv4.
@@ -61,8 +69,14 @@ void listener_close(struct listener **listener); /* stops accepting at once */
 struct stream_attempt;
 typedef void stream_connected_fn(void *owner, struct stream *stream, enum mg_err err,
                                  const struct mg_why *why);
-struct stream_attempt *stream_connect(struct loop *loop, struct str host, uint16_t port,
-                                      uint64_t timeout_ms, stream_connected_fn *on_connected,
-                                      void *owner);
+struct stream_target {
+    struct str host;
+    uint16_t port;
+    uint64_t timeout_ms;     /* handshake included */
+    struct tls_context *tls; /* NULL: plain; borrowed for the call. Else a client's: the certificate
+                              * must be of `host`, and SNI says so */
+};
+struct stream_attempt *stream_connect(struct loop *loop, const struct stream_target *target,
+                                      stream_connected_fn *on_connected, void *owner);
 /* on_connected is not called; sets the caller's pointer to NULL, which is fine to begin with. */
 void stream_connect_cancel(struct stream_attempt **attempt);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "sections.h"
+#include "unit/base/assert_str.h"
 
 static char path[] = "/tmp/mg_conf_XXXXXX";
 
@@ -36,12 +37,6 @@ static enum mg_err load(struct conf **out, const char *text, const char *variabl
 
     targets_clear();
     return conf_load(out, sections, MG_COUNT(sections), &source, why);
-}
-
-static void assert_str(struct str got, const char *want)
-{
-    if (!str_eq(got, str_of(want)))
-        fail_msg("'%.*s' is not '%s'", STR_ARG(got), want);
 }
 
 static void no_source_gives_defaults(void **state)

@@ -102,8 +102,9 @@ static void a_dump_loads_back(void **state)
 
 static void a_dump_tells_origins_and_computed_values(void **state)
 {
-    static const char *const sets[] = { "store.blocks=3" };
+    static const char *const sets[] = { "store.blocks=3", "store.token=hush" };
     static const char *const lines[] = {
+        "# store.token: (set, not shown)  # --set\n",
         "data_dir: /computed  # default, computed\n",
         "listen.otlp_http: 127.0.0.1:4318  # default\n",
         "listen.zipkin: off  # default\n",
@@ -116,9 +117,11 @@ static void a_dump_tells_origins_and_computed_values(void **state)
 
     (void)state;
     buf_init(&dump, ROOM);
-    load_sets(&conf, NULL, sets, 1);
+    load_sets(&conf, NULL, sets, MG_COUNT(sets));
     top.data_dir = STR("/computed");
     conf_dump(conf, &dump);
+    size_t found;
+    assert_false(str_find(buf_str(&dump), STR("hush"), &found));
     for (size_t i = 0; i < MG_COUNT(lines); i++) {
         size_t at;
 
@@ -127,6 +130,31 @@ static void a_dump_tells_origins_and_computed_values(void **state)
     }
     conf_free(&conf);
     buf_fini(&dump);
+}
+
+static void on_changed(void *owner, const char *key)
+{
+    buf_printf(owner, "%s ", key);
+}
+
+static void two_loads_are_compared_by_value(void **state)
+{
+    static const char *const one[] = { "store.blocks=3", "store.token=a", "store.files=x" };
+    static const char *const two[] = { "store.blocks=4", "store.token=b", "store.files=x", "store.retention=168h" };
+    struct conf *old = NULL, *now = NULL;
+    struct buf keys;
+
+    (void)state;
+    buf_init(&keys, ROOM);
+    load_sets(&old, NULL, one, MG_COUNT(one));
+    load_sets(&now, NULL, two, MG_COUNT(two));
+    conf_changed(old, old, on_changed, &keys);
+    assert_int_equal(keys.len, 0);
+    conf_changed(old, now, on_changed, &keys);
+    assert_true(str_eq(buf_str(&keys), STR("store.blocks store.token ")));
+    conf_free(&old);
+    conf_free(&now);
+    buf_fini(&keys);
 }
 
 static void the_reference_has_every_row(void **state)
@@ -170,6 +198,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_dump_loads_back),
         cmocka_unit_test(a_dump_tells_origins_and_computed_values),
+        cmocka_unit_test(two_loads_are_compared_by_value),
         cmocka_unit_test(the_reference_has_every_row),
         cmocka_unit_test(a_small_buffer_fails_and_says_so),
     };

@@ -15,7 +15,7 @@ struct store_conf {
     double ratio;
     int durability;
     struct conf_list files;
-    struct str name;
+    struct str name, token;
 };
 static struct top_conf top;
 static struct listen_conf doors;
@@ -43,6 +43,7 @@ static const struct conf_field store_fields[] = {
                     "Sync."),
     CONF_ROW(struct store_conf, CONF_LIST, "files", files, NULL, NULL, NULL, "Files."),
     CONF_ROW(struct store_conf, CONF_STR, "name", name, "it", NULL, NULL, "Name."),
+    CONF_ROW_SECRET(struct store_conf, CONF_STR, "token", token, "Token."),
 };
 static const struct conf_section sections[] = {
     { "", top_fields, MG_COUNT(top_fields), &top },

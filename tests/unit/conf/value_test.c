@@ -7,11 +7,10 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <cmocka.h>
+#include "unit/base/group_arena.h"
 
 #define FIELD(type_, ...) ((struct conf_field){ .name = "x", .type = CONF_##type_, ##__VA_ARGS__ })
 #define BAD NULL
-
-static struct arena arena;
 
 /* Parses and prints; NULL: refused. */
 static const char *printed(const struct conf_field *field, const char *text, struct mg_why *why)
@@ -245,13 +244,6 @@ static void equality_and_zero_look_at_content(void **state)
     assert_true(conf_value_is_zero(&field, &(struct conf_value){ 0 }));
 }
 
-static int teardown(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,5 +254,5 @@ int main(void)
         cmocka_unit_test(a_list_takes_one_plain_value),
         cmocka_unit_test(equality_and_zero_look_at_content),
     };
-    return cmocka_run_group_tests(tests, NULL, teardown);
+    return cmocka_run_group_tests(tests, NULL, group_arena_fini);
 }

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "unit/base/assert_str.h"
 
 static struct yaml_docs *parse(const char *text)
 {
@@ -20,12 +21,6 @@ static struct yaml_docs *parse(const char *text)
     if (yaml_parse(&docs, str_of(text), "f.yaml", &why) != MG_OK)
         fail_msg("%s", why.text);
     return docs;
-}
-
-static void assert_str(struct str got, const char *want)
-{
-    if (!str_eq(got, str_of(want)))
-        fail_msg("'%.*s' is not '%s'", STR_ARG(got), want);
 }
 
 static void a_tree_knows_kinds_and_lines(void **state)

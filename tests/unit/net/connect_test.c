@@ -1,42 +1,14 @@
-/* Outgoing connections. A resolver that is slow is made here: this file's getaddrinfo takes the
- * place of the system's, and for the host "slow.test" it waits until the test lets it go. */
-#define _GNU_SOURCE /* RTLD_NEXT */
+/* Outgoing connections, also while names are looked up by a resolver that is slow. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <dlfcn.h>
-#include <netdb.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/mem.h"
 #include "net/stream.h"
-
-static sem_t resolver_began, resolver_may_end, resolver_ended;
-
-int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
-                struct addrinfo **found)
-{
-    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
-    void *symbol = dlsym(RTLD_NEXT, "getaddrinfo");
-    memcpy(&real, &symbol, sizeof real); /* ISO C has no cast between the two kinds of pointer */
-    if (strcmp(host, "slow.test") != 0)
-        return real(host, service, hints, found);
-    sem_post(&resolver_began);
-    sem_wait(&resolver_may_end);
-    int err = real("127.0.0.1", service, hints, found);
-    sem_post(&resolver_ended);
-    return err;
-}
-
-/* The next one that waits must not be let go by the same post. */
-static void let_resolver_end(void)
-{
-    sem_post(&resolver_may_end);
-    sem_wait(&resolver_ended);
-}
+#include "slow_resolver.h"
 
 struct result {
     struct loop *loop;
@@ -98,8 +70,7 @@ static void test_failures(void **state)
     for (size_t i = 0; i < MG_COUNT(cases); i++) {
         struct result result = {.loop = loop_new()};
         uint16_t port = closed_port(result.loop);
-        stream_connect(result.loop, str_of(cases[i].host), port, cases[i].timeout_ms, on_connected,
-                       &result);
+        stream_connect(result.loop, &(struct stream_target){ .host = str_of(cases[i].host), .port = port, .timeout_ms = cases[i].timeout_ms }, on_connected, &result);
         assert_int_equal(result.n, 0); /* never from inside the call */
         loop_run(result.loop);
         assert_int_equal(result.n, 1);
@@ -116,8 +87,7 @@ static void test_timeout(void **state)
     struct result result = {.loop = loop_new()};
     /* A name whose resolver is slower than 0 ms: the time is up first, or the refusal is; once in
      * any case. */
-    stream_connect(result.loop, STR("localhost"), closed_port(result.loop), 0, on_connected,
-                   &result);
+    stream_connect(result.loop, &(struct stream_target){ .host = STR("localhost"), .port = closed_port(result.loop), .timeout_ms = 0 }, on_connected, &result);
     loop_run(result.loop);
     assert_int_equal(result.n, 1);
     assert_true(result.err == MG_E_TIMEOUT || result.err == MG_E_IO);
@@ -129,13 +99,13 @@ static void test_timeout_while_resolving(void **state)
 {
     (void)state;
     struct result result = {.loop = loop_new()};
-    stream_connect(result.loop, STR("slow.test"), 1, 1, on_connected, &result);
-    sem_wait(&resolver_began);
+    stream_connect(result.loop, &(struct stream_target){ .host = STR("slow.test"), .port = 1, .timeout_ms = 1 }, on_connected, &result);
+    slow_resolver_wait();
     loop_run(result.loop);
     assert_int_equal(result.n, 1);
     assert_int_equal(result.err, MG_E_TIMEOUT);
     loop_free(&result.loop);
-    let_resolver_end();
+    slow_resolver_let_end();
 }
 
 static void stop_soon(void *owner)
@@ -156,13 +126,13 @@ static void test_cancel(void **state)
         assert_int_equal(listener_open(&listener, result.loop, &options, on_accept, NULL, NULL),
                          MG_OK);
         struct stream_attempt *attempt =
-            stream_connect(result.loop, str_of(host), 1, 20000, on_connected, &result);
+            stream_connect(result.loop, &(struct stream_target){ .host = str_of(host), .port = 1, .timeout_ms = 20000 }, on_connected, &result);
         assert_non_null(attempt);
         bool is_slow = strcmp(host, "slow.test") == 0;
         if (is_slow)
-            sem_wait(&resolver_began);
+            slow_resolver_wait();
         if (is_slow && i % 3 == 2)
-            let_resolver_end();
+            slow_resolver_let_end();
         if (i % 3 >= 1 && is_slow) {
             struct timer *timer = timer_new(result.loop, stop_soon, result.loop);
             timer_start(timer, 1);
@@ -179,7 +149,7 @@ static void test_cancel(void **state)
         loop_free(&result.loop);
         assert_true(result.n <= (is_slow && i % 3 == 2));
         if (is_slow && i % 3 < 2)
-            let_resolver_end();
+            slow_resolver_let_end();
     }
 }
 
@@ -192,14 +162,14 @@ static void test_lookups_are_bounded(void **state)
     struct stream_attempt *attempts[N];
     for (int i = 0; i < N; i++)
         attempts[i] =
-            stream_connect(result.loop, STR("slow.test"), 1, 20000, on_connected, &result);
+            stream_connect(result.loop, &(struct stream_target){ .host = STR("slow.test"), .port = 1, .timeout_ms = 20000 }, on_connected, &result);
     while (result.n == 0)
         loop_run(result.loop);
     assert_int_equal(result.err, MG_E_IO);
     assert_non_null(strstr(result.why, "too many names"));
     unsigned n_refused = result.n;
     for (int i = 0; i < MOST; i++)
-        sem_wait(&resolver_began);
+        slow_resolver_wait();
     while (n_refused < N - MOST) {
         loop_run(result.loop);
         n_refused = result.n;
@@ -207,7 +177,7 @@ static void test_lookups_are_bounded(void **state)
     assert_int_equal(n_refused, N - MOST);
     for (int i = 0; i < MOST; i++) {
         stream_connect_cancel(&attempts[i]);
-        let_resolver_end();
+        slow_resolver_let_end();
     }
     loop_free(&result.loop);
 }
@@ -226,7 +196,7 @@ static void test_success(void **state)
         uint64_t port;
         assert_true(str_split_at(listener_address(listener), ':', &host, &port_text));
         assert_int_equal(str_u64(port_text, &port), MG_OK);
-        stream_connect(result.loop, str_of(hosts[i]), (uint16_t)port, 5000, on_connected, &result);
+        stream_connect(result.loop, &(struct stream_target){ .host = str_of(hosts[i]), .port = (uint16_t)port, .timeout_ms = 5000 }, on_connected, &result);
         loop_run(result.loop);
         assert_int_equal(result.err, MG_OK);
         assert_true(result.has_stream);
@@ -237,9 +207,7 @@ static void test_success(void **state)
 
 int main(void)
 {
-    sem_init(&resolver_began, 0, 0);
-    sem_init(&resolver_may_end, 0, 0);
-    sem_init(&resolver_ended, 0, 0);
+    slow_resolver_init();
     /* clang-format off */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lookups_are_bounded), /* first: it counts all lookups that run */

@@ -84,8 +84,7 @@ static void test_addresses(void **state)
         assert_int_equal(open_at(&door, cases[i].address, false, false, &why), cases[i].want);
         if (cases[i].want == MG_OK) {
             assert_true(str_starts(listener_address(door.listener), str_of(cases[i].listens)));
-            stream_connect(door.loop, str_of(cases[i].dial), port_of(door.listener), 5000,
-                           on_connected, &door);
+            stream_connect(door.loop, &(struct stream_target){ .host = str_of(cases[i].dial), .port = port_of(door.listener), .timeout_ms = 5000 }, on_connected, &door);
             loop_run(door.loop);
             listener_close(&door.listener);
         } else {
@@ -112,8 +111,7 @@ static void test_ipv6(void **state)
             loop_free(&door.loop);
             skip();
         }
-        stream_connect(door.loop, str_of(dial[i]), port_of(door.listener), 5000, on_connected,
-                       &door);
+        stream_connect(door.loop, &(struct stream_target){ .host = str_of(dial[i]), .port = port_of(door.listener), .timeout_ms = 5000 }, on_connected, &door);
         loop_run(door.loop);
         listener_close(&door.listener);
         loop_free(&door.loop);
@@ -162,8 +160,7 @@ static void test_pause(void **state)
     assert_int_equal(open_at(&door, "127.0.0.1:0", false, false, &why), MG_OK);
     listener_pause(door.listener);
     for (int i = 0; i < 3; i++)
-        stream_connect(door.loop, STR("127.0.0.1"), port_of(door.listener), 5000, on_connected,
-                       &door);
+        stream_connect(door.loop, &(struct stream_target){ .host = STR("127.0.0.1"), .port = port_of(door.listener), .timeout_ms = 5000 }, on_connected, &door);
     struct timer *timer = timer_new(door.loop, resume, &door);
     timer_start(timer, 20);
     loop_run(door.loop);
@@ -206,8 +203,7 @@ static void test_out_of_descriptors(void **state)
     struct mg_why why = {""};
     assert_int_equal(open_at(door, "127.0.0.1:0", false, false, &why), MG_OK);
     shortage.timer = timer_new(door->loop, end_shortage, &shortage);
-    stream_connect(door->loop, STR("127.0.0.1"), port_of(door->listener), 5000, on_connected_last,
-                   &shortage);
+    stream_connect(door->loop, &(struct stream_target){ .host = STR("127.0.0.1"), .port = port_of(door->listener), .timeout_ms = 5000 }, on_connected_last, &shortage);
     /* The client's socket exists; not one more may be opened. */
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &shortage.before), 0);
     int next = dup(0);

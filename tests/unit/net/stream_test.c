@@ -3,9 +3,58 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include "certs.h"
 #include "pair.h"
 
 #define MANY (16u * 1024 * 1024)
+
+/* Every test runs over TCP and over TLS: one face, one behaviour. */
+struct kind {
+    struct certs certs;
+    struct tls_source *source;
+    struct tls_context *context;
+};
+
+static int set_up_plain(void **state)
+{
+    *state = mem_zero(1, sizeof(struct kind));
+    return 0;
+}
+
+static int set_up_tls(void **state)
+{
+    set_up_plain(state);
+    struct kind *kind = *state;
+    certs_init(&kind->certs);
+    certs_standard(&kind->certs);
+    const struct tls_options server = {.cert_file = certs_path(&kind->certs, "server.pem"),
+                                       .key_file = certs_path(&kind->certs, "server.key"),
+                                       .min_version = TLS_1_3,
+                                       .is_server = true};
+    const struct tls_options client = {.ca_file = certs_path(&kind->certs, "ca.pem")};
+    assert_int_equal(tls_source_new(&kind->source, &server, NULL), MG_OK);
+    assert_int_equal(tls_context_new(&kind->context, &client, NULL), MG_OK);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct kind *kind = *state;
+    if (kind->source)
+        certs_fini(&kind->certs);
+    tls_source_free(&kind->source);
+    tls_context_unref(&kind->context);
+    mem_free(kind);
+    return 0;
+}
+
+static void open_as(struct pair *pair, void **state)
+{
+    const struct kind *kind = *state;
+    pair_open_with(pair, &(struct pair_options){.source = kind->source, .context = kind->context});
+    assert_int_equal(stream_is_tls(pair->client.stream), kind->context != NULL);
+    assert_int_equal(stream_is_tls(pair->server.stream), kind->source != NULL);
+}
 
 static bool server_has_5(struct pair *pair)
 {
@@ -38,9 +87,8 @@ static bool client_ended(struct pair *pair)
 
 static void test_small_write_leaves_at_once(void **state)
 {
-    (void)state;
     struct pair pair;
-    pair_open(&pair);
+    open_as(&pair, state);
     stream_write(pair.client.stream, "hello", 5);
     stream_write(pair.client.stream, "", 0);
     assert_int_equal(stream_queued(pair.client.stream), 0);
@@ -54,9 +102,8 @@ static void test_small_write_leaves_at_once(void **state)
 
 static void test_peer_names(void **state)
 {
-    (void)state;
     struct pair pair;
-    pair_open(&pair);
+    open_as(&pair, state);
     assert_true(str_starts(stream_peer(pair.server.stream), STR("127.0.0.1:")));
     assert_true(str_starts(stream_peer(pair.client.stream), STR("127.0.0.1:")));
     assert_false(str_eq(stream_peer(pair.server.stream), stream_peer(pair.client.stream)));
@@ -73,9 +120,8 @@ static void fill(char *bytes, size_t len)
  * once. */
 static void test_order_under_back_pressure(void **state)
 {
-    (void)state;
     struct pair pair;
-    pair_open(&pair);
+    open_as(&pair, state);
     stream_pause(pair.server.stream);
     char *bytes = mem_alloc(MANY);
     fill(bytes, MANY);
@@ -106,9 +152,8 @@ static void test_order_under_back_pressure(void **state)
 
 static void test_pause_stops_reading(void **state)
 {
-    (void)state;
     struct pair pair;
-    pair_open(&pair);
+    open_as(&pair, state);
     pair.server.pause_at = 1;
     char *bytes = mem_zero(1, MANY);
     stream_write(pair.client.stream, bytes, MANY);
@@ -124,9 +169,8 @@ static void test_pause_stops_reading(void **state)
 
 static void test_shutdown_after_what_is_queued(void **state)
 {
-    (void)state;
     struct pair pair;
-    pair_open(&pair);
+    open_as(&pair, state);
     char *bytes = mem_zero(1, MANY);
     stream_write(pair.client.stream, bytes, MANY);
     stream_shutdown(pair.client.stream);
@@ -143,9 +187,8 @@ static void test_shutdown_after_what_is_queued(void **state)
 
 static void test_close_drops_what_is_queued(void **state)
 {
-    (void)state;
     struct pair pair;
-    pair_open(&pair);
+    open_as(&pair, state);
     pair.server.closes_on_end = true;
     stream_pause(pair.server.stream);
     char *bytes = mem_zero(1, MANY);
@@ -165,9 +208,8 @@ static void test_close_drops_what_is_queued(void **state)
 
 static void test_close_inside_on_data(void **state)
 {
-    (void)state;
     struct pair pair;
-    pair_open(&pair);
+    open_as(&pair, state);
     pair.server.closes_on_data = true;
     char *bytes = mem_zero(1, MANY);
     stream_write(pair.client.stream, bytes, MANY);
@@ -181,9 +223,8 @@ static void test_close_inside_on_data(void **state)
 
 static void test_end_is_told_once(void **state)
 {
-    (void)state;
     struct pair pair;
-    pair_open(&pair);
+    open_as(&pair, state);
     stream_close(pair.client.stream);
     pair_run(&pair, server_ended);
     stream_pause(pair.server.stream);
@@ -205,5 +246,6 @@ int main(void)
         cmocka_unit_test(test_close_inside_on_data),
         cmocka_unit_test(test_end_is_told_once),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("plain", tests, set_up_plain, tear_down);
+    return failed + cmocka_run_group_tests_name("tls", tests, set_up_tls, tear_down);
 }
