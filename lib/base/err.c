@@ -105,17 +105,26 @@ static void why_set(struct mg_why *why, const char *text, size_t len)
     why->text[len] = '\0';
 }
 
+/* With is_in, what *why has said so far comes behind the new sentence. */
+static void why_say(struct mg_why *why, bool is_in, const char *format, va_list args)
+{
+    struct mg_why fresh;
+    size_t len = compose(fresh.text, sizeof fresh.text, format, args);
+
+    if (is_in && why->text[0])
+        len = compose_tail(fresh.text, len, sizeof fresh.text, why->text);
+    why_set(why, fresh.text, len);
+}
+
 enum mg_err mg_fail(struct mg_why *why, enum mg_err err, const char *format, ...)
 {
     if (!why)
         return err;
 
-    struct mg_why fresh;
     va_list args;
     va_start(args, format);
-    size_t len = compose(fresh.text, sizeof fresh.text, format, args);
+    why_say(why, false, format, args);
     va_end(args);
-    why_set(why, fresh.text, len);
     return err;
 }
 
@@ -124,14 +133,10 @@ enum mg_err mg_fail_in(struct mg_why *why, enum mg_err err, const char *format, 
     if (!why)
         return err;
 
-    struct mg_why fresh;
     va_list args;
     va_start(args, format);
-    size_t len = compose(fresh.text, sizeof fresh.text, format, args);
+    why_say(why, true, format, args);
     va_end(args);
-    if (why->text[0])
-        len = compose_tail(fresh.text, len, sizeof fresh.text, why->text);
-    why_set(why, fresh.text, len);
     return err;
 }
 
