@@ -19,7 +19,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include "base/mem.h"
+#include "codec/zip.h"
 #include "http/grpc.h"
+#include "net/tls.h"
 
 #define CONNECTIONS_MAX_DEFAULT  4
 #define TIMEOUT_MS_DEFAULT       10000
@@ -34,6 +36,7 @@ static void call_free(struct client_call *call)
     timer_free(&call->timer);
     buf_fini(&call->body);
     buf_fini(&call->answer.body);
+    buf_fini(&call->answer.unpacked);
     arena_fini(&call->arena);
     mem_free(call);
 }
@@ -75,8 +78,9 @@ static void why_add_call(struct client_call *call, enum mg_err err)
 {
     struct str target = shown_target(call), authority = call->client->authority;
 
-    (void)mg_fail_in(&call->why, err, "%.*s http://%.*s%.*s", STR_ARG(call->method),
-                     STR_ARG(authority), STR_ARG(target)); /* returns err */
+    (void)mg_fail_in(&call->why, err, "%.*s http%s://%.*s%.*s", STR_ARG(call->method),
+                     call->client->is_tls ? "s" : "", STR_ARG(authority),
+                     STR_ARG(target)); /* returns err */
 }
 
 void client_call_fail(struct client_call *call, enum mg_err err, const char *format, ...)
@@ -113,38 +117,71 @@ void client_call_fail_limit(struct client_call *call, enum mg_err err)
 static int grpc_status_of_http(int status)
 {
     switch (status) {
-    case 400: return 13;
-    case 401: return 16;
-    case 403: return 7;
-    case 404: return 12;
+    case 400:
+        return 13;
+    case 401:
+        return 16;
+    case 403:
+        return 7;
+    case 404:
+        return 12;
     case 429:
     case 502:
     case 503:
-    case 504: return 14;
-    case 431: return 13;
-    default: return 2;
+    case 504:
+        return 14;
+    case 431:
+        return 13;
+    default:
+        return 2;
     }
 }
 
-static bool grpc_body_is_good(struct client_call *call, struct str *message)
+/* No grpc-accept-encoding was sent, yet grpc-go packs its answer as the request was packed. */
+static enum mg_err grpc_unpack(struct client_call *call, struct str packed)
 {
+    size_t limit = call->client->answer_bytes_max;
+    struct zip *zip;
+    enum zip_kind kind;
+
+    if (!call->is_compressed || !zip_kind_parse(call->answer.grpc_encoding, &kind) ||
+        kind == ZIP_IDENTITY)
+        return MG_E_FORMAT;
+    zip = zip_new();
+    buf_init(&call->answer.unpacked, limit);
+    enum mg_err err = zip_inflate(zip, kind, packed, limit, &call->answer.unpacked, NULL);
+    zip_free(&zip);
+    call->answer.message = buf_str(&call->answer.unpacked);
+    return err;
+}
+
+static enum mg_err grpc_read_message(struct client_call *call)
+{
+    struct str message;
     bool is_compressed = false;
 
-    return grpc_unframe(buf_str(&call->answer.body), message, &is_compressed) == MG_OK &&
-           !is_compressed; /* no grpc-accept-encoding was sent */
+    MG_TRY(grpc_unframe(buf_str(&call->answer.body), &message, &is_compressed));
+    if (is_compressed)
+        return grpc_unpack(call, message);
+    call->answer.message = message;
+    return MG_OK;
 }
 
 void client_call_end(struct client_call *call)
 {
-    struct str message;
+    enum mg_err err;
 
     if (call->is_grpc && call->answer.grpc_status < 0) {
         call->answer.grpc_message =
             arena_printf(&call->arena, "HTTP status %d without grpc-status", call->answer.status);
         call->answer.grpc_status = grpc_status_of_http(call->answer.status);
     } else if (call->is_grpc && call->answer.grpc_status == 0 &&
-               !grpc_body_is_good(call, &message)) {
-        client_call_fail(call, MG_E_FORMAT, "the answer is not one uncompressed gRPC message");
+               (err = grpc_read_message(call)) != MG_OK) {
+        if (err == MG_E_TOO_BIG)
+            client_call_fail_limit(call, err);
+        else
+            client_call_fail(call, MG_E_FORMAT, "the answer is not one %sgRPC message",
+                             call->is_compressed ? "" : "uncompressed ");
         return;
     }
     call_set_ended(call, MG_OK);
@@ -158,12 +195,13 @@ static struct http_answer call_answer(struct client_call *call, struct buf *mess
         .grpc_status = call->is_grpc ? call->answer.grpc_status : -1,
         .content_type = call->answer.content_type,
         .retry_after = call->answer.retry_after,
+        .details = call->answer.details,
     };
 
     if (call->err == MG_OK && !call->is_grpc)
         answer.body = buf_str(&call->answer.body);
     if (call->err == MG_OK && answer.grpc_status == 0)
-        (void)grpc_body_is_good(call, &answer.body); /* was tried by client_call_end */
+        answer.body = call->answer.message;
     buf_init(message, call->answer.grpc_message.len);
     grpc_message_unescape(message, call->answer.grpc_message);
     answer.message = buf_str(message);
@@ -207,6 +245,10 @@ enum mg_err client_call_on_header(struct client_call *call, struct str lower_nam
         keep_first(call, &call->answer.retry_after, value);
     else if (str_eq(lower_name, STR("grpc-message")))
         keep_first(call, &call->answer.grpc_message, value);
+    else if (str_eq(lower_name, STR("grpc-encoding")))
+        keep_first(call, &call->answer.grpc_encoding, value);
+    else if (str_eq(lower_name, STR("grpc-status-details-bin")))
+        keep_first(call, &call->answer.details, value);
     else if (str_eq(lower_name, STR("grpc-status")))
         call->answer.grpc_status =
             str_u64(value, &status) == MG_OK && status <= 16 ? (int)status : 2;
@@ -274,8 +316,8 @@ static void close_idle(struct http_client *client)
 
 static bool is_idempotent(struct str method)
 {
-    static const struct str methods[] = { STR_INIT("GET"), STR_INIT("HEAD"), STR_INIT("PUT"),
-                                          STR_INIT("DELETE"), STR_INIT("OPTIONS") };
+    static const struct str methods[] = {STR_INIT("GET"), STR_INIT("HEAD"), STR_INIT("PUT"),
+                                         STR_INIT("DELETE"), STR_INIT("OPTIONS")};
 
     for (size_t i = 0; i < MG_COUNT(methods); i++) {
         if (str_eq(method, methods[i]))
@@ -382,11 +424,28 @@ static void connect_failed(struct http_client *client, enum mg_err err, const ch
     }
 }
 
+/* What is spoken must be what the handshake agreed on. HTTP/2 is never guessed. */
+static enum mg_err check_alpn(const struct http_client *client, struct str agreed,
+                              struct mg_why *why)
+{
+    bool is_h2 = str_eq(agreed, STR("h2"));
+
+    if (client->kind == &client_h2 && !is_h2)
+        return mg_fail(why, MG_E_UNSUPPORTED,
+                       "the server did not agree on HTTP/2 (ALPN h2) in the TLS handshake");
+    if (client->kind != &client_h2 && agreed.len && !str_eq(agreed, STR("http/1.1")))
+        return mg_fail(why, MG_E_UNSUPPORTED,
+                       "the TLS handshake agreed on '%.*s', and the client speaks HTTP/1.1",
+                       STR_ARG(agreed));
+    return MG_OK;
+}
+
 static void on_connected(void *owner, struct stream *stream, enum mg_err err,
                          const struct mg_why *why)
 {
     struct client_conn *conn = owner;
     struct http_client *client = conn->client;
+    struct mg_why mismatch;
 
     conn->attempt = NULL;
     if (!stream) {
@@ -397,20 +456,48 @@ static void on_connected(void *owner, struct stream *stream, enum mg_err err,
     }
     conn->stream = stream;
     stream_own(stream, &conn_events, conn);
-    client->kind->open(conn);
+    if (client->is_tls && check_alpn(client, stream_alpn(stream), &mismatch) != MG_OK) {
+        client_conn_close(conn);
+        connect_failed(client, MG_E_UNSUPPORTED, mismatch.text);
+    } else {
+        client->kind->open(conn);
+    }
     client_settle(client);
+}
+
+/* The system's CAs take a while to read, so the default context is made when it is first needed,
+ * and once. */
+static enum mg_err make_context(struct http_client *client, struct mg_why *why)
+{
+    const struct tls_options options = {
+        .min_version = TLS_1_2,
+        .alpn = client->kind == &client_h2 ? "h2" : "http/1.1",
+    };
+
+    if (!client->is_tls || client->tls)
+        return MG_OK;
+    return tls_context_new(&client->tls, &options, why);
 }
 
 static void conn_open(struct http_client *client)
 {
-    struct client_conn *conn = MEM_NEW(struct client_conn);
+    struct mg_why why;
+    enum mg_err err = make_context(client, &why);
 
+    if (err != MG_OK) {
+        connect_failed(client, err, why.text);
+        return;
+    }
+    struct client_conn *conn = MEM_NEW(struct client_conn);
     conn->client = client;
     list_init(&conn->calls);
     list_add_last(&client->conns, &conn->link);
     client->n_open++;
-    conn->attempt = stream_connect(client->loop, client->host, client->port, client->timeout_ms,
-                                   on_connected, conn);
+    const struct stream_target target = {.host = client->host,
+                                         .port = client->port,
+                                         .timeout_ms = client->timeout_ms,
+                                         .tls = client->tls};
+    conn->attempt = stream_connect(client->loop, &target, on_connected, conn);
 }
 
 /* --- the pool --- */
@@ -466,6 +553,7 @@ static void client_destroy(struct http_client *client)
     void (*on_gone)(void *owner) = client->on_gone;
     void *owner = client->gone_owner;
 
+    tls_context_unref(&client->tls);
     mem_free(client->url);
     mem_free(client);
     if (on_gone)
@@ -540,9 +628,9 @@ static bool is_token(struct str text, char first_letter)
 /* Headers that say how the bytes travel; a second one would contradict ours. */
 static bool is_own_header(struct str name)
 {
-    static const struct str names[] = { STR_INIT("host"),           STR_INIT("connection"),
-                                        STR_INIT("content-length"), STR_INIT("transfer-encoding"),
-                                        STR_INIT("upgrade"),        STR_INIT("te") };
+    static const struct str names[] = {STR_INIT("host"),           STR_INIT("connection"),
+                                       STR_INIT("content-length"), STR_INIT("transfer-encoding"),
+                                       STR_INIT("upgrade"),        STR_INIT("te")};
 
     for (size_t i = 0; i < MG_COUNT(names); i++) {
         if (str_eq(name, names[i]))
@@ -641,7 +729,7 @@ void http_client_call(struct http_client *client, const struct http_call *call,
 static enum mg_err authority_parse(struct str authority, struct client_url *url)
 {
     struct str port = STR("");
-    uint64_t number = 80;
+    uint64_t number = url->is_tls ? 443 : 80;
 
     if (str_starts(authority, STR("["))) {
         if (!str_split_at(authority, ']', &url->host, &port))
@@ -664,14 +752,11 @@ static enum mg_err authority_parse(struct str authority, struct client_url *url)
 
 enum mg_err client_url_parse(struct str text, struct client_url *url, struct mg_why *why)
 {
-    static const struct str scheme = STR_INIT("http://");
-    struct client_url parsed = { .rest = STR("") };
+    struct client_url parsed = {.is_tls = str_starts(text, STR("https://"))};
+    struct str scheme = parsed.is_tls ? STR("https://") : STR("http://");
 
-    if (str_starts(text, STR("https://")))
-        return mg_fail(why, MG_E_UNSUPPORTED, "'%.*s': https is not supported, use http",
-                       STR_ARG(text));
     if (!str_starts(text, scheme) || has_control(text, ' ') || memchr(text.ptr, '\t', text.len))
-        return mg_fail(why, MG_E_FORMAT, "'%.*s' is not of the form http://host:port",
+        return mg_fail(why, MG_E_FORMAT, "'%.*s' is not of the form http[s]://host:port",
                        STR_ARG(text));
 
     parsed.authority = str_n(text.ptr + scheme.len, text.len - scheme.len);
@@ -683,7 +768,7 @@ enum mg_err client_url_parse(struct str text, struct client_url *url, struct mg_
     parsed.origin = str_n(text.ptr, scheme.len + len);
     if (memchr(parsed.authority.ptr, '@', len) ||
         authority_parse(parsed.authority, &parsed) != MG_OK)
-        return mg_fail(why, MG_E_FORMAT, "'%.*s' is not of the form http://host:port",
+        return mg_fail(why, MG_E_FORMAT, "'%.*s' is not of the form http[s]://host:port",
                        STR_ARG(text));
     *url = parsed;
     return MG_OK;
@@ -718,6 +803,8 @@ enum mg_err http_client_new(struct http_client **out, struct loop *loop,
     client->authority = url.authority;
     client->prefix = url.rest;
     client->port = url.port;
+    client->is_tls = url.is_tls;
+    client->tls = url.is_tls && options->tls ? tls_context_ref(options->tls) : NULL;
     client->loop = loop;
     client->kind = options->http2 ? &client_h2 : &client_h1;
     client->connections_max =

@@ -192,7 +192,7 @@ static nghttp2_nv *put_head(struct client_call *call, size_t *n)
 
     *n = 0;
     nv_put(nv, n, STR(":method"), call->method);
-    nv_put(nv, n, STR(":scheme"), STR("http"));
+    nv_put(nv, n, STR(":scheme"), call->client->is_tls ? STR("https") : STR("http"));
     nv_put(nv, n, STR(":authority"), call->client->authority);
     nv_put(nv, n, STR(":path"), call->target);
     if (call->is_grpc) {

@@ -40,6 +40,9 @@ struct client_call {
         int status;                                         /* of the final answer */
         int grpc_status;                                    /* -1: none came */
         struct str content_type, retry_after, grpc_message; /* in the arena, as sent */
+        struct str grpc_encoding, details;                  /* the same */
+        struct str message; /* gRPC, status 0: in body or unpacked */
+        struct buf unpacked;
         struct buf body;
         size_t header_bytes;
         bool is_started; /* a byte came */
@@ -82,6 +85,8 @@ struct http_client {
     char *url; /* owned; the next three are parts of it */
     struct str host, authority, prefix;
     uint16_t port;
+    bool is_tls;
+    struct tls_context *tls; /* counted; NULL: plain, or the default one was not needed yet */
     unsigned connections_max;
     uint64_t timeout_ms, answer_bytes_max;
     struct list waiting, ended;          /* client_call.link */
@@ -94,8 +99,9 @@ struct http_client {
     void *gone_owner;
 };
 
-/* "http://host[:port][/rest]". */
+/* "http://host[:port][/rest]", or https. */
 struct client_url {
+    bool is_tls;
     struct str origin;    /* "http://host:port" as written */
     struct str authority; /* "host:port" as written */
     struct str host;      /* without brackets */

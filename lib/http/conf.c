@@ -1,10 +1,15 @@
-/* conf.c - the rows of the `http` section. body_bytes_max has none: it is the program's
- * ingest.body_bytes_max, because one number must rule before and after inflating. */
+/* conf.c - the rows of the sections `http`, `auth` and `cors`. body_bytes_max has none: it is the
+ * program's ingest.body_bytes_max, because one number must rule before and after inflating. */
 #include "http/conf.h"
 #include <stddef.h>
+#include "http/auth.h"
 
 #define ROW(type, key, field, def, min, max, help)                                                 \
     CONF_ROW(struct http_conf, type, key, field, def, min, max, help)
+#define AUTH_LIST(key, field, def, help)                                                           \
+    CONF_ROW(struct http_auth_conf, CONF_LIST, key, field, def, NULL, NULL, help)
+#define CORS_ROW(type, key, field, max, help)                                                      \
+    CONF_ROW(struct http_cors_conf, type, key, field, NULL, NULL, max, help)
 
 /* clang-format off */
 const struct conf_field http_fields[] = {
@@ -17,7 +22,7 @@ const struct conf_field http_fields[] = {
     ROW(CONF_DURATION, "header_timeout", header_timeout_ns, "10s", "10ms", "10m",
         "Time for the headers of a request to arrive."),
     ROW(CONF_DURATION, "idle_timeout", idle_timeout_ns, "5m", "10ms", "24h",
-        "Time a connection may be idle between requests."),
+        "Time a connection may be idle between requests, and a gRPC stream from a client between messages."),
     ROW(CONF_DURATION, "body_timeout", body_timeout_ns, "30s", "10ms", "1h",
         "Time for the next 1 KiB of a body to arrive, and for an answer to make progress."),
     ROW(CONF_BYTES, "stream_window", stream_window, "1MiB", "64KiB", "1GiB",
@@ -29,5 +34,26 @@ const struct conf_field http_fields[] = {
     ROW(CONF_U64, "reset_max", reset_max, "1000", "1", "1000000",
         "HTTP/2 streams a peer may reset within 10 s before its connection ends."),
 };
+
+const struct conf_field http_auth_fields[] = {
+    AUTH_LIST("tokens", tokens, NULL,
+        "Bearer tokens: \"NAME SCOPE[,SCOPE] sha256:HEX\", HEX of the token; scopes ingest, query, admin."),
+    AUTH_LIST("users", users, NULL,
+        "Basic auth: \"NAME SCOPE[,SCOPE] sha256:HEX\", HEX of user:password. Generated passwords only."),
+    AUTH_LIST("client_certificates", client_certificates, NULL,
+        "Verified client certificates: \"SAN SCOPE[,SCOPE]\"; \"*.\" in front matches one label."),
+    AUTH_LIST("open_doors", open_doors, "health",
+        "Doors that ask nobody, by their names in listen."),
+};
+const struct conf_field http_cors_fields[] = {
+    CORS_ROW(CONF_LIST, "origins", origins, NULL,
+        "Pages that may read answers, as https://*.example.com; a star is any run of characters, and alone any page, but without credentials."),
+    CORS_ROW(CONF_LIST, "headers", headers, NULL,
+        "Request headers that such pages may send besides the usual ones; a star alone is any."),
+    CORS_ROW(CONF_DURATION, "max_age", max_age_ns, "24h",
+        "Time a browser may remember a permission, in whole seconds; 0 means its own default."),
+};
 /* clang-format on */
 const size_t http_fields_n = MG_COUNT(http_fields);
+const size_t http_auth_fields_n = MG_COUNT(http_auth_fields);
+const size_t http_cors_fields_n = MG_COUNT(http_cors_fields);

@@ -2,7 +2,8 @@
  *
  * The first bytes decide: HTTP/2 starts with a fixed text of 24 bytes, and no HTTP/1 request does.
  * Bytes that match are only counted, not kept, because the text is known: the preface may come cut
- * anywhere.
+ * anywhere. Over TLS the same, and what ALPN agreed on must not contradict: a peer that speaks
+ * something else than it agreed on is told so, in the words of what it speaks.
  *
  * The end of a connection lingers: closing a socket with unread bytes makes the kernel send a
  * reset, which can overtake the last answer. So it is half closed, read until the peer closes or
@@ -121,6 +122,29 @@ void conn_touch(struct conn *conn)
 }
 
 /* --- bytes arrive --- */
+static struct str agreed_protocol(const struct conn *conn)
+{
+    return conn->io->alpn ? conn->io->alpn(conn->io_owner) : STR("");
+}
+
+static void begin_h2(struct conn *conn)
+{
+    struct str agreed = agreed_protocol(conn);
+    conn->phase = CONN_H2;
+    if (!h2_start(conn))
+        conn_close(conn);
+    else if (agreed.len && !str_eq(agreed, STR("h2")))
+        h2_refuse(conn, "TLS agreed on another protocol by ALPN, and this is HTTP/2");
+}
+
+static void begin_h1(struct conn *conn)
+{
+    conn->phase = CONN_H1;
+    h1_start(conn);
+    if (str_eq(agreed_protocol(conn), STR("h2")))
+        h1_refuse(conn, "TLS agreed on h2 by ALPN, and this is not HTTP/2");
+}
+
 static void sniff(struct conn *conn, struct str bytes)
 {
     size_t i = 0;
@@ -132,17 +156,13 @@ static void sniff(struct conn *conn, struct str bytes)
     struct str matched = str_n(preface, conn->n_sniffed);
     struct str rest = str_n(bytes.ptr + i, bytes.len - i);
     if (conn->n_sniffed == PREFACE_BYTES) {
-        conn->phase = CONN_H2;
-        if (!h2_start(conn)) {
-            conn_close(conn);
-            return;
-        }
-        h2_on_data(conn, matched);
+        begin_h2(conn);
+        if (conn->phase == CONN_H2)
+            h2_on_data(conn, matched);
         if (rest.len && conn->phase == CONN_H2)
             h2_on_data(conn, rest);
     } else if (rest.len) {
-        conn->phase = CONN_H1;
-        h1_start(conn);
+        begin_h1(conn);
         if (matched.len)
             h1_on_data(conn, matched);
         if (conn->phase == CONN_H1)
@@ -162,10 +182,16 @@ void conn_on_data(struct conn *conn, struct str bytes)
         readers[conn->phase](conn, bytes);
 }
 
+static bool needs_peer(const struct http_request *request)
+{
+    return !request->is_answered || (request->is_duplex && !request->is_out_ended);
+}
+
 /* The peer sends no more. Whether it still reads cannot be told from a closed socket until a write
  * fails, and a query would run for nobody until then. RFC 9112 9.6 lets a client half close and
  * read on; nginx, Envoy and Go's server take its FIN for the end all the same, so no client relies
- * on it, and here it is the same. An answer that was begun goes on: its next writes will tell. */
+ * on it, and here it is the same. An answer that was begun goes on: its next writes will tell. Not
+ * so a call in both directions, whose handler may wait for the peer for ever. */
 static void give_up_unanswered(struct conn *conn)
 {
     const struct protocol *protocol = conn->phase == CONN_H2 ? &h2_protocol : &h1_protocol;
@@ -175,7 +201,7 @@ static void give_up_unanswered(struct conn *conn)
         LIST_EACH(&conn->requests, link)
         {
             struct http_request *request = MG_CONTAINER(link, struct http_request, link);
-            if (!found && !request->is_answered)
+            if (!found && needs_peer(request))
                 found = request;
         }
         if (found) {

@@ -4,7 +4,10 @@
  *   server.c   listeners, the list of connections, time, drain
  *   conn.c     bytes arrive: HTTP/1 or HTTP/2?; reading stops and starts; the end of a connection
  *   h1.c h2.c  one protocol each: bytes in, request_* calls out, answers in, bytes out
- *   request.c  what both protocols share: routing, checks, the body, answers
+ *   request.c  what both protocols share: routing, checks, the body
+ *   auth.c     who may ask; cors.c  which pages of a browser may
+ *   answer.c   the answers: whole, in pieces, errors, gRPC's trailers
+ *   duplex.c   gRPC calls whose client streams
  *   gather.c   the memory of all bodies together
  *   pipe.c     an answer that another thread writes
  *
@@ -85,6 +88,9 @@ struct http_request {
     void (*on_finished)(void *owner);                   /* its request goes */
     void *pipe;
 
+    bool has_cors;          /* its answer depends on the Origin */
+    struct str cors_origin; /* Access-Control-Allow-Origin of its answer; empty: none */
+
     size_t gathered_bytes; /* memory of `body` that gather.c has counted */
     struct list grow_link; /* gather.growing */
     struct list wait_link; /* gather.waiting */
@@ -109,6 +115,9 @@ struct http_request {
     bool is_answered;     /* an answer was begun on the wire */
     bool is_bodiless;     /* its answer has only a head */
     bool is_ready;        /* complete, and on_request is due at the next flush */
+    bool is_streaming;    /* gRPC messages have begun to leave: how the call ends is still open */
+    bool is_duplex;       /* its route takes messages one by one (duplex.c) */
+    bool is_counted;      /* in the metrics */
     bool is_out_ended;    /* the answer is complete in `out` */
     bool is_chunked_out;  /* HTTP/1 */
     bool is_deferred;     /* HTTP/2: the sender waits for data */
@@ -136,18 +145,60 @@ void request_finish(struct http_request *request);
 /* An answer of the server's own, also while the handler still works on it (then on_gone). */
 void request_refuse(struct http_request *request, enum mg_err err, const char *reason,
                     const char *message);
+void request_refuse_with(struct http_request *request, enum mg_err err, const char *reason,
+                         const char *message, const struct http_header *extra);
 void request_tick(struct http_request *request, uint64_t now_ns);
 void request_free(struct http_request *request);
+void request_drop_body(struct http_request *request);
+void request_free_when_done(struct http_request *request);
 bool request_wants_body(const struct http_request *request); /* bytes are kept, not thrown away */
+bool request_is_open(const struct http_request *request);    /* its answer can still be decided */
+void *request_owner(const struct http_request *request);     /* of its handlers */
 bool request_is_valid_host(struct str host);
+bool request_is_token(struct str s);
 
 void request_body_resumes(struct http_request *request); /* gather.c lets it be read again */
 
-/* Steps of an answer, for pipe.c. `buf` is taken. */
+/* --- answers (answer.c) --- */
+#define GRPC_ENCODINGS "identity,gzip,deflate,zstd"
+/* The handler's one answer. false: nobody reads it; the request may be freed already. */
+bool request_take_turn(struct http_request *request);
+void request_answer(struct http_request *request, int status, const char *content_type,
+                    struct str body, const struct http_header *headers, size_t n_headers);
+/* In the form of the door and the request. extra: a header or trailer more; NULL: none. */
+void request_answer_error(struct http_request *request, enum mg_err err, struct str message,
+                          unsigned retry_after_s, const struct http_header *extra);
+/* Trailers only. */
+void request_answer_grpc(struct http_request *request, int http_status, int grpc_status,
+                         struct str message, unsigned retry_after_s,
+                         const struct http_header *extra);
+/* Steps of an answer. `buf` is taken. */
 void request_start_stream(struct http_request *request, int status, const char *content_type,
                           const struct http_header *headers, size_t n_headers);
 void request_stream(struct http_request *request, struct buf *bytes);
 void request_end_stream(struct http_request *request, bool is_whole);
+/* The same for gRPC: any number of messages, then how it ended. */
+void request_start_messages(struct http_request *request);
+void request_put_message(struct http_request *request, struct str message);
+void request_end_messages(struct http_request *request, int grpc_status, struct str message,
+                          unsigned retry_after_s);
+void request_end_messages_error(struct http_request *request, enum mg_err err, struct str message);
+
+/* --- gRPC calls whose client streams (duplex.c) --- */
+void duplex_data(struct http_request *request, struct str bytes);
+bool duplex_is_whole(struct http_request *request); /* at the client's end; false: answered */
+/* So much of its answer waits that no more is read. */
+bool duplex_is_behind(const struct http_request *request);
+
+/* --- who may ask (auth.c, cors.c) --- */
+void auth_set(struct http_server *server, struct http_auth *auth); /* counted */
+bool auth_admits(struct http_request *request);                    /* false: answered */
+void cors_look(struct http_request *request);                      /* before any answer */
+/* Answers an OPTIONS that asks for a page's sake. allow: methods of the path. false: it is none. */
+bool cors_preflight(struct http_request *request, struct str allow);
+void cors_add(struct http_request *request, struct answer *answer); /* its headers */
+
+/* --- pipes (pipe.c) --- */
 void request_attach_pipe(struct http_request *request);
 void pipe_set_progress_limit(struct http_pipe *pipe, uint64_t ns); /* for tests; default 30 s */
 
@@ -177,6 +228,12 @@ struct conn {
     size_t n_sniffed; /* bytes of the preface that matched */
     struct h1 *h1;
     struct h2 *h2;
+    struct { /* what its client certificate is good for, found when it is first asked */
+        unsigned generation; /* http_server.auth.generation it was found with; 0: not yet */
+        unsigned scopes;
+        struct str name;           /* of the row's entry, which lives as long as that generation */
+        bool is_checked, is_named; /* against tls.client_names */
+    } certificate;
     char peer[64];
 };
 
@@ -207,12 +264,17 @@ static inline bool conn_has_room(const struct conn *conn)
 }
 
 extern const struct protocol h1_protocol, h2_protocol;
+static inline const struct protocol *request_protocol(const struct http_request *request)
+{
+    return request->is_http2 ? &h2_protocol : &h1_protocol;
+}
 void h1_start(struct conn *conn);
 void h1_on_data(struct conn *conn, struct str bytes);
 void h1_on_end(struct conn *conn);
 void h1_flush(struct conn *conn);
 void h1_tick(struct conn *conn, uint64_t now_ns);
 void h1_drain(struct conn *conn);
+void h1_refuse(struct conn *conn, const char *message); /* what comes is not read at all */
 void h1_free(struct h1 **h1);
 bool h2_start(struct conn *conn);
 void h2_on_data(struct conn *conn, struct str bytes);
@@ -220,6 +282,7 @@ void h2_on_end(struct conn *conn);
 void h2_flush(struct conn *conn);
 void h2_tick(struct conn *conn, uint64_t now_ns);
 void h2_drain(struct conn *conn);
+void h2_refuse(struct conn *conn, const char *message);
 void h2_free(struct h2 **h2);
 
 /* --- the memory of bodies (gather.c) --- */
@@ -239,6 +302,7 @@ void gather_wait(struct http_request *request);   /* request_body_resumes follow
 void gather_count(struct http_request *request);  /* its body may have grown, or was released */
 void gather_whole(struct http_request *request);  /* no more will come */
 void gather_drop(struct http_request *request);   /* it owns no body any more */
+void gather_taken(struct http_request *request);  /* nor does it now, but there is more to come */
 bool gather_is_favoured(const struct conn *conn); /* a request of it goes on above the bound */
 void gather_tick(struct http_server *server, uint64_t now_ns);
 
@@ -262,6 +326,11 @@ struct http_server {
     struct mailbox *pipes;
     struct pool pool;
     struct gather gather;
+    struct {
+        struct http_auth *rows; /* counted; NULL: nobody is asked */
+        unsigned generation;    /* from 1, with each reload */
+        bool is_open;           /* nobody is asked at this door */
+    } auth;
     struct buf scratch; /* OUT_SCRATCH_BYTES, gathers small writes of one flush */
     struct {
         bool is_on;
@@ -285,4 +354,5 @@ void http_count_conn(struct http_server *server, int by);
 void http_count_request(struct http_server *server,
                         unsigned status_class); /* 0: gone without an answer */
 void http_count_refused(struct http_server *server, const char *reason);
+struct str http_door_name(unsigned door); /* of the label */
 void http_count_bytes(struct http_server *server, size_t in, size_t out);

@@ -7,14 +7,13 @@
 #include "base/mem.h"
 
 struct fetch {
+    const struct http_fetch *wanted;
     struct loop *loop;
     struct http_client *client;
     enum mg_err err;
     int status;
     struct buf body;
     struct mg_why why;
-    http_body_fn *on_body; /* NULL: the body is gathered */
-    void *body_owner;
 };
 
 static void on_client_gone(void *owner)
@@ -41,7 +40,7 @@ static enum mg_err on_piece(void *owner, struct str bytes, struct mg_why *why)
 {
     struct fetch *fetch = owner;
 
-    return fetch->on_body(fetch->body_owner, bytes, why);
+    return fetch->wanted->on_body(fetch->wanted->owner, bytes, why);
 }
 
 /* "" and "?query" mean the root; a fragment stays at home. */
@@ -59,67 +58,55 @@ static char *target_of(struct str rest)
     return buf_take(&target, NULL);
 }
 
-/* Its path is put in from `url`. */
-static void fetch_run(struct fetch *fetch, struct str url, uint64_t timeout_ms,
-                      struct http_call *call)
+static void call(struct fetch *fetch, struct str rest)
+{
+    const struct http_fetch *wanted = fetch->wanted;
+    char *target = target_of(rest);
+    const struct http_call call = {
+        .method = wanted->method,
+        .path = str_of(target),
+        .headers = wanted->headers,
+        .n_headers = wanted->n_headers,
+        .body = wanted->body,
+        .on_body = wanted->on_body ? on_piece : NULL,
+    };
+
+    http_client_call(fetch->client, &call, on_answer, fetch);
+    loop_run(fetch->loop);
+    mem_free(target);
+}
+
+static void run(struct fetch *fetch)
 {
     struct client_url parsed;
 
-    fetch->err = client_url_parse(url, &parsed, &fetch->why);
+    fetch->err = client_url_parse(fetch->wanted->url, &parsed, &fetch->why);
     if (fetch->err != MG_OK)
         return;
     const struct http_client_options options = {
         .base_url = parsed.origin,
+        .tls = fetch->wanted->tls,
         .connections_max = 1,
-        .timeout_ms = timeout_ms,
+        .timeout_ms = fetch->wanted->timeout_ms,
     };
     fetch->loop = loop_new();
     fetch->err = http_client_new(&fetch->client, fetch->loop, &options, &fetch->why);
-    if (fetch->err == MG_OK) {
-        char *target = target_of(parsed.rest);
-        call->path = str_of(target);
-        http_client_call(fetch->client, call, on_answer, fetch);
-        loop_run(fetch->loop);
-        mem_free(target);
-    }
+    if (fetch->err == MG_OK)
+        call(fetch, parsed.rest);
     loop_free(&fetch->loop);
 }
 
-static enum mg_err fetch_result(struct fetch *fetch, int *status, struct buf *body,
-                                struct mg_why *why)
-{
-    if (fetch->err != MG_OK) {
-        buf_fini(&fetch->body);
-        return mg_fail(why, fetch->err, "%s", fetch->why.text);
-    }
-    *status = fetch->status;
-    *body = fetch->body;
-    return MG_OK;
-}
-
-enum mg_err http_fetch(const char *method, struct str url, struct str request_body,
-                       const char *content_type, uint64_t timeout_ms, int *status, struct buf *body,
+enum mg_err http_fetch(const struct http_fetch *wanted, int *status, struct buf *body,
                        struct mg_why *why)
 {
-    struct fetch fetch = { .err = MG_OK };
-    const struct http_header headers[] = { { STR("content-type"), str_of(content_type) } };
-    struct http_call call = {
-        .method = method,
-        .headers = headers,
-        .n_headers = content_type ? MG_COUNT(headers) : 0,
-        .body = request_body,
-    };
+    struct fetch fetch = { .wanted = wanted };
 
-    fetch_run(&fetch, url, timeout_ms, &call);
-    return fetch_result(&fetch, status, body, why);
-}
-
-enum mg_err http_fetch_to(const struct http_fetch_to *options, int *status, struct buf *body,
-                          struct mg_why *why)
-{
-    struct fetch fetch = { .on_body = options->on_body, .body_owner = options->owner };
-    struct http_call call = { .method = options->method, .on_body = on_piece };
-
-    fetch_run(&fetch, options->url, options->silence_ms, &call);
-    return fetch_result(&fetch, status, body, why);
+    run(&fetch);
+    if (fetch.err != MG_OK) {
+        buf_fini(&fetch.body);
+        return mg_fail(why, fetch.err, "%s", fetch.why.text);
+    }
+    *status = fetch.status;
+    *body = fetch.body;
+    return MG_OK;
 }

@@ -109,6 +109,15 @@ void gather_drop(struct http_request *request)
         wake(gather);
 }
 
+void gather_taken(struct http_request *request)
+{
+    struct gather *gather = &request->server->gather;
+    stop_growing(gather, request);
+    gather->bytes -= request->gathered_bytes;
+    request->gathered_bytes = 0;
+    wake(gather); /* of which it may be one */
+}
+
 void gather_tick(struct http_server *server, uint64_t now_ns)
 {
     struct gather *gather = &server->gather;

@@ -62,21 +62,10 @@ static int on_field(llhttp_t *parser, const char *at, size_t len)
     return 0;
 }
 
-static bool is_token(struct str s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        bool is_alnum = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
-        if (!is_alnum && (c == '\0' || !strchr("!#$%&'*+-.^_`|~", c)))
-            return false;
-    }
-    return s.len > 0;
-}
-
 static void take_header(struct h1 *h1, struct str name, struct str value)
 {
     struct http_request *request = h1->current;
-    if (!is_token(name))
+    if (!request_is_token(name))
         request_spoil_head(request, MG_E_FORMAT);
     if (str_eq_nocase(name, STR("host"))) {
         h1->n_hosts++;
@@ -193,7 +182,7 @@ static enum mg_err check_request_line(struct str head)
 {
     struct str line, method, target;
     if (!str_cut(&head, '\r', &line) || !str_cut(&line, ' ', &method) ||
-        !str_cut(&line, ' ', &target) || !is_token(method) || target.len == 0)
+        !str_cut(&line, ' ', &target) || !request_is_token(method) || target.len == 0)
         return MG_E_FORMAT;
     if (line.len != strlen("HTTP/1.1") || !str_starts(line, STR("HTTP/")) ||
         !is_digit(line.ptr[5]) || line.ptr[6] != '.' || !is_digit(line.ptr[7]))
@@ -457,6 +446,12 @@ void h1_on_end(struct conn *conn)
 {
     stop(conn->h1);
     conn_touch(conn); /* closes when nothing is left to answer */
+}
+
+void h1_refuse(struct conn *conn, const char *message)
+{
+    refuse_head(conn->h1, MG_E_FORMAT, "malformed", message);
+    conn_touch(conn);
 }
 
 /* --- answers --- */

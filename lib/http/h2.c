@@ -1,8 +1,9 @@
 /* h2.c - HTTP/2 over nghttp2: bytes in, request_* calls out, answers in, bytes out.
  *
  * Flow control is the back-pressure. nghttp2 gives no window back by itself: what a body brought is
- * consumed at once while it is wanted, at the release while a handler holds it, and when there is
- * memory again while there is none (gather.c). A peer can therefore send one stream window ahead of
+ * consumed at once while it is wanted, at the release while a handler holds it, when there is
+ * memory again while there is none (gather.c), and when the answer of a call in both directions has
+ * left as far as it must (duplex.c). A peer can therefore send one stream window ahead of
  * a held body and one connection window in all, and waits then.
  *
  * Answers are pulled: nghttp2 asks for the bytes of a stream when its windows allow, and mem_send
@@ -271,7 +272,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream
     if (request)
         request_body_data(request, str_n(data, len));
     bool is_wanted = request && request_wants_body(request);
-    if (is_wanted && request->is_held)
+    if (is_wanted && (request->is_held || duplex_is_behind(request)))
         request->unconsumed += len;
     else if (is_wanted && !gather_may_read(request))
         withhold(request, len);
@@ -420,6 +421,16 @@ bool h2_start(struct conn *conn)
     return err == 0 && submit_settings(h2) == 0;
 }
 
+void h2_refuse(struct conn *conn, const char *message)
+{
+    http_count_refused(conn->server, "malformed");
+    (void)nghttp2_submit_goaway(conn->h2->session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_HTTP_1_1_REQUIRED,
+                                (const uint8_t *)message,
+                                strlen(message)); /* only memory can fail */
+    (void)pull_frames(conn);
+    conn_finish(conn);
+}
+
 void h2_free(struct h2 **h2_at)
 {
     struct h2 *h2 = MG_STEAL(*h2_at);
@@ -464,6 +475,8 @@ static void submit_trailers(struct http_request *request)
                                  request->n_trailers);
 }
 
+static void h2_unheld(struct http_request *request);
+
 static ssize_t on_pull(nghttp2_session *session, int32_t stream_id, uint8_t *out, size_t room,
                        uint32_t *flags, nghttp2_data_source *source, void *user_data)
 {
@@ -481,6 +494,8 @@ static ssize_t on_pull(nghttp2_session *session, int32_t stream_id, uint8_t *out
         request->step_ns = server_now(request->server);
     if (payload && request->on_sent)
         request->on_sent(request->pipe, payload);
+    if (request->is_duplex && request->unconsumed && !duplex_is_behind(request))
+        h2_unheld(request);
     if (request->out.bytes == 0 && request->is_out_ended) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
         if (request->n_trailers) {
@@ -536,6 +551,8 @@ static void h2_head(struct http_request *request, const struct answer *answer)
 static void h2_data(struct http_request *request, struct buf *bytes)
 {
     bool is_payload = request->on_sent != NULL;
+    if (request->out.bytes == 0)
+        request->step_ns = server_now(request->server); /* from now on the peer must take it */
     if (bytes->len <= COPY_BYTES_MAX) {
         out_put(&request->out, bytes->ptr, bytes->len, is_payload);
         buf_fini(bytes);

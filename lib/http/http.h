@@ -1,5 +1,6 @@
-/* http.h - the HTTP server: HTTP/1.1 (llhttp) and HTTP/2 (nghttp2, prior knowledge) on the same
- * port, unary gRPC on top of HTTP/2, one router, streamed answers with back-pressure.
+/* http.h - the HTTP server: HTTP/1.1 (llhttp) and HTTP/2 (nghttp2) on the same port, plain or over
+ * TLS, gRPC on top of HTTP/2 (unary, server-streaming, both directions), one router, streamed
+ * answers with back-pressure.
  *
  * A server belongs to one loop; every function here is for that loop's thread, except http_pipe_*
  * (query threads write, see below). The life of a request:
@@ -9,7 +10,8 @@
  *                    -> route.on_request -> exactly one answer, now or later
  *
  * Order of checks: HTTP/1's version (505) and method (501 when no method of HTTP), path (404),
- * method (405 + Allow), expectation (417), then the handler: type, encoding, body. A handle is
+ * method (405 + Allow), what gRPC asks of a head, the caller (401, 403: http/auth.h), expectation
+ * (417), then the handler: type, encoding, body. A handle is
  * valid until its answer is complete, its body until the answer is made. When the peer goes
  * earlier, on_gone is called once, http_request_is_gone turns true, and answering is a no-op that
  * still must be made exactly once. A peer that ends its sending side (FIN) is taken as gone while
@@ -28,13 +30,22 @@
  *
  * gRPC: a route with is_grpc takes POST with content-type application/grpc[+proto][;…] (else 415
  * with grpc-status 3, other methods 405 with grpc-status 13, as otlp.md 9 lists); exactly one
- * message (else 13), encodings identity, gzip, deflate, zstd are passed through raw, others 12 with
- * grpc-accept-encoding; grpc-timeout: expired on arrival or while handled -> trailers with status
- * 4; malformed: HTTP 400 + 13. Unknown gRPC paths: trailers-only status 12. */
+ * message (else 13) unless the route has on_message; encodings identity, gzip, deflate, zstd are
+ * passed through raw, others 12 with grpc-accept-encoding; grpc-timeout: expired on arrival, while
+ * handled or while messages are sent -> trailers with status 4; malformed: HTTP 400 + 13. Unknown
+ * gRPC paths: trailers-only status 12.
+ *
+ * TLS comes with listener_options.tls. The first bytes decide as on a plain port; a peer that
+ * speaks HTTP/1 after ALPN chose h2, or the reverse, gets an error (400, GOAWAY HTTP_1_1_REQUIRED)
+ * and the connection ends. */
 #pragma once
 #include "base/buf.h"
 #include "metric/metric.h"
 #include "net/stream.h"
+
+struct http_auth;
+struct http_cors_conf;
+struct conf_list;
 
 struct http_conf {              /* rows in http/conf.h */
     uint64_t header_bytes_max;  /* bytes of one request's header section, 64 KiB */
@@ -58,6 +69,17 @@ struct http_server;
 struct http_request;
 typedef void http_handler_fn(void *owner, struct http_request *request);
 
+/* One message of a client-streaming gRPC call, without its prefix; borrowed. */
+typedef void http_message_fn(void *owner, struct http_request *request, struct str message);
+/* What a caller must be allowed to do (http/auth.h). DOOR: what the door says. OPEN: nothing. */
+enum http_scope {
+    HTTP_SCOPE_DOOR,
+    HTTP_SCOPE_OPEN,
+    HTTP_SCOPE_INGEST,
+    HTTP_SCOPE_QUERY,
+    HTTP_SCOPE_ADMIN
+};
+
 struct http_route {
     const char *method; /* "GET" (also answers HEAD), "POST" …; for gRPC ignored */
     /* "/api/traces/{id}"; "{name}" one segment (percent-decoded once), trailing "/ *" (no space)
@@ -65,8 +87,15 @@ struct http_route {
     const char *path;
     http_handler_fn *on_head; /* NULL: none. May call http_request_hold or answer */
     http_handler_fn *on_request;
-    uint64_t body_max; /* 0: conf.body_bytes_max */
+    uint64_t body_max; /* 0: conf.body_bytes_max; with on_message of each message */
     bool is_grpc;
+    enum http_scope scope; /* 0: the door's */
+    /* A gRPC method whose client streams: each message as it comes, then on_request for the end of
+     * the client's side (its body is empty); not after http_stream_end. Answers go through
+     * http_stream_*; owed from the first of these calls on. The body cannot be held. Compressed
+     * messages end the call (12). A client may rest idle_timeout between two messages, and
+     * body_timeout within one. NULL: unary or server-streaming. */
+    http_message_fn *on_message;
     void *owner; /* given to its handlers instead of http_options.owner; NULL: that one */
 };
 
@@ -76,8 +105,14 @@ struct http_options {
     size_t n_routes;
     void *owner;                /* given to every handler */
     struct metric_set *metrics; /* http's own rows (http/metrics.def), NULL: none */
-    unsigned metric_door;       /* enum http_door */
+    unsigned metric_door;       /* enum http_door; also the name in auth.open_doors */
     const char *server_name;    /* Server header; NULL: none */
+    struct http_auth *auth;     /* NULL: everybody. Counted by the server */
+    enum http_scope scope;      /* of routes that name none; HTTP_SCOPE_DOOR counts as OPEN */
+    /* tls.client_names: a connection whose certificate has none of them gets 403 on every route.
+     * Borrowed until free; NULL or empty: not checked. */
+    const struct conf_list *client_names;
+    const struct http_cors_conf *cors; /* borrowed until free; NULL: none */
     bool is_otlp; /* error bodies are google.rpc.Status in the request's encoding; else text */
 };
 struct http_server *http_server_new(struct loop *loop, const struct http_options *options);
@@ -90,20 +125,28 @@ struct str http_server_address(const struct http_server *server); /* with the re
 void http_server_drain(struct http_server *server, uint64_t grace_ms, void (*on_idle)(void *owner),
                        void *owner);
 void http_server_free(struct http_server **server); /* after drain */
+/* New credentials and origins for requests whose heads are complete later; nothing is kept of the
+ * old ones. Loop thread; `auth` is counted, `cors` borrowed until the next call or free. */
+void http_server_reload(struct http_server *server, struct http_auth *auth,
+                        const struct http_cors_conf *cors);
 size_t http_server_connections(const struct http_server *server);
 /* Gives the memory of a body that was taken back to the server's pool, so that the next one finds
  * it warm. Loop thread; buf_fini does as well, only slower. */
 void http_server_recycle(struct http_server *server, struct buf *body);
 struct http_server *http_request_server(const struct http_request *request);
 /* http's own rows (metrics.def); before threads start. The "door" label: HTTP_DOORS in metrics.def,
- * in this order: otlp_grpc, otlp_http, query_http, metrics, health. */
+ * in this order. */
 struct metric_set *http_metrics_register(struct metric_registry *registry);
 enum http_door {
     HTTP_DOOR_OTLP_GRPC,
     HTTP_DOOR_OTLP_HTTP,
     HTTP_DOOR_QUERY_HTTP,
     HTTP_DOOR_METRICS,
-    HTTP_DOOR_HEALTH
+    HTTP_DOOR_HEALTH,
+    HTTP_DOOR_ZIPKIN,
+    HTTP_DOOR_JAEGER_GRPC,
+    HTTP_DOOR_JAEGER_THRIFT_HTTP,
+    HTTP_DOOR_QUERY_GRPC
 };
 
 /* --- what came --- */
@@ -172,8 +215,21 @@ void http_pipe_attachment(struct http_pipe *pipe, const char *file_name);
 /* Takes the memory, empties buf. Blocks while the window is full. E_IO: the peer has gone (stop
  * producing); E_TIMEOUT: no progress for 30 s. */
 enum mg_err http_pipe_write(struct http_pipe *pipe, struct buf *bytes) MG_MUST_USE;
+/* gRPC, server-streaming: one message (its prefix is put here), instead of http_pipe_head and
+ * http_pipe_write, which a gRPC request must not have; blocks and fails like http_pipe_write, also
+ * with E_IO after the deadline, and with E_TOO_BIG above 4 GiB. Leaves at once. Empties buf.
+ * http_pipe_end then ends the stream with the status of err, also after messages have left. */
+enum mg_err http_pipe_message(struct http_pipe *pipe, struct buf *message) MG_MUST_USE;
 /* Ends the answer; when nothing was flushed yet and err is a failure, answers as http_respond_error
  * would; later failures cut the connection so that the peer sees a broken answer, not a short one.
  */
 void http_pipe_end(struct http_pipe **pipe, enum mg_err err, struct str message);
 bool http_pipe_is_gone(const struct http_pipe *pipe); /* any thread */
+
+/* --- gRPC calls in both directions, loop thread --- */
+/* From on_message or on_request of a route with on_message, or later: one message to the peer,
+ * copied. Queued without a bound, so the answer to a message must be of its size's order; no more
+ * of the peer's messages is asked for while 256 KiB wait. */
+void http_stream_message(struct http_request *request, struct str message);
+/* The answer's end, once, also when the request is gone. grpc_status 0: fine. */
+void http_stream_end(struct http_request *request, int grpc_status, struct str message);

@@ -63,6 +63,18 @@ void http_count_request(struct http_server *server, unsigned status_class)
     count(server, M_http_requests, status_class, 1);
 }
 
+struct str http_door_name(unsigned door)
+{
+    struct str list = STR(HTTP_DOORS), name;
+    (void)str_cut(&list, '=', &name); /* the label's name */
+    for (unsigned i = 0; str_cut(&list, '|', &name); i++) {
+        if (i == door)
+            return name;
+    }
+    assert(!"a door that is not in metrics.def");
+    return STR("");
+}
+
 /* The position of the reason in the closed list. */
 static unsigned reason_index(const char *reason)
 {

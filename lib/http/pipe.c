@@ -6,6 +6,9 @@
  * `window` bytes ahead of what the socket (or the HTTP/2 stream) took, and the writer sleeps when
  * it is further ahead.
  *
+ * Messages of a gRPC call are handed over at once: how the call ends follows in its trailers
+ * whenever that is known, so there is nothing to wait for.
+ *
  * One message per pipe wakes the loop, posted when it is not on its way already. Two parties hold
  * the pipe, the writer until http_pipe_end and the loop until it has seen that end; the last one
  * frees it. The loop always sees the end, because a request whose pipe is open is owed, and a
@@ -16,6 +19,7 @@
 #include <time.h>
 #include "base/clock.h"
 #include "http/conn.h"
+#include "http/grpc.h"
 
 #define FLUSH_BYTES    (64u * 1024)
 #define WINDOW_BYTES   (1024u * 1024)
@@ -32,6 +36,7 @@ struct http_pipe {
     struct message mail; /* first */
     size_t window;
     uint64_t progress_ns; /* PROGRESS_NS; a test makes it short */
+    bool is_grpc;         /* messages instead of a body */
     struct mailbox *box;
     struct {
         struct http_request *request;
@@ -58,10 +63,11 @@ struct http_pipe {
 
 struct http_pipe *http_pipe_new(struct http_request *request, size_t window)
 {
-    assert(!request->is_handler_done && request->has_body);
+    assert(!request->is_handler_done && request->has_body && !request->is_duplex);
     struct http_pipe *pipe = MEM_NEW(struct http_pipe);
     pipe->window = window ? window : WINDOW_BYTES;
     pipe->progress_ns = PROGRESS_NS;
+    pipe->is_grpc = request->is_grpc;
     pipe->box = request->server->pipes;
     pipe->own.request = request;
     pipe->writer.status = 200;
@@ -159,7 +165,7 @@ static enum mg_err hand_over(struct http_pipe *pipe, struct buf *bytes)
 
 void http_pipe_head(struct http_pipe *pipe, int status, const char *content_type)
 {
-    assert(!pipe->writer.has_flushed);
+    assert(!pipe->writer.has_flushed && !pipe->is_grpc);
     pipe->writer.status = status;
     snprintf(pipe->writer.content_type, sizeof pipe->writer.content_type, "%s",
              content_type ? content_type : "");
@@ -196,6 +202,7 @@ static enum mg_err write_bytes(struct http_pipe *pipe, struct buf *bytes)
 
 enum mg_err http_pipe_write(struct http_pipe *pipe, struct buf *bytes)
 {
+    assert(!pipe->is_grpc);
     if (http_pipe_is_gone(pipe) || pipe->writer.has_failed) {
         buf_clear(bytes);
         return MG_E_IO;
@@ -204,6 +211,34 @@ enum mg_err http_pipe_write(struct http_pipe *pipe, struct buf *bytes)
     size_t limit = bytes->limit;
     buf_fini(bytes); /* what was copied or refused */
     bytes->limit = limit;
+    return err;
+}
+
+/* Moving the bytes up costs less than a block of its own for five. */
+static enum mg_err put_prefix(struct buf *message)
+{
+    size_t len = message->len;
+    if (len > UINT32_MAX)
+        return MG_E_TOO_BIG;
+    message->limit = SIZE_MAX / 4; /* the caller's own, not what it may grow by here */
+    MG_TRY(buf_reserve(message, GRPC_PREFIX_BYTES));
+    if (len)
+        memmove(message->ptr + GRPC_PREFIX_BYTES, message->ptr, len);
+    grpc_prefix((uint8_t *)message->ptr, false, (uint32_t)len);
+    message->len += GRPC_PREFIX_BYTES;
+    return MG_OK;
+}
+
+enum mg_err http_pipe_message(struct http_pipe *pipe, struct buf *message)
+{
+    assert(pipe->is_grpc);
+    size_t limit = message->limit;
+    enum mg_err err =
+        http_pipe_is_gone(pipe) || pipe->writer.has_failed ? MG_E_IO : put_prefix(message);
+    if (!err)
+        err = hand_over(pipe, message);
+    buf_fini(message); /* what was refused */
+    message->limit = limit;
     return err;
 }
 
@@ -271,17 +306,26 @@ static size_t extra_headers(const struct http_pipe *pipe, struct http_header *ou
     return 1;
 }
 
+static void begin_answer(struct http_pipe *pipe)
+{
+    struct http_request *request = pipe->own.request;
+    pipe->own.has_begun = true;
+    if (pipe->is_grpc) {
+        request_start_messages(request);
+        return;
+    }
+    const char *type = pipe->writer.content_type;
+    struct http_header extra;
+    size_t n = extra_headers(pipe, &extra);
+    request_start_stream(request, pipe->writer.status, *type ? type : NULL, &extra, n);
+}
+
 static void stream_blocks(struct http_pipe *pipe, struct block *block)
 {
     struct http_request *request = pipe->own.request;
     bool is_live = !request->is_gone && !request->is_finished;
-    if (block && is_live && !pipe->own.has_begun) {
-        pipe->own.has_begun = true;
-        const char *type = pipe->writer.content_type;
-        struct http_header extra;
-        size_t n = extra_headers(pipe, &extra);
-        request_start_stream(request, pipe->writer.status, *type ? type : NULL, &extra, n);
-    }
+    if (block && is_live && !pipe->own.has_begun)
+        begin_answer(pipe);
     while (block) {
         struct block *next = block->next;
         if (is_live)
@@ -290,6 +334,27 @@ static void stream_blocks(struct http_pipe *pipe, struct block *block)
         mem_free(block);
         block = next;
     }
+}
+
+/* Of one that was begun. */
+static void end_answer(struct http_pipe *pipe, enum mg_err err)
+{
+    struct http_request *request = pipe->own.request;
+    if (pipe->is_grpc && err)
+        request_end_messages_error(request, err, buf_str(&pipe->shared.end_message));
+    else if (pipe->is_grpc)
+        request_end_messages(request, 0, STR(""), 0);
+    else if (!err)
+        request_end_stream(request, true);
+    detach(request);
+    if (err && !pipe->is_grpc)
+        request_end_stream(request, false);
+}
+
+static void end_without_messages(struct http_request *request)
+{
+    if (request_take_turn(request))
+        request_answer_grpc(request, 200, 0, STR(""), 0, NULL);
 }
 
 /* The writer has let go: everything in the pipe is the loop's now. */
@@ -308,11 +373,7 @@ static void finish_request(struct http_pipe *pipe)
         return;
     }
     if (has_begun) {
-        if (!err)
-            request_end_stream(request, true);
-        detach(request);
-        if (err)
-            request_end_stream(request, false);
+        end_answer(pipe, err);
         return;
     }
     detach(request);
@@ -322,6 +383,8 @@ static void finish_request(struct http_pipe *pipe)
     size_t n = extra_headers(pipe, &extra);
     if (err)
         http_respond_error(request, err, buf_str(&pipe->shared.end_message), 0);
+    else if (pipe->is_grpc)
+        end_without_messages(request);
     else
         http_respond_with(request, pipe->writer.status, *type ? type : NULL,
                           buf_str(&pipe->writer.pending), &extra, n);

@@ -1,4 +1,4 @@
-/* request.c - what HTTP/1 and HTTP/2 share: the checks in their order, the body, the answers.
+/* request.c - what HTTP/1 and HTTP/2 share: the checks in their order, the body, the time.
  *
  * Who may free a request is the only subtle thing here. Two parties hold one: the wire (until
  * request_finish or request_gone) and the handler (is_owed: from on_request, or while it holds the
@@ -7,19 +7,8 @@
  * gone, exactly as if the peer had left, and its own answer is swallowed. */
 #include "http/conn.h"
 #include <assert.h>
-#include <stdio.h>
 #include "base/clock.h"
 #include "http/grpc.h"
-#include "http/status.h"
-
-#define GRPC_ENCODINGS     "identity,gzip,deflate,zstd"
-#define ANSWER_HEADERS_MAX 32
-#define ERROR_BYTES_MAX    (64u * 1024)
-
-static const struct protocol *protocol_of(const struct http_request *request)
-{
-    return request->is_http2 ? &h2_protocol : &h1_protocol;
-}
 
 /* --- life --- */
 struct http_request *request_new(struct conn *conn)
@@ -42,7 +31,7 @@ struct http_request *request_new(struct conn *conn)
     return request;
 }
 
-static void drop_body(struct http_request *request)
+void request_drop_body(struct http_request *request)
 {
     pool_give(&request->server->pool, &request->body);
     request->message = STR("");
@@ -79,14 +68,14 @@ void request_free(struct http_request *request)
             conn->n_ready--;
         conn_touch(conn); /* there may be room for a further request now */
     }
-    drop_body(request);
+    request_drop_body(request);
     out_fini(&request->out);
     recycle(request);
     if (server->drain.is_on)
         loop_defer(server->loop, &server->flush);
 }
 
-static void free_when_done(struct http_request *request)
+void request_free_when_done(struct http_request *request)
 {
     if (request->is_finished && !request->is_owed && !request->is_freeing_blocked)
         request_free(request);
@@ -107,7 +96,7 @@ void request_finish(struct http_request *request)
         list_remove(&request->link);
         list_add_last(&request->conn->detached, &request->link);
     }
-    free_when_done(request);
+    request_free_when_done(request);
 }
 
 static void tell_gone(struct http_request *request)
@@ -115,8 +104,10 @@ static void tell_gone(struct http_request *request)
     if (request->is_gone)
         return;
     request->is_gone = true;
+    if (request->on_finished)
+        request->on_finished(request->pipe); /* its writer may stop at once */
     if (!request->has_body)
-        drop_body(request);
+        request_drop_body(request);
     if (request->on_gone && !request->is_handler_done)
         request->on_gone(request->on_gone_owner, request);
 }
@@ -124,12 +115,12 @@ static void tell_gone(struct http_request *request)
 void request_gone(struct http_request *request)
 {
     request->is_freeing_blocked = true; /* on_gone may answer or release */
-    if (!request->is_answered)
+    if (!request->is_counted)
         http_count_request(request->server, 0);
     tell_gone(request);
     request->is_freeing_blocked = false;
     if (request->is_finished)
-        free_when_done(request);
+        request_free_when_done(request);
     else
         request_finish(request);
 }
@@ -279,6 +270,18 @@ bool request_set_target(struct http_request *request, struct str target)
     return rest.len > 0 && rest.ptr[0] == '/';
 }
 
+/* RFC 9110 5.6.2. */
+bool request_is_token(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        bool is_alnum = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+        if (!is_alnum && (c == '\0' || !strchr("!#$%&'*+-.^_`|~", c)))
+            return false;
+    }
+    return s.len > 0;
+}
+
 /* RFC 3986 3.2: host and port; no user information, which nobody may send in Host. */
 bool request_is_valid_host(struct str host)
 {
@@ -306,13 +309,6 @@ static bool is_grpc_type(struct str type)
     return rest.len == 0 || rest.ptr[0] == ';';
 }
 
-static void answer_error(struct http_request *request, enum mg_err err, struct str message,
-                         unsigned retry_after_s, struct str allow);
-static void answer_grpc_refusal(struct http_request *request, int http_status, int grpc_status,
-                                struct str message, const struct http_header *extra);
-static void answer_simple(struct http_request *request, int status, const char *content_type,
-                          struct str body, const struct http_header *headers, size_t n_headers);
-
 static bool is_known_grpc_encoding(struct str encoding)
 {
     struct str list = STR(GRPC_ENCODINGS), name;
@@ -328,18 +324,18 @@ static bool check_grpc_head(struct http_request *request)
 {
     if (!str_eq(request->method, STR("POST"))) {
         struct http_header allow = {STR("allow"), STR("POST")};
-        answer_grpc_refusal(request, mg_err_http(MG_E_METHOD), mg_err_grpc(MG_E_INTERNAL),
-                            STR("gRPC calls are POST"), &allow);
+        request_answer_grpc(request, mg_err_http(MG_E_METHOD), mg_err_grpc(MG_E_INTERNAL),
+                            STR("gRPC calls are POST"), 0, &allow);
         return false;
     }
     if (!request->is_grpc) {
-        answer_grpc_refusal(request, mg_err_http(MG_E_MEDIA), mg_err_grpc(MG_E_MEDIA),
-                            STR("gRPC needs HTTP/2 and content-type application/grpc"), NULL);
+        request_answer_grpc(request, mg_err_http(MG_E_MEDIA), mg_err_grpc(MG_E_MEDIA),
+                            STR("gRPC needs HTTP/2 and content-type application/grpc"), 0, NULL);
         return false;
     }
     if (!is_known_grpc_encoding(http_request_header(request, STR("grpc-encoding")))) {
-        answer_error(request, MG_E_ENCODING, STR("the message encoding is not read here"), 0,
-                     STR(""));
+        request_answer_error(request, MG_E_ENCODING, STR("the message encoding is not read here"),
+                             0, NULL);
         return false;
     }
     struct str timeout = http_request_header(request, STR("grpc-timeout"));
@@ -347,8 +343,8 @@ static bool check_grpc_head(struct http_request *request)
     if (timeout.len == 0)
         return true;
     if (grpc_timeout_parse(timeout, &ns)) {
-        answer_grpc_refusal(request, mg_err_http(MG_E_FORMAT), mg_err_grpc(MG_E_INTERNAL),
-                            STR("malformed grpc-timeout"), NULL);
+        request_answer_grpc(request, mg_err_http(MG_E_FORMAT), mg_err_grpc(MG_E_INTERNAL),
+                            STR("malformed grpc-timeout"), 0, NULL);
         return false;
     }
     if (ns == 0) {
@@ -365,7 +361,7 @@ static bool find_route(struct http_request *request)
 {
     if (str_eq(request->path, STR("*"))) { /* OPTIONS * asks the server as a whole */
         struct http_header allow = {STR("allow"), STR("GET, HEAD, POST, OPTIONS")};
-        answer_simple(request, 204, NULL, STR(""), &allow, 1);
+        request_answer(request, 204, NULL, STR(""), &allow, 1);
         return false;
     }
     struct str allow = STR("");
@@ -374,27 +370,38 @@ static bool find_route(struct http_request *request)
                      &request->route, &request->params, &request->arena, &allow);
     if (err == MG_OK)
         return true;
-    struct str message = str_of(mg_err_text(err));
+    if (err == MG_E_METHOD && !request->is_grpc && cors_preflight(request, allow))
+        return false;
+    struct str message = STR("");
     if (err == MG_E_ABSENT || err == MG_E_UNSUPPORTED)
         message = arena_printf(&request->arena, "nothing is served at %.*s",
                                (int)MG_MIN(request->path.len, (size_t)200), request->path.ptr);
-    answer_error(request, err, message, 0, allow);
+    struct http_header others = {STR("allow"), allow};
+    request_answer_error(request, err, message, 0, allow.len ? &others : NULL);
     return false;
+}
+
+static struct str expectation(const struct http_request *request)
+{
+    /* RFC 9110 10.1.1: ignored from HTTP/1.0. */
+    return request->is_http10 ? STR("") : http_request_header(request, STR("expect"));
+}
+
+/* Known before any answer: after a refusal the body may come or not, so the connection must end. */
+static void note_expectation(struct http_request *request)
+{
+    request->expects_continue =
+        request->declared != 0 && str_eq_nocase(expectation(request), STR("100-continue"));
 }
 
 /* false: answered. */
 static bool check_expectation(struct http_request *request)
 {
-    struct str expect = http_request_header(request, STR("expect"));
-    if (expect.len == 0 || request->is_http10) /* RFC 9110 10.1.1: ignored from HTTP/1.0 */
+    struct str expect = expectation(request);
+    if (expect.len == 0 || str_eq_nocase(expect, STR("100-continue")))
         return true;
-    if (!str_eq_nocase(expect, STR("100-continue"))) {
-        request_refuse(request, MG_E_EXPECT, "expectation",
-                       "only 100-continue can be expected here");
-        return false;
-    }
-    request->expects_continue = request->declared != 0;
-    return true;
+    request_refuse(request, MG_E_EXPECT, "expectation", "only 100-continue can be expected here");
+    return false;
 }
 
 static void set_body_limit(struct http_request *request)
@@ -411,7 +418,8 @@ static void ask_for_body(struct http_request *request)
 {
     if (request->is_answered || request->is_gone)
         return;
-    if (request->declared != LENGTH_UNKNOWN && request->declared > request->body_limit) {
+    if (!request->is_duplex && request->declared != LENGTH_UNKNOWN &&
+        request->declared > request->body_limit) {
         request_refuse(request, MG_E_TOO_BIG, "body_bytes", "the body is larger than the limit");
         return;
     }
@@ -421,12 +429,12 @@ static void ask_for_body(struct http_request *request)
     request->step_received = request->received;
     if (request->expects_continue) {
         request->expects_continue = false;
-        protocol_of(request)->send_continue(request);
+        request_protocol(request)->send_continue(request);
     }
 }
 
 /* A table of several modules' routes names the owner of each. */
-static void *route_owner(const struct http_request *request)
+void *request_owner(const struct http_request *request)
 {
     return request->route->owner ? request->route->owner : request->server->options.owner;
 }
@@ -454,6 +462,8 @@ void request_head_complete(struct http_request *request)
     request->is_grpc =
         request->is_http2 && is_grpc_type(http_request_header(request, STR("content-type")));
     request->is_head = str_eq(request->method, STR("HEAD"));
+    note_expectation(request);
+    cors_look(request);
     if (request->head_err) {
         refuse_bad_head(request);
         return;
@@ -464,18 +474,24 @@ void request_head_complete(struct http_request *request)
         return;
     if (!request->route->is_grpc)
         request->is_grpc = false; /* the handler says what it thinks of the type, as plain HTTP */
-    if (!check_expectation(request))
+    if (!auth_admits(request) || !check_expectation(request))
         return;
+    request->is_duplex = request->route->on_message != NULL;
     set_body_limit(request);
     if (request->route->on_head)
-        request->route->on_head(route_owner(request), request);
+        request->route->on_head(request_owner(request), request);
     ask_for_body(request);
 }
 
 /* --- the body --- */
+bool request_is_open(const struct http_request *request)
+{
+    return !request->is_answered || (request->is_streaming && !request->is_out_ended);
+}
+
 bool request_wants_body(const struct http_request *request)
 {
-    return !request->is_answered && !request->is_gone;
+    return request_is_open(request) && !request->is_gone;
 }
 
 void request_body_data(struct http_request *request, struct str bytes)
@@ -487,6 +503,10 @@ void request_body_data(struct http_request *request, struct str bytes)
     }
     if (!request_wants_body(request) || bytes.len == 0)
         return;
+    if (request->is_duplex) {
+        duplex_data(request, bytes);
+        return;
+    }
     if (bytes.len > request->body_limit - request->body.len) {
         request_refuse(request, MG_E_TOO_BIG, "body_bytes", "the body is larger than the limit");
         return;
@@ -500,7 +520,7 @@ void request_body_resumes(struct http_request *request)
 {
     request->step_ns = server_now(request->server); /* while it waited, no time passed */
     request->step_received = request->received;
-    protocol_of(request)->unheld(request);
+    request_protocol(request)->unheld(request);
 }
 
 /* false: answered. */
@@ -525,15 +545,18 @@ static bool unframe(struct http_request *request)
 
 static void dispatch(struct http_request *request)
 {
-    if (request->deadline_ns && clock_mono_ns() >= request->deadline_ns) { /* not the round's time */
+    if (request->deadline_ns &&
+        clock_mono_ns() >= request->deadline_ns) { /* not the round's time */
         request_refuse(request, MG_E_TIMEOUT, "deadline", "the deadline passed");
         return;
     }
+    if (request->is_duplex && !duplex_is_whole(request))
+        return;
     request->is_owed = true;
-    if (request->is_grpc && !unframe(request))
+    if (request->is_grpc && !request->is_duplex && !unframe(request))
         return;
     if (request->route->on_request)
-        request->route->on_request(route_owner(request), request);
+        request->route->on_request(request_owner(request), request);
     else
         http_respond_error(request, MG_E_INTERNAL, STR(""), 0);
 }
@@ -570,7 +593,7 @@ void conn_run_ready(struct conn *conn)
 
 void http_request_hold(struct http_request *request)
 {
-    assert(!request->is_handler_done && !request->has_body);
+    assert(!request->is_handler_done && !request->has_body && !request->is_duplex);
     request->is_held = true;
     request->is_owed = true;
 }
@@ -581,14 +604,14 @@ void http_request_release(struct http_request *request)
     request->is_held = false;
     request->is_owed = false;
     if (request->is_finished || request->is_gone) {
-        free_when_done(request);
+        request_free_when_done(request);
         return;
     }
     if (!request->has_head)
         return;
     if (!request->has_body)
         gather_count(request);
-    protocol_of(request)->unheld(request);
+    request_protocol(request)->unheld(request);
     if (!request->is_ready &&
         request->conn) { /* the rest follows at the end of the round: never from in here */
         request->is_ready = true;
@@ -598,303 +621,46 @@ void http_request_release(struct http_request *request)
 }
 
 /* --- time --- */
+/* A call in both directions may rest between two messages, but not within one. */
+static uint64_t patience(const struct http_request *request)
+{
+    const struct http_conf *conf = &request->server->conf;
+    return request->is_duplex && request->body.len == 0 ? conf->idle_timeout_ns
+                                                        : conf->body_timeout_ns;
+}
+
 void request_tick(struct http_request *request, uint64_t now_ns)
 {
-    if (request->is_answered || request->is_gone || !request->has_head)
+    if (!request_is_open(request) || request->is_gone || !request->has_head)
         return;
     if (request->deadline_ns && now_ns >= request->deadline_ns) {
         request_refuse(request, MG_E_TIMEOUT, "deadline", "the deadline passed");
     } else if (list_linked(&request->wait_link)) {
         request->step_ns = now_ns; /* it is the server that does not read */
     } else if (!request->has_body && !request->is_held && now_ns > request->step_ns &&
-               now_ns - request->step_ns >= request->server->conf.body_timeout_ns) {
+               now_ns - request->step_ns >= patience(request)) {
         request_refuse(request, MG_E_SLOW, "slow", "the body came too slowly");
     }
-}
-
-/* --- answers --- */
-static void begin(struct http_request *request, struct answer *answer, unsigned status_class)
-{
-    assert(!request->is_answered && request->conn);
-    request->is_answered = true;
-    request->is_bodiless =
-        answer->is_bodiless || request->is_head || answer->status == 204 || answer->status == 304;
-    answer->is_bodiless = request->is_bodiless;
-    if (!request->has_body)
-        drop_body(request);
-    request->step_ns = server_now(request->server);
-    http_count_request(request->server, status_class);
-    protocol_of(request)->head(request, answer);
-}
-
-static void finish_out(struct http_request *request)
-{
-    request->is_out_ended = true;
-    if (!request->is_owed) /* else the server answered, and the handler still reads the body */
-        drop_body(request);
-    protocol_of(request)->end(request);
-}
-
-static void put_body(struct http_request *request, struct str body)
-{
-    if (request->is_bodiless || body.len == 0)
-        return;
-    struct buf copy;
-    buf_init(&copy, body.len);
-    buf_put(&copy, body.ptr, body.len);
-    protocol_of(request)->data(request, &copy);
-}
-
-static unsigned class_of(int http_status)
-{
-    return (unsigned)MG_MIN(MG_MAX(http_status / 100, 1), 5);
-}
-
-static void answer_simple(struct http_request *request, int status, const char *content_type,
-                          struct str body, const struct http_header *headers, size_t n_headers)
-{
-    struct answer answer = {.status = status,
-                            .content_type = content_type,
-                            .headers = headers,
-                            .n_headers = n_headers,
-                            .length = body.len};
-    begin(request, &answer, class_of(status));
-    put_body(request, body);
-    finish_out(request);
-}
-
-/* The class of the HTTP status that stands for a gRPC status. */
-static unsigned grpc_class(int grpc_status)
-{
-    static const uint32_t callers_fault = 1u << 1 | 1u << 3 | 1u << 5 | 1u << 6 | 1u << 7 |
-                                          1u << 8 | 1u << 9 | 1u << 11 | 1u << 12 | 1u << 16;
-    if (grpc_status == 0)
-        return 2;
-    return grpc_status > 0 && grpc_status < 32 && (callers_fault >> grpc_status & 1) ? 4 : 5;
-}
-
-static struct str arena_buf(struct arena *arena, struct buf *buf)
-{
-    struct str copy = arena_str(arena, buf_str(buf));
-    buf_fini(buf);
-    return copy;
-}
-
-/* grpc-status and what goes with it; returns how many were written (at most 4). */
-static size_t grpc_status_headers(struct http_request *request, int grpc_status, struct str message,
-                                  unsigned retry_after_s, struct http_header *out)
-{
-    struct arena *arena = &request->arena;
-    size_t n = 0;
-    out[n++] = (struct http_header){STR("grpc-status"), arena_printf(arena, "%d", grpc_status)};
-    if (message.len) {
-        struct buf text;
-        buf_init(&text, ERROR_BYTES_MAX);
-        grpc_message_escape(&text, str_n(message.ptr, MG_MIN(message.len, (size_t)2048)));
-        out[n++] = (struct http_header){STR("grpc-message"), arena_buf(arena, &text)};
-    }
-    if (retry_after_s) {
-        struct buf details, retry;
-        buf_init(&details, ERROR_BYTES_MAX);
-        buf_init(&retry, ERROR_BYTES_MAX);
-        status_details_bin(&details, grpc_status, message, retry_after_s);
-        status_retryinfo_bin(&retry, retry_after_s);
-        out[n++] = (struct http_header){STR("grpc-status-details-bin"), arena_buf(arena, &details)};
-        out[n++] = (struct http_header){STR("google.rpc.retryinfo-bin"), arena_buf(arena, &retry)};
-    }
-    return n;
-}
-
-static void answer_grpc(struct http_request *request, int http_status, int grpc_status,
-                        struct str message, unsigned retry_after_s, const struct http_header *extra)
-{
-    struct http_header headers[6];
-    size_t n = grpc_status_headers(request, grpc_status, message, retry_after_s, headers);
-    if (extra)
-        headers[n++] = *extra;
-    struct answer answer = {.status = http_status,
-                            .content_type = "application/grpc",
-                            .headers = headers,
-                            .n_headers = n,
-                            .is_bodiless = true};
-    begin(request, &answer, http_status == 200 ? grpc_class(grpc_status) : class_of(http_status));
-    finish_out(request);
-}
-
-static void answer_grpc_refusal(struct http_request *request, int http_status, int grpc_status,
-                                struct str message, const struct http_header *extra)
-{
-    answer_grpc(request, http_status, grpc_status, message, 0, extra);
-}
-
-static bool wants_json(const struct http_request *request)
-{
-    /* The request's own encoding; where it had none that OTLP knows, people read JSON more easily.
-     */
-    struct str type = http_request_header(request, STR("content-type")), base, parameters;
-    if (!str_split_at(type, ';', &base, &parameters))
-        base = type;
-    return !str_eq_nocase(str_trim(base), STR("application/x-protobuf"));
-}
-
-static void answer_http_error(struct http_request *request, enum mg_err err, struct str message,
-                              unsigned retry_after_s, struct str allow)
-{
-    struct http_header headers[2];
-    size_t n = 0;
-    if (retry_after_s)
-        headers[n++] = (struct http_header){STR("retry-after"),
-                                            arena_printf(&request->arena, "%u", retry_after_s)};
-    if (allow.len)
-        headers[n++] = (struct http_header){STR("allow"), allow};
-    struct buf body;
-    buf_init(&body, ERROR_BYTES_MAX);
-    const char *type = "text/plain; charset=utf-8";
-    if (request->server->options.is_otlp) {
-        bool as_json = wants_json(request);
-        type = as_json ? "application/json" : "application/x-protobuf";
-        status_body(&body, err, message, retry_after_s, as_json);
-    } else {
-        buf_put_str(&body, message);
-        buf_put_char(&body, '\n');
-    }
-    answer_simple(request, mg_err_http(err), type, buf_str(&body), headers, n);
-    buf_fini(&body);
-}
-
-static void answer_error(struct http_request *request, enum mg_err err, struct str message,
-                         unsigned retry_after_s, struct str allow)
-{
-    if (message.len == 0)
-        message = str_of(mg_err_text(err));
-    message.len = MG_MIN(message.len, (size_t)4096);
-    /* Never 0: SDKs take it as "at once". Never a hint where a retry is pointless. */
-    retry_after_s = mg_err_may_retry(err) ? MG_MAX(retry_after_s, 1u) : 0;
-    if (!request->is_grpc) {
-        answer_http_error(request, err, message, retry_after_s, allow);
-        return;
-    }
-    struct http_header accept = {STR("grpc-accept-encoding"), STR(GRPC_ENCODINGS)};
-    answer_grpc(request, 200, mg_err_grpc(err), message, retry_after_s,
-                err == MG_E_ENCODING ? &accept : NULL);
 }
 
 void request_refuse(struct http_request *request, enum mg_err err, const char *reason,
                     const char *message)
 {
-    if (request->is_answered || request->is_gone)
+    request_refuse_with(request, err, reason, message, NULL);
+}
+
+void request_refuse_with(struct http_request *request, enum mg_err err, const char *reason,
+                         const char *message, const struct http_header *extra)
+{
+    if (!request_is_open(request) || request->is_gone)
         return;
     http_count_refused(request->server, reason);
     if (err == MG_E_TOO_BIG || err == MG_E_SLOW || request->head_err || err == MG_E_HEADERS ||
         err == MG_E_FORMAT)
         request->is_keep_alive = false; /* HTTP/1: what follows is not to be trusted or read */
-    answer_error(request, err, str_of(message), 0, STR(""));
+    if (request->is_answered)
+        request_end_messages_error(request, err, str_of(message));
+    else
+        request_answer_error(request, err, str_of(message), 0, extra);
     tell_gone(request);
-}
-
-/* The handler's one answer. false: nobody reads it; the request may be freed already. */
-static bool take_turn(struct http_request *request)
-{
-    assert(!request->is_handler_done && "a request is answered exactly once");
-    request->is_handler_done = true;
-    request->is_owed = false;
-    if (!request->is_gone) {
-        if (request->is_held) {
-            request->is_held = false;
-            protocol_of(request)->unheld(request);
-        }
-        return true;
-    }
-    free_when_done(request);
-    return false;
-}
-
-void http_respond(struct http_request *request, int status, const char *content_type,
-                  struct str body)
-{
-    http_respond_with(request, status, content_type, body, NULL, 0);
-}
-
-void http_respond_with(struct http_request *request, int status, const char *content_type,
-                       struct str body, const struct http_header *headers, size_t n_headers)
-{
-    assert(n_headers <= ANSWER_HEADERS_MAX);
-    if (take_turn(request))
-        answer_simple(request, status, content_type, body, headers, n_headers);
-}
-
-void http_respond_error(struct http_request *request, enum mg_err err, struct str message,
-                        unsigned retry_after_s)
-{
-    assert(err != MG_OK);
-    if (take_turn(request))
-        answer_error(request, err, message, retry_after_s, STR(""));
-}
-
-void http_respond_grpc(struct http_request *request, struct str message)
-{
-    assert(request->is_grpc && message.len <= UINT32_MAX);
-    if (!take_turn(request))
-        return;
-    struct http_header *trailers = ARENA_NEW(&request->arena, struct http_header);
-    *trailers = (struct http_header){STR("grpc-status"), STR("0")};
-    struct answer answer = {.status = 200,
-                            .content_type = "application/grpc",
-                            .length = LENGTH_UNKNOWN,
-                            .trailers = trailers,
-                            .n_trailers = 1};
-    begin(request, &answer, 2);
-    struct buf framed;
-    buf_init(&framed, message.len + GRPC_PREFIX_BYTES);
-    uint8_t prefix[GRPC_PREFIX_BYTES];
-    grpc_prefix(prefix, false, (uint32_t)message.len);
-    (void)!buf_reserve(&framed, message.len + sizeof prefix); /* its limit is exactly that */
-    buf_put(&framed, prefix, sizeof prefix);
-    buf_put(&framed, message.ptr, message.len);
-    protocol_of(request)->data(request, &framed);
-    finish_out(request);
-}
-
-void http_respond_grpc_error(struct http_request *request, int grpc_status, struct str message)
-{
-    assert(grpc_status != 0);
-    if (!take_turn(request))
-        return;
-    if (request->is_grpc)
-        answer_grpc(request, 200, grpc_status, message, 0, NULL);
-    else
-        answer_error(request, MG_E_INTERNAL, message, 0, STR(""));
-}
-
-/* --- streamed answers, for pipe.c --- */
-void request_start_stream(struct http_request *request, int status, const char *content_type,
-                          const struct http_header *headers, size_t n_headers)
-{
-    struct answer answer = {.status = status,
-                            .content_type = content_type,
-                            .headers = headers,
-                            .n_headers = n_headers,
-                            .length = LENGTH_UNKNOWN};
-    begin(request, &answer, class_of(status));
-}
-
-void request_stream(struct http_request *request, struct buf *bytes)
-{
-    if (request->is_bodiless) {
-        size_t len = bytes->len;
-        buf_fini(bytes);
-        if (request->on_sent)
-            request->on_sent(request->pipe,
-                             len); /* HEAD: sent, as far as the writer is concerned */
-        return;
-    }
-    protocol_of(request)->data(request, bytes);
-}
-
-void request_end_stream(struct http_request *request, bool is_whole)
-{
-    if (is_whole)
-        finish_out(request);
-    else
-        protocol_of(request)->cut(request);
 }

@@ -109,6 +109,7 @@ static void router_add(struct router *router, const struct http_route *route)
     size_t n_parameters = 0;
 
     assert(rest.len && rest.ptr[0] == '/' && (route->is_grpc || route->method));
+    assert(!route->on_message || (route->is_grpc && route->on_request));
     do {
         rest = str_n(rest.ptr + 1, rest.len - 1);
         if (str_eq(rest, STR("*"))) {

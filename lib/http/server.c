@@ -7,8 +7,9 @@
  * Output leaves at the end of the loop's round (server_flush): acknowledgements of many requests
  * come in one message from the journal, and so leave with one write a connection. */
 #include <assert.h>
+#include "http/auth.h"
 #include "http/conn.h"
-#include "net/stream.h"
+#include "net/tls.h"
 
 #define TICK_MS_MIN 5
 #define TICK_MS_MAX 500
@@ -50,6 +51,21 @@ static void io_close(void *owner)
     stream_close(owner);
 }
 
+static struct str io_alpn(const void *owner)
+{
+    return stream_alpn(owner);
+}
+
+static bool io_has_certificate(const void *owner)
+{
+    return stream_has_certificate(owner);
+}
+
+static bool io_has_name(const void *owner, const struct conf_list *allowed)
+{
+    return stream_has_name(owner, allowed);
+}
+
 static const struct transport stream_transport = {
     .write = io_write,
     .write_buf = io_write_buf,
@@ -58,6 +74,9 @@ static const struct transport stream_transport = {
     .resume = io_resume,
     .shutdown = io_shutdown,
     .close = io_close,
+    .alpn = io_alpn,
+    .has_certificate = io_has_certificate,
+    .has_name = io_has_name,
 };
 
 static void on_data(void *owner, struct str bytes)
@@ -121,7 +140,7 @@ static uint64_t nearest_deadline(const struct conn *conn)
     LIST_EACH(&conn->requests, link)
     {
         const struct http_request *request = MG_CONTAINER(link, struct http_request, link);
-        if (request->deadline_ns && !request->is_answered)
+        if (request->deadline_ns && request_is_open(request))
             nearest = MG_MIN(nearest, request->deadline_ns);
     }
     return nearest;
@@ -222,7 +241,15 @@ struct http_server *http_server_new(struct loop *loop, const struct http_options
     gather_init(&server->gather, server->conf.bodies_bytes_max);
     server->pipes = mailbox_new(loop, server_pipe_mail, server);
     buf_init(&server->scratch, OUT_SCRATCH_BYTES);
+    auth_set(server, options->auth);
     return server;
+}
+
+void http_server_reload(struct http_server *server, struct http_auth *auth,
+                        const struct http_cors_conf *cors)
+{
+    auth_set(server, auth);
+    server->options.cors = cors;
 }
 
 enum mg_err http_server_listen(struct http_server *server, const struct listener_options *where,
@@ -293,5 +320,6 @@ void http_server_free(struct http_server **server_at)
     free_spare(server);
     pool_fini(&server->pool);
     buf_fini(&server->scratch);
+    http_auth_unref(&server->auth.rows);
     mem_free(server);
 }

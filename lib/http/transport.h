@@ -3,6 +3,7 @@
  * implementer's. */
 #pragma once
 #include "base/buf.h"
+#include "conf/conf.h"
 
 struct transport {
     void (*write)(void *owner, const void *bytes, size_t len);
@@ -12,4 +13,8 @@ struct transport {
     void (*resume)(void *owner);
     void (*shutdown)(void *owner); /* half close after what is queued */
     void (*close)(void *owner);    /* conn_on_closed follows, later */
+    /* What TLS knows, from the first bytes on (net/tls.h); NULL: it is none. */
+    struct str (*alpn)(const void *owner); /* empty: none was agreed on */
+    bool (*has_certificate)(const void *owner);
+    bool (*has_name)(const void *owner, const struct conf_list *allowed);
 };

@@ -6,6 +6,8 @@
  * whole life. */
 #pragma once
 #include <assert.h>
+#include <stdlib.h>
+#include "http/auth.h"
 #include "http/conn.h"
 
 #define OWED_MAX 512
@@ -60,7 +62,14 @@ static void fuzz_close(void *owner)
 }
 
 static const struct transport fuzz_transport = {
-    fuzz_write, fuzz_write_buf, fuzz_queued, fuzz_pause, fuzz_resume, fuzz_shutdown, fuzz_close};
+    .write = fuzz_write,
+    .write_buf = fuzz_write_buf,
+    .queued = fuzz_queued,
+    .pause = fuzz_pause,
+    .resume = fuzz_resume,
+    .shutdown = fuzz_shutdown,
+    .close = fuzz_close,
+};
 
 static void fuzz_now(void *owner, struct http_request *request)
 {
@@ -89,6 +98,27 @@ static void fuzz_hold(void *owner, struct http_request *request)
     wire->owed[wire->n_owed++] = request;
 }
 
+static void fuzz_chat_gone(void *owner, struct http_request *request)
+{
+    (void)owner;
+    http_stream_end(request, 1, STR(""));
+}
+
+static void fuzz_chat(void *owner, struct http_request *request, struct str message)
+{
+    (void)owner;
+    http_request_on_gone(request, fuzz_chat_gone, NULL);
+    http_stream_message(request, message);
+    if (message.len == 3)
+        http_stream_end(request, 3, message);
+}
+
+static void fuzz_chat_end(void *owner, struct http_request *request)
+{
+    (void)owner;
+    http_stream_end(request, 0, STR(""));
+}
+
 /* clang-format off */
 static const struct http_route fuzz_routes[] = {
     { .method = "GET", .path = "/", .on_request = fuzz_now },
@@ -99,6 +129,8 @@ static const struct http_route fuzz_routes[] = {
     { .method = "GET", .path = "/p/{a}/*", .on_request = fuzz_now },
     { .method = "POST", .path = "/s/M", .on_request = fuzz_now, .is_grpc = true },
     { .method = "POST", .path = "/s/L", .on_request = fuzz_later, .is_grpc = true },
+    { .path = "/s/D", .on_message = fuzz_chat, .on_request = fuzz_chat_end, .is_grpc = true, .body_max = 50 },
+    { .method = "POST", .path = "/q", .on_request = fuzz_now, .scope = HTTP_SCOPE_QUERY },
     { .method = "POST", .path = "/s/H", .on_head = fuzz_hold, .on_request = fuzz_now, .is_grpc = true },
 };
 /* clang-format on */
@@ -171,8 +203,19 @@ static void fuzz_run(const char *prefix, const uint8_t *data, size_t size)
         .connection_window = 65536,
         .reset_max = 50,
     };
+    static struct str token = STR_INIT(
+        "a query sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"); /* "a"
+                                                                                             */
+    static struct str user = STR_INIT(
+        "b ingest sha256:8c8e2d54bf0bd72aeef5ae5d8c18d6e8bdc5e0e8ad6a8f4a3bd3d0df21f5bc5c");
+    static struct str origin = STR_INIT("https://*.a"), any = STR_INIT("*");
+    static const struct http_auth_conf auth_conf = {.tokens = {&token, 1}, .users = {&user, 1}};
+    static const struct http_cors_conf cors = {.origins = {&origin, 1}, .headers = {&any, 1}};
+    struct http_auth *auth = NULL;
     if (size == 0)
         return;
+    if (http_auth_new(&auth, &auth_conf, NULL))
+        abort();
     unsigned how = data[0];
     struct fuzz_wire wire = {0};
     struct loop *loop = loop_new();
@@ -180,8 +223,11 @@ static void fuzz_run(const char *prefix, const uint8_t *data, size_t size)
                                    .routes = fuzz_routes,
                                    .n_routes = MG_COUNT(fuzz_routes),
                                    .owner = &wire,
+                                   .auth = auth,
+                                   .cors = &cors,
                                    .is_otlp = how & 128};
     wire.server = http_server_new(loop, &options);
+    http_auth_unref(&auth);
     wire.conn = conn_new(wire.server, &fuzz_transport, &wire, STR("fuzz"));
     fuzz_feed(&wire, how & ~(unsigned)(16 | 64), (const uint8_t *)prefix, strlen(prefix));
     fuzz_feed(&wire, how, data + 1, size - 1);

@@ -11,6 +11,8 @@
 #include <unistd.h>
 #include "base/mem.h"
 
+#define READ_BYTES 4096
+
 struct peer {
     pthread_t thread;
     int listener;
@@ -25,8 +27,7 @@ struct peer {
 
 static int listen_anywhere(char url[40])
 {
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof address;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -91,17 +92,17 @@ static void send_answer(int fd, const struct peer_step *step)
     }
 }
 
-static void wait_for_close(int fd)
+static void wait_for_close(int fd, size_t step)
 {
-    char bytes[4096];
+    char bytes[READ_BYTES];
 
-    while (recv(fd, bytes, sizeof bytes, 0) > 0)
+    while (recv(fd, bytes, step, 0) > 0)
         ;
 }
 
 static void reset(int fd)
 {
-    struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
 
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
@@ -121,7 +122,7 @@ static void *run_h1(void *argument)
             if (step->then == PEER_KEEP)
                 continue;
             if (step->then == PEER_WAIT)
-                wait_for_close(fd);
+                wait_for_close(fd, step->head_only ? 64 : READ_BYTES); /* slower than it is sent */
             if (step->then == PEER_RESET)
                 reset(fd);
         }
@@ -129,7 +130,7 @@ static void *run_h1(void *argument)
         fd = -1;
     }
     if (fd >= 0) {
-        wait_for_close(fd); /* kept by the client until it is freed */
+        wait_for_close(fd, READ_BYTES); /* kept by the client until it is freed */
         close(fd);
     }
     return NULL;
@@ -164,6 +165,13 @@ static const nghttp2_nv type_grpc = NV("content-type", "application/grpc");
 static const nghttp2_nv retry_after = NV("retry-after", "7");
 static const nghttp2_nv grpc_ok = NV("grpc-status", "0");
 static const nghttp2_nv grpc_busy = NV("grpc-status", "14");
+static const nghttp2_nv grpc_gzip = NV("grpc-encoding", "gzip");
+static const nghttp2_nv grpc_full = NV("grpc-status", "8");
+/* google.rpc.Status{8, "slow", RetryInfo{2.5 s}} by google.rpc.status_pb2 (Python) */
+static const nghttp2_nv grpc_details =
+    NV("grpc-status-details-bin",
+       "CAgSBHNsb3caNgoodHlwZS5nb29nbGVhcGlzLmNvbS9nb29nbGUucnBjLlJldHJ5SW5mbxIK"
+       "CggIAhCAyrXuAQ");
 static const nghttp2_nv grpc_text = NV("grpc-message", "come%20back %25");
 
 static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *out, size_t room,
@@ -189,7 +197,7 @@ static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *out, size
 static void respond(nghttp2_session *session, int32_t id, struct h2_stream *stream,
                     const nghttp2_nv *nv, size_t n, struct str out)
 {
-    nghttp2_data_provider body = { .source.ptr = stream, .read_callback = read_out };
+    nghttp2_data_provider body = {.source.ptr = stream, .read_callback = read_out};
 
     stream->out = out;
     nghttp2_submit_response(session, id, nv, n, out.len || stream->has_trailers ? &body : NULL);
@@ -198,19 +206,35 @@ static void respond(nghttp2_session *session, int32_t id, struct h2_stream *stre
 static void respond_grpc(nghttp2_session *session, int32_t id, struct h2_stream *stream,
                          struct str out)
 {
-    const nghttp2_nv head[] = { status_200, type_grpc };
+    const nghttp2_nv head[] = {status_200, type_grpc};
 
     stream->has_trailers = true;
     respond(session, id, stream, head, 2, out);
 }
 
+/* A packed message, as grpc-go answers a packed request. */
+static void respond_packed(nghttp2_session *session, int32_t id, struct h2_stream *stream,
+                           struct str out)
+{
+    const nghttp2_nv head[] = {status_200, type_grpc, grpc_gzip};
+
+    stream->has_trailers = true;
+    respond(session, id, stream, head, 3, out);
+}
+
+/* 0a 07 08 03 12 03 "bad" by gzip (Python). */
+#define PACKED                                                                                     \
+    "\1\0\0\0\x1d\x1f\x8b\x08\0\0\0\0\0\x02\x03\xe3\x62\xe7\x60\x16\x62\x4e\x4a\x4c\x01\0\x05\x20" \
+    "\x66"                                                                                         \
+    "\xb9\x09\0\0\0"
+
 static void answer(struct h2_connection *connection, nghttp2_session *session, int32_t id,
                    struct h2_stream *stream)
 {
     static char big[100000];
-    const nghttp2_nv text[] = { status_200, type_text, retry_after };
-    const nghttp2_nv trailers_only[] = { status_200, type_grpc, grpc_busy, grpc_text };
-    const nghttp2_nv bare[] = { status_503, retry_after };
+    const nghttp2_nv text[] = {status_200, type_text, retry_after};
+    const nghttp2_nv trailers_only[] = {status_200, type_grpc, grpc_busy, grpc_text};
+    const nghttp2_nv bare[] = {status_503, retry_after};
     struct str path = str_of(stream->path);
     bool may_refuse = !connection->peer->has_refused;
 
@@ -231,6 +255,13 @@ static void answer(struct h2_connection *connection, nghttp2_session *session, i
         respond_grpc(session, id, stream, STR(""));
     else if (str_eq(path, STR("/s/Flag")))
         respond_grpc(session, id, stream, STR("\1\0\0\0\1a"));
+    else if (str_eq(path, STR("/s/Packed")))
+        respond_packed(session, id, stream, STR(PACKED));
+    else if (str_eq(path, STR("/s/PackedBadly")))
+        respond_packed(session, id, stream, STR("\1\0\0\0\x04\x1f\x8b\x08\0"));
+    else if (str_eq(path, STR("/s/Full")))
+        respond(session, id, stream,
+                (const nghttp2_nv[]){status_200, type_grpc, grpc_full, grpc_details}, 4, STR(""));
     else if (str_eq(path, STR("/s/Busy")))
         respond(session, id, stream, trailers_only, 4, STR(""));
     else if (str_eq(path, STR("/s/Bare")) || str_eq(path, STR("/bare")))
@@ -321,7 +352,7 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t code, void *o
 
 static nghttp2_session *session_new(struct h2_connection *connection)
 {
-    const nghttp2_settings_entry settings[] = { { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 2 } };
+    const nghttp2_settings_entry settings[] = {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 2}};
     nghttp2_session_callbacks *callbacks;
     nghttp2_session *session;
 
@@ -363,7 +394,7 @@ static void close_streams(nghttp2_session *session)
 
 static void serve_h2(struct peer *peer, int fd)
 {
-    struct h2_connection connection = { .peer = peer, .fd = fd };
+    struct h2_connection connection = {.peer = peer, .fd = fd};
     nghttp2_session *session = session_new(&connection);
     uint8_t bytes[1 << 16];
 
@@ -384,7 +415,7 @@ static void *run_h2(void *argument)
     while ((fd = accept_next(peer)) >= 0) {
         serve_h2(peer, fd);
         (void)shutdown(fd, SHUT_WR); /* a close with unread bytes would reset */
-        wait_for_close(fd);
+        wait_for_close(fd, READ_BYTES);
         close(fd);
     }
     return NULL;

@@ -2,110 +2,43 @@
  * and bodies that are much larger than what the kernel takes at once, with readers fast and slow.
  *
  * A slow reader is a bare stream that pauses itself after every read and goes on with a timer. */
-#define _GNU_SOURCE /* RTLD_NEXT */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <dlfcn.h>
-#include <netdb.h>
 #include <nghttp2/nghttp2.h>
-#include <pthread.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/mem.h"
 #include "codec/zip.h"
-#include "http/client.h"
-#include "http/conn.h"
+#include "bare.h"
+#include "scene.h"
+#include "unit/net/slow_resolver.h"
+#include "usual_conf.h"
 
 #define STREAM_BYTES (60u * 1000 * 1000)
-#define BLOCK_BYTES  (150u * 1000)
 #define GRPC_BYTES   (5u << 20)
 
-static sem_t resolver_began, resolver_may_end, resolver_ended;
-
-/* Takes the place of the system's: for "slow.test" it waits until the test lets it go. */
-int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
-                struct addrinfo **found)
-{
-    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
-    void *symbol = dlsym(RTLD_NEXT, "getaddrinfo");
-    memcpy(&real, &symbol, sizeof real); /* ISO C has no cast between the two kinds of pointer */
-    if (strcmp(host, "slow.test") != 0)
-        return real(host, service, hints, found);
-    sem_post(&resolver_began);
-    sem_wait(&resolver_may_end);
-    int err = real("127.0.0.1", service, hints, found);
-    sem_post(&resolver_ended);
-    return err;
-}
-
-/* The next one that waits must not be let go by the same post. */
-static void let_resolver_end(void)
-{
-    sem_post(&resolver_may_end);
-    sem_wait(&resolver_ended);
-}
-
-struct result {
-    enum mg_err err;
-    int status, grpc_status;
-    size_t body_len;
-    bool is_pattern; /* the body is what the stream's writer wrote */
-    char body[64], why[400];
-};
-
-#define RESULTS_MAX 64
-struct scene {
-    struct loop *loop;
-    struct http_conf conf;
-    struct http_server *server;
-    struct http_client *client;
-    struct timer *deadline;
-    size_t n_results, n_wanted;
-    struct result results[RESULTS_MAX];
-    bool is_client_gone, is_server_gone;
-    pthread_t writer;
-    bool has_writer;
-    size_t most_bytes;      /* of one gRPC body */
-    uint64_t most_gathered; /* of all bodies */
-};
-
-/* All bytes of bodies are those of a repeated text, whose period divides no size of a buffer. */
-#define PERIOD 251
-static char pattern[(1 << 20) + PERIOD];
-
-static void pattern_init(void)
-{
-    for (size_t i = 0; i < sizeof pattern; i++)
-        pattern[i] = (char)(i % PERIOD);
-}
-
-static bool is_pattern_at(size_t offset, struct str bytes)
-{
-    for (size_t at = 0, n; at < bytes.len; at += n) {
-        n = MG_MIN(bytes.len - at, (size_t)1 << 20);
-        if (memcmp(bytes.ptr + at, pattern + (offset + at) % PERIOD, n) != 0)
-            return false;
-    }
-    return true;
-}
+/* What the server saw of bodies since the scene was opened. */
+static struct {
+    size_t grpc_bytes; /* of the largest gRPC body */
+    uint64_t gathered; /* of all bodies at a time */
+} most;
 
 /* --- the server --- */
 
 static void on_echo(void *owner, struct http_request *request)
 {
     struct scene *scene = owner;
-    scene->most_gathered = MG_MAX(scene->most_gathered, scene->server->gather.bytes);
+    most.gathered = MG_MAX(most.gathered, scene->server->gather.bytes);
     http_respond(request, 200, "text/plain", http_request_body(request));
 }
 
 /* "<encoding>:<bytes once unpacked>" */
 static void on_measure(void *owner, struct http_request *request)
 {
-    struct scene *scene = owner;
+    (void)owner;
     struct str encoding = http_request_encoding(request), body = http_request_body(request);
     size_t len = body.len;
     char text[64];
@@ -118,33 +51,9 @@ static void on_measure(void *owner, struct http_request *request)
         buf_fini(&plain);
         zip_free(&zip);
     }
-    scene->most_bytes = MG_MAX(scene->most_bytes, body.len);
+    most.grpc_bytes = MG_MAX(most.grpc_bytes, body.len);
     int n = snprintf(text, sizeof text, "%.*s:%zu", STR_ARG(encoding), len);
     http_respond_grpc(request, str_n(text, (size_t)n));
-}
-
-static void *write_stream(void *argument)
-{
-    struct http_pipe *pipe = argument;
-    enum mg_err err = MG_OK;
-    for (size_t at = 0; at < STREAM_BYTES && !err; at += BLOCK_BYTES) {
-        struct buf block;
-        buf_init(&block, BLOCK_BYTES);
-        buf_put(&block, pattern + at % PERIOD, BLOCK_BYTES);
-        err = http_pipe_write(pipe, &block);
-        buf_fini(&block);
-    }
-    http_pipe_end(&pipe, err, STR("the writer stopped"));
-    return NULL;
-}
-
-static void on_stream(void *owner, struct http_request *request)
-{
-    struct scene *scene = owner;
-    assert_false(scene->has_writer);
-    scene->has_writer = true;
-    assert_int_equal(pthread_create(&scene->writer, NULL, write_stream, http_pipe_new(request, 0)),
-                     0);
 }
 
 static void on_never(void *owner, struct http_request *request)
@@ -155,134 +64,43 @@ static void on_never(void *owner, struct http_request *request)
 
 static const struct http_route routes[] = {
     {.method = "POST", .path = "/base/echo", .on_request = on_echo},
-    {.method = "GET", .path = "/base/stream", .on_request = on_stream},
+    {.method = "GET", .path = "/base/stream", .on_request = scene_on_stream},
     {.method = "GET", .path = "/base/never", .on_request = on_never},
     {.path = "/base/t.S/Measure", .on_request = on_measure, .is_grpc = true},
 };
 
 /* --- the scene --- */
 
-static void on_deadline(void *owner)
+/* changes: what is not 0 in it takes the place of the usual. */
+static void open_with(struct scene *scene, const struct http_conf *changes)
 {
-    (void)owner;
-    fail_msg("nothing happened for 60 s");
+    struct http_conf conf = usual_conf();
+    if (changes->stream_window)
+        conf.stream_window = changes->stream_window;
+    if (changes->connection_window)
+        conf.connection_window = changes->connection_window;
+    conf.bodies_bytes_max = changes->bodies_bytes_max;
+    most.grpc_bytes = most.gathered = 0;
+    scene_open(scene,
+               (struct http_options){.conf = &conf, .routes = routes, .n_routes = MG_COUNT(routes)},
+               NULL);
+    scene->stream_bytes = STREAM_BYTES;
 }
 
-/* conf: what is not 0 in it takes the place of the usual. */
-static void scene_open_with(struct scene *scene, const struct http_conf *conf)
+static void open_usual(struct scene *scene)
 {
-    *scene = (struct scene){.loop = loop_new()};
-    scene->deadline = timer_new(scene->loop, on_deadline, scene);
-    timer_start(scene->deadline, 60000);
-    scene->conf = (struct http_conf){
-        .header_bytes_max = 64 * 1024,
-        .body_bytes_max = 64 << 20,
-        .streams_max = 100,
-        .connections_max = 100,
-        .header_timeout_ns = 10000000000u,
-        .idle_timeout_ns = 300000000000u,
-        .body_timeout_ns = 30000000000u,
-        .stream_window = conf->stream_window ? conf->stream_window : 1 << 20,
-        .connection_window = conf->connection_window ? conf->connection_window : 4 << 20,
-        .reset_max = 100,
-        .bodies_bytes_max = conf->bodies_bytes_max,
-    };
-    struct http_options options = {
-        .conf = &scene->conf, .routes = routes, .n_routes = MG_COUNT(routes), .owner = scene};
-    struct listener_options where = {.address = STR("127.0.0.1:0")};
-    struct mg_why why;
-    scene->server = http_server_new(scene->loop, &options);
-    if (http_server_listen(scene->server, &where, &why))
-        fail_msg("%s", why.text);
-}
-
-static void scene_open(struct scene *scene)
-{
-    scene_open_with(scene, &(struct http_conf){0});
+    open_with(scene, &(struct http_conf){0});
 }
 
 static void client_open(struct scene *scene, bool http2, const char *host, unsigned connections)
 {
-    struct str ip, port;
     char url[64];
-    struct mg_why why;
-    assert_true(str_split_at(http_server_address(scene->server), ':', &ip, &port));
-    snprintf(url, sizeof url, "http://%s:%.*s/base", host, STR_ARG(port));
-    const struct http_client_options options = {.base_url = str_of(url),
-                                                .http2 = http2,
-                                                .connections_max = connections,
-                                                .timeout_ms = 50000};
-    if (http_client_new(&scene->client, scene->loop, &options, &why))
-        fail_msg("%s", why.text);
-    scene->is_client_gone = false;
-}
-
-static void on_client_gone(void *owner)
-{
-    struct scene *scene = owner;
-    scene->is_client_gone = true;
-    loop_stop(scene->loop);
-}
-
-static void client_close(struct scene *scene)
-{
-    http_client_close(&scene->client, on_client_gone, scene);
-    while (!scene->is_client_gone)
-        loop_run(scene->loop);
-}
-
-static void on_server_gone(void *owner)
-{
-    struct scene *scene = owner;
-    http_server_free(&scene->server);
-    scene->is_server_gone = true;
-    loop_stop(scene->loop);
-}
-
-static void scene_close(struct scene *scene)
-{
-    if (scene->client)
-        client_close(scene);
-    http_server_drain(scene->server, 0, on_server_gone, scene);
-    while (!scene->is_server_gone)
-        loop_run(scene->loop);
-    if (scene->has_writer)
-        assert_int_equal(pthread_join(scene->writer, NULL), 0);
-    timer_free(&scene->deadline);
-    loop_free(&scene->loop);
-}
-
-static void on_done(void *owner, enum mg_err err, const struct http_answer *answer,
-                    const struct mg_why *why)
-{
-    struct scene *scene = owner;
-    assert_true(scene->n_results < RESULTS_MAX);
-    struct result *result = &scene->results[scene->n_results++];
-    *result = (struct result){.err = err,
-                              .status = answer->status,
-                              .grpc_status = answer->grpc_status,
-                              .body_len = answer->body.len,
-                              .is_pattern = is_pattern_at(0, answer->body)};
-    snprintf(result->body, sizeof result->body, "%.*s", (int)MG_MIN(answer->body.len, (size_t)60),
-             answer->body.ptr ? answer->body.ptr : "");
-    snprintf(result->why, sizeof result->why, "%s", err ? why->text : "");
-    if (scene->n_results == scene->n_wanted)
-        loop_stop(scene->loop);
-}
-
-static void wait_for(struct scene *scene, size_t n)
-{
-    scene->n_wanted = n;
-    while (scene->n_results < n)
-        loop_run(scene->loop);
-}
-
-static char *pattern_new(size_t len)
-{
-    char *bytes = mem_alloc(len);
-    for (size_t at = 0; at < len; at += PERIOD)
-        memcpy(bytes + at, pattern, MG_MIN((size_t)PERIOD, len - at));
-    return bytes;
+    snprintf(url, sizeof url, "http://%s:%u/base", host,
+             port_of(http_server_address(scene->server)));
+    scene_client_open(scene, &(struct http_client_options){.base_url = str_of(url),
+                                                           .http2 = http2,
+                                                           .connections_max = connections,
+                                                           .timeout_ms = 50000});
 }
 
 /* --- the tests --- */
@@ -293,17 +111,16 @@ static void test_plain_calls(void **state)
     static const size_t sizes[] = {0, 1, 4096, 65536, 1 << 20, 20 << 20};
     for (int http2 = 0; http2 < 2; http2++) {
         struct scene scene;
-        scene_open(&scene);
+        open_usual(&scene);
         client_open(&scene, http2, "127.0.0.1", 2);
         char *bytes = pattern_new(20 << 20);
         for (size_t i = 0; i < MG_COUNT(sizes); i++) {
             const struct http_call call = {
                 .method = "POST", .path = STR("/echo"), .body = str_n(bytes, sizes[i])};
-            http_client_call(scene.client, &call, on_done, &scene);
+            scene_call(&scene, &call);
         }
-        http_client_call(scene.client, &(struct http_call){.method = "GET", .path = STR("/none")},
-                         on_done, &scene);
-        wait_for(&scene, MG_COUNT(sizes) + 1);
+        scene_call(&scene, &(struct http_call){.method = "GET", .path = STR("/none")});
+        scene_wait(&scene, MG_COUNT(sizes) + 1);
         size_t n_bytes = 0, n_absent = 0;
         for (size_t i = 0; i < scene.n_results; i++) {
             const struct result *result = &scene.results[i];
@@ -330,14 +147,14 @@ static void call_grpc(struct scene *scene, struct str body, const char *encoding
                                    .body = body,
                                    .is_grpc = true,
                                    .is_compressed = is_packed};
-    http_client_call(scene->client, &call, on_done, scene);
+    scene_call(scene, &call);
 }
 
 static void test_grpc_encodings(void **state)
 {
     (void)state;
     struct scene scene;
-    scene_open(&scene);
+    open_usual(&scene);
     client_open(&scene, true, "127.0.0.1", 1);
     char *bytes = pattern_new(100000);
     struct buf packed;
@@ -360,7 +177,7 @@ static void test_grpc_encodings(void **state)
     /* clang-format on */
     for (size_t i = 0; i < MG_COUNT(cases); i++) {
         call_grpc(&scene, cases[i].body, cases[i].encoding, cases[i].is_packed);
-        wait_for(&scene, i + 1);
+        scene_wait(&scene, i + 1);
         const struct result *result = &scene.results[i];
         if (result->err || result->grpc_status != cases[i].status ||
             strcmp(result->body, cases[i].want) != 0)
@@ -377,18 +194,18 @@ static void test_large_grpc_bodies_at_once(void **state)
 {
     (void)state;
     struct scene scene;
-    scene_open(&scene);
+    open_usual(&scene);
     client_open(&scene, true, "127.0.0.1", 2);
     char *bytes = pattern_new(GRPC_BYTES);
     for (int i = 0; i < 2 * 8; i++)
         call_grpc(&scene, str_n(bytes, GRPC_BYTES), NULL, false);
-    wait_for(&scene, 2 * 8);
+    scene_wait(&scene, 2 * 8);
     for (size_t i = 0; i < scene.n_results; i++) {
         assert_int_equal(scene.results[i].err, MG_OK);
         assert_int_equal(scene.results[i].grpc_status, 0);
         assert_string_equal(scene.results[i].body, ":5242880");
     }
-    assert_int_equal(scene.most_bytes, GRPC_BYTES);
+    assert_int_equal(most.grpc_bytes, GRPC_BYTES);
     mem_free(bytes);
     scene_close(&scene);
 }
@@ -413,19 +230,19 @@ static void test_bodies_beyond_the_bound(void **state)
         struct scene scene;
         const struct http_call call = {
             .method = "POST", .path = STR("/echo"), .body = str_n(bytes, BYTES)};
-        scene_open_with(&scene, conf);
+        open_with(&scene, conf);
         client_open(&scene, http2, "127.0.0.1", connections);
         for (int n = 0; n < N; n++)
-            http_client_call(scene.client, &call, on_done, &scene);
-        wait_for(&scene, N);
+            scene_call(&scene, &call);
+        scene_wait(&scene, N);
         for (int n = 0; n < N; n++) {
             assert_int_equal(scene.results[n].err, MG_OK);
             assert_int_equal(scene.results[n].body_len, BYTES);
             assert_true(scene.results[n].is_pattern);
         }
-        uint64_t most = conf->bodies_bytes_max + 2 * BYTES + 65536; /* memory grows by doubling */
+        uint64_t limit = conf->bodies_bytes_max + 2 * BYTES + 65536; /* memory grows by doubling */
         if (!http2) /* there, what the windows allowed comes on top */
-            assert_true(scene.most_gathered <= most);
+            assert_true(most.gathered <= limit);
         assert_int_equal(scene.server->gather.bytes, 0);
         scene_close(&scene);
     }
@@ -437,11 +254,10 @@ static void test_streamed_answer_and_a_fast_reader(void **state)
     (void)state;
     for (int http2 = 0; http2 < 2; http2++) {
         struct scene scene;
-        scene_open(&scene);
+        open_usual(&scene);
         client_open(&scene, http2, "127.0.0.1", 1);
-        http_client_call(scene.client, &(struct http_call){.method = "GET", .path = STR("/stream")},
-                         on_done, &scene);
-        wait_for(&scene, 1);
+        scene_call(&scene, &(struct http_call){.method = "GET", .path = STR("/stream")});
+        scene_wait(&scene, 1);
         assert_int_equal(scene.results[0].err, MG_OK);
         assert_int_equal(scene.results[0].body_len, STREAM_BYTES);
         assert_true(scene.results[0].is_pattern);
@@ -581,13 +397,13 @@ static void on_reader_connected(void *owner, struct stream *stream, enum mg_err 
 static void reader_open(struct reader *reader, struct scene *scene, uint32_t window)
 {
     static const char request[] = "GET /base/stream HTTP/1.1\r\nHost: a\r\n\r\n";
-    struct str host, port_text;
-    uint64_t port;
     *reader = (struct reader){.loop = scene->loop};
     reader->timer = timer_new(scene->loop, on_reader_timer, reader);
-    assert_true(str_split_at(http_server_address(scene->server), ':', &host, &port_text));
-    assert_int_equal(str_u64(port_text, &port), MG_OK);
-    stream_connect(scene->loop, host, (uint16_t)port, 5000, on_reader_connected, reader);
+    stream_connect(scene->loop,
+                   &(struct stream_target){.host = STR("127.0.0.1"),
+                                           .port = port_of(http_server_address(scene->server)),
+                                           .timeout_ms = 5000},
+                   on_reader_connected, reader);
     while (!reader->stream)
         loop_run(scene->loop);
     if (window)
@@ -614,7 +430,7 @@ static void test_streamed_answer_and_a_slow_reader(void **state)
     for (size_t i = 0; i < MG_COUNT(windows); i++) {
         struct scene scene;
         struct reader reader;
-        scene_open(&scene);
+        open_usual(&scene);
         reader_open(&reader, &scene, windows[i]);
         while (!reader.is_done)
             loop_run(scene.loop);
@@ -646,12 +462,12 @@ static void test_closing_while_connecting(void **state)
     for (size_t i = 0; i < MG_COUNT(cases) * 2; i++) {
         struct scene scene;
         const struct http_call call = {.method = "GET", .path = STR("/never")};
-        scene_open(&scene);
+        open_usual(&scene);
         client_open(&scene, i % 2, cases[i / 2].host, 1);
-        http_client_call(scene.client, &call, on_done, &scene);
+        scene_call(&scene, &call);
         bool is_slow = strcmp(cases[i / 2].host, "slow.test") == 0;
         if (is_slow)
-            sem_wait(&resolver_began);
+            slow_resolver_wait();
         if (cases[i / 2].after_a_turn) {
             struct timer *timer = timer_new(scene.loop, stop_soon, scene.loop);
             timer_start(timer, 1);
@@ -659,13 +475,13 @@ static void test_closing_while_connecting(void **state)
             timer_free(&timer);
         }
         assert_int_equal(scene.n_results, 0);
-        client_close(&scene);
+        scene_client_close(&scene);
         assert_int_equal(scene.n_results, 1);
         assert_int_equal(scene.results[0].err, MG_E_IO);
         assert_non_null(strstr(scene.results[0].why, "the client was closed"));
         scene_close(&scene); /* frees the loop while the resolver still runs */
         if (is_slow)
-            let_resolver_end();
+            slow_resolver_let_end();
     }
 }
 
@@ -681,8 +497,6 @@ int main(void)
         cmocka_unit_test(test_closing_while_connecting),
     };
     pattern_init();
-    sem_init(&resolver_began, 0, 0);
-    sem_init(&resolver_may_end, 0, 0);
-    sem_init(&resolver_ended, 0, 0);
+    slow_resolver_init();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include <time.h>
 #include "base/mem.h"
 #include "http/client_private.h"
+#include "unit/base/assert_str.h"
 #include "unit/http/client_peer.h"
 
 #define RESULTS_MAX 16
@@ -101,7 +102,7 @@ static void bench_run(struct bench *bench, size_t n)
 static void ask(struct bench *bench, const char *method, const char *path, struct str body)
 {
     size_t before = bench->n;
-    const struct http_call call = { .method = method, .path = str_of(path), .body = body };
+    const struct http_call call = {.method = method, .path = str_of(path), .body = body};
 
     http_client_call(bench->client, &call, on_done, bench);
     assert_int_equal(bench->n, before); /* never from inside */
@@ -110,8 +111,7 @@ static void ask(struct bench *bench, const char *method, const char *path, struc
 static void ask_grpc(struct bench *bench, const char *path, struct str body)
 {
     const struct http_call call = {
-        .method = "POST", .path = str_of(path), .body = body, .is_grpc = true
-    };
+        .method = "POST", .path = str_of(path), .body = body, .is_grpc = true};
 
     http_client_call(bench->client, &call, on_done, bench);
 }
@@ -145,63 +145,61 @@ static const struct {
     int status;
     const char *text; /* the body, or a part of the sentence */
 } answers[] = {
-    { "GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", PEER_KEEP, MG_OK, 200, "hello" },
-    { "GET", "HTTP/1.1 200\r\ncontent-length:5\r\n\r\nhello", PEER_KEEP, MG_OK, 200, "hello" },
-    { "GET",
-      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\nT: "
-      "v\r\n\r\n",
-      PEER_KEEP, MG_OK, 200, "hello" },
-    { "GET", "HTTP/1.1 200 OK\r\n\r\nhello", PEER_CLOSE, MG_OK, 200, "hello" },
-    { "GET", "HTTP/1.0 200 OK\r\n\r\nhello", PEER_CLOSE, MG_OK, 200, "hello" },
-    { "GET", "HTTP/1.1 204 No Content\r\n\r\n", PEER_KEEP, MG_OK, 204, "" },
-    { "GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", PEER_KEEP, MG_OK, 304, "" },
-    { "POST", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", PEER_KEEP, MG_OK, 200, "" },
-    { "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", PEER_KEEP, MG_OK, 200, "" },
-    { "GET",
-      "HTTP/1.1 103 Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
-      PEER_KEEP, MG_OK, 200, "hello" },
-    { "GET", "HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\nlater", PEER_KEEP, MG_OK, 503,
-      "later" },
-    { "GET", "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n0123456789abcdef", PEER_KEEP, MG_OK, 200,
-      "0123456789abcdef" },
+    {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", PEER_KEEP, MG_OK, 200, "hello"},
+    {"GET", "HTTP/1.1 200\r\ncontent-length:5\r\n\r\nhello", PEER_KEEP, MG_OK, 200, "hello"},
+    {"GET",
+     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\nT: "
+     "v\r\n\r\n",
+     PEER_KEEP, MG_OK, 200, "hello"},
+    {"GET", "HTTP/1.1 200 OK\r\n\r\nhello", PEER_CLOSE, MG_OK, 200, "hello"},
+    {"GET", "HTTP/1.0 200 OK\r\n\r\nhello", PEER_CLOSE, MG_OK, 200, "hello"},
+    {"GET", "HTTP/1.1 204 No Content\r\n\r\n", PEER_KEEP, MG_OK, 204, ""},
+    {"GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", PEER_KEEP, MG_OK, 304, ""},
+    {"POST", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", PEER_KEEP, MG_OK, 200, ""},
+    {"HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", PEER_KEEP, MG_OK, 200, ""},
+    {"GET",
+     "HTTP/1.1 103 Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+     PEER_KEEP, MG_OK, 200, "hello"},
+    {"GET", "HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\nlater", PEER_KEEP, MG_OK, 503, "later"},
+    {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n0123456789abcdef", PEER_KEEP, MG_OK, 200,
+     "0123456789abcdef"},
 
-    { "GET", "HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n0", PEER_WAIT, MG_E_TOO_BIG, 200,
-      "larger than 16 bytes" },
-    { "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11\r\n0123456789abcdefg",
-      PEER_WAIT, MG_E_TOO_BIG, 200, "larger than 16 bytes" },
-    { "GET", "HTTP/1.1 200 OK\r\n\r\n0123456789abcdefg", PEER_WAIT, MG_E_TOO_BIG, 200,
-      "larger than 16 bytes" },
-    { "GET", "", PEER_CLOSE, MG_E_IO, 0, "closed before an answer came" },
-    { "GET", "", PEER_RESET, MG_E_IO, 0, "reset before an answer came" },
-    { "GET", "HTTP/1.1 200 OK\r\nContent-Le", PEER_CLOSE, MG_E_IO, 0,
-      "closed in the middle of the answer" },
-    { "GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", PEER_CLOSE, MG_E_IO, 200,
-      "closed in the middle of the answer" },
-    { "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\n", PEER_CLOSE,
-      MG_E_IO, 200, "closed in the middle of the answer" },
-    { "GET", "HTTP/1.1 103 Hints\r\n\r\n", PEER_CLOSE, MG_E_IO, 0,
-      "closed in the middle of the answer" },
-    { "GET", "SSH-2.0-OpenSSH_9.2\r\n", PEER_WAIT, MG_E_FORMAT, 0, "not HTTP/1.1" },
-    { "GET", "HTTP/1.1 20x\r\n\r\n", PEER_WAIT, MG_E_FORMAT, 0, "not HTTP/1.1" },
-    { "GET", "HTTP/1.1 200 OK\r\nBad\1Name: 1\r\n\r\n", PEER_WAIT, MG_E_FORMAT, 0, "not HTTP/1.1" },
-    { "GET", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", PEER_WAIT, MG_E_FORMAT, 0,
-      "not HTTP/1.1" },
-    { "GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", PEER_WAIT, MG_E_FORMAT,
-      200, "not HTTP/1.1" },
-    { "GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-      PEER_WAIT, MG_E_FORMAT, 0, "not HTTP/1.1" },
-    { "GET", "HTTP/1.1 101 Switch\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n", PEER_WAIT,
-      MG_E_FORMAT, 101, "not asked for" },
+    {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n0", PEER_WAIT, MG_E_TOO_BIG, 200,
+     "larger than 16 bytes"},
+    {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11\r\n0123456789abcdefg",
+     PEER_WAIT, MG_E_TOO_BIG, 200, "larger than 16 bytes"},
+    {"GET", "HTTP/1.1 200 OK\r\n\r\n0123456789abcdefg", PEER_WAIT, MG_E_TOO_BIG, 200,
+     "larger than 16 bytes"},
+    {"GET", "", PEER_CLOSE, MG_E_IO, 0, "closed before an answer came"},
+    {"GET", "", PEER_RESET, MG_E_IO, 0, "reset before an answer came"},
+    {"GET", "HTTP/1.1 200 OK\r\nContent-Le", PEER_CLOSE, MG_E_IO, 0,
+     "closed in the middle of the answer"},
+    {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", PEER_CLOSE, MG_E_IO, 200,
+     "closed in the middle of the answer"},
+    {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\n", PEER_CLOSE,
+     MG_E_IO, 200, "closed in the middle of the answer"},
+    {"GET", "HTTP/1.1 103 Hints\r\n\r\n", PEER_CLOSE, MG_E_IO, 0,
+     "closed in the middle of the answer"},
+    {"GET", "SSH-2.0-OpenSSH_9.2\r\n", PEER_WAIT, MG_E_FORMAT, 0, "not HTTP/1.1"},
+    {"GET", "HTTP/1.1 20x\r\n\r\n", PEER_WAIT, MG_E_FORMAT, 0, "not HTTP/1.1"},
+    {"GET", "HTTP/1.1 200 OK\r\nBad\1Name: 1\r\n\r\n", PEER_WAIT, MG_E_FORMAT, 0, "not HTTP/1.1"},
+    {"GET", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", PEER_WAIT, MG_E_FORMAT, 0,
+     "not HTTP/1.1"},
+    {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", PEER_WAIT, MG_E_FORMAT,
+     200, "not HTTP/1.1"},
+    {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     PEER_WAIT, MG_E_FORMAT, 0, "not HTTP/1.1"},
+    {"GET", "HTTP/1.1 101 Switch\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n", PEER_WAIT,
+     MG_E_FORMAT, 101, "not asked for"},
 };
 
 static void one_answer(size_t row, bool one_byte)
 {
-    const struct peer_step step = { .answer = str_of(answers[row].answer),
-                                    .then = answers[row].then,
-                                    .one_byte = one_byte };
+    const struct peer_step step = {
+        .answer = str_of(answers[row].answer), .then = answers[row].then, .one_byte = one_byte};
     struct peer *peer = peer_start(&step, 1);
     struct bench *bench =
-        bench_new(peer_url(peer), (struct http_client_options){ .answer_bytes_max = 16 });
+        bench_new(peer_url(peer), (struct http_client_options){.answer_bytes_max = 16});
     const struct result *result = get(bench, answers[row].method, "/a?secret=1");
 
     if (result->err != answers[row].want || result->status != answers[row].status)
@@ -232,9 +230,8 @@ static void reads_answers(void **state)
 static void writes_requests(void **state)
 {
     (void)state;
-    static const struct http_header headers[] = {
-        { STR_INIT("content-type"), STR_INIT("text/plain") }, { STR_INIT("x-a"), STR_INIT("b c") }
-    };
+    static const struct http_header headers[] = {{STR_INIT("content-type"), STR_INIT("text/plain")},
+                                                 {STR_INIT("x-a"), STR_INIT("b c")}};
     static const struct peer_step steps[] = {
         STEP(
             "HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nRetry-After:  7 \r\nContent-Length: 0\r\n\r\n",
@@ -247,12 +244,12 @@ static void writes_requests(void **state)
     struct buf requests;
 
     snprintf(url, sizeof url, "%s/base/", peer_url(peer));
-    struct bench *bench = bench_new(url, (struct http_client_options){ .connections_max = 1 });
-    const struct http_call call = { .method = "POST",
-                                    .path = STR("/v1/x?y=z"),
-                                    .headers = headers,
-                                    .n_headers = 2,
-                                    .body = STR("body") };
+    struct bench *bench = bench_new(url, (struct http_client_options){.connections_max = 1});
+    const struct http_call call = {.method = "POST",
+                                   .path = STR("/v1/x?y=z"),
+                                   .headers = headers,
+                                   .n_headers = 2,
+                                   .body = STR("body")};
     http_client_call(bench->client, &call, on_done, bench);
     ask(bench, "POST", "/empty", STR(""));
     ask(bench, "GET", "/", STR(""));
@@ -284,23 +281,23 @@ static const struct {
     struct peer_step first;
     unsigned connections;
 } reuse[] = {
-    { OK_KEEP, 1 },
-    { STEP("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", PEER_CLOSE), 2 },
-    { STEP("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", PEER_WAIT), 2 },
-    { STEP("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", PEER_WAIT), 2 },
-    { STEP("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok", PEER_KEEP),
-      1 },
-    { STEP("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok!", PEER_WAIT), 2 },
-    { STEP("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n", PEER_WAIT), 2 },
+    {OK_KEEP, 1},
+    {STEP("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", PEER_CLOSE), 2},
+    {STEP("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", PEER_WAIT), 2},
+    {STEP("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", PEER_WAIT), 2},
+    {STEP("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok", PEER_KEEP),
+     1},
+    {STEP("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok!", PEER_WAIT), 2},
+    {STEP("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n", PEER_WAIT), 2},
 };
 
 static void keeps_connections(void **state)
 {
     (void)state;
     for (size_t i = 0; i < MG_COUNT(reuse); i++) {
-        const struct peer_step steps[] = { reuse[i].first, OK_KEEP };
+        const struct peer_step steps[] = {reuse[i].first, OK_KEEP};
         struct peer *peer = peer_start(steps, 2);
-        struct bench *bench = bench_new(peer_url(peer), (struct http_client_options){ 0 });
+        struct bench *bench = bench_new(peer_url(peer), (struct http_client_options){0});
         assert_string_equal(get(bench, "GET", "/")->body, "ok");
         assert_string_equal(get(bench, "GET", "/")->body, "ok");
         bench_free(bench);
@@ -318,7 +315,7 @@ static void queues_calls_in_order(void **state)
     };
     struct peer *peer = peer_start(steps, 3);
     struct bench *bench =
-        bench_new(peer_url(peer), (struct http_client_options){ .connections_max = 1 });
+        bench_new(peer_url(peer), (struct http_client_options){.connections_max = 1});
 
     for (int i = 0; i < 3; i++)
         ask(bench, "GET", "/", STR(""));
@@ -337,21 +334,21 @@ static const struct {
     enum mg_err want;
     unsigned connections;
 } stale[] = {
-    { "GET", STEP("", PEER_CLOSE), OK_KEEP, MG_OK, 2 },
-    { "GET", STEP("", PEER_RESET), OK_KEEP, MG_OK, 2 },
-    { "GET", STEP("", PEER_CLOSE), STEP("", PEER_CLOSE), MG_E_IO, 2 },
-    { "GET", STEP("H", PEER_CLOSE), OK_KEEP, MG_E_IO, 1 },
-    { "POST", STEP("", PEER_CLOSE), OK_KEEP, MG_E_IO, 1 },
-    { "POST", STEP("", PEER_RESET), OK_KEEP, MG_E_IO, 1 },
+    {"GET", STEP("", PEER_CLOSE), OK_KEEP, MG_OK, 2},
+    {"GET", STEP("", PEER_RESET), OK_KEEP, MG_OK, 2},
+    {"GET", STEP("", PEER_CLOSE), STEP("", PEER_CLOSE), MG_E_IO, 2},
+    {"GET", STEP("H", PEER_CLOSE), OK_KEEP, MG_E_IO, 1},
+    {"POST", STEP("", PEER_CLOSE), OK_KEEP, MG_E_IO, 1},
+    {"POST", STEP("", PEER_RESET), OK_KEEP, MG_E_IO, 1},
 };
 
 static void repeats_harmless_calls_once(void **state)
 {
     (void)state;
     for (size_t i = 0; i < MG_COUNT(stale); i++) {
-        const struct peer_step steps[] = { OK_KEEP, stale[i].second, stale[i].third };
+        const struct peer_step steps[] = {OK_KEEP, stale[i].second, stale[i].third};
         struct peer *peer = peer_start(steps, 3);
-        struct bench *bench = bench_new(peer_url(peer), (struct http_client_options){ 0 });
+        struct bench *bench = bench_new(peer_url(peer), (struct http_client_options){0});
         assert_string_equal(get(bench, "GET", "/")->body, "ok");
         const struct result *result = get(bench, stale[i].method, "/");
         if (result->err != stale[i].want)
@@ -365,13 +362,13 @@ static void takes_an_answer_before_the_body_was_read(void **state)
 {
     (void)state;
     static const struct peer_step steps[] = {
-        { .answer = STR_INIT("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"),
-          .then = PEER_WAIT,
-          .head_only = true },
+        {.answer = STR_INIT("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"),
+         .then = PEER_WAIT,
+         .head_only = true},
         OK_KEEP,
     };
     struct peer *peer = peer_start(steps, 2);
-    struct bench *bench = bench_new(peer_url(peer), (struct http_client_options){ 0 });
+    struct bench *bench = bench_new(peer_url(peer), (struct http_client_options){0});
     size_t len = 32 << 20;
     char *body = mem_zero(1, len);
 
@@ -394,10 +391,10 @@ static void limits_header_bytes(void **state)
         for (size_t i = 0; i < CLIENT_HEADER_BYTES_MAX - 1 + more; i++)
             buf_put_char(&answer, 'v');
         buf_put_text(&answer, "\r\n\r\n");
-        const struct peer_step step = { .answer = buf_str(&answer),
-                                        .then = more ? PEER_WAIT : PEER_KEEP };
+        const struct peer_step step = {.answer = buf_str(&answer),
+                                       .then = more ? PEER_WAIT : PEER_KEEP};
         struct peer *peer = peer_start(&step, 1);
-        struct bench *bench = bench_new(peer_url(peer), (struct http_client_options){ 0 });
+        struct bench *bench = bench_new(peer_url(peer), (struct http_client_options){0});
         assert_int_equal(get(bench, "GET", "/")->err, more ? MG_E_HEADERS : MG_OK);
         bench_free(bench);
         peer_stop(peer, NULL);
@@ -408,10 +405,10 @@ static void limits_header_bytes(void **state)
 static void gives_up_at_the_deadline(void **state)
 {
     (void)state;
-    static const struct peer_step steps[] = { STEP("HTTP/1.1 200 OK\r\n", PEER_WAIT), OK_KEEP };
+    static const struct peer_step steps[] = {STEP("HTTP/1.1 200 OK\r\n", PEER_WAIT), OK_KEEP};
     struct peer *peer = peer_start(steps, 2);
     struct bench *bench = bench_new(
-        peer_url(peer), (struct http_client_options){ .timeout_ms = 60, .connections_max = 1 });
+        peer_url(peer), (struct http_client_options){.timeout_ms = 60, .connections_max = 1});
     ask(bench, "GET", "/slow", STR(""));
     bench_run(bench, 1);
     assert_says(&bench->results[0], MG_E_TIMEOUT, "/slow: no answer within 60 ms");
@@ -423,10 +420,10 @@ static void gives_up_at_the_deadline(void **state)
 static void waiting_has_a_deadline_too(void **state)
 {
     (void)state;
-    static const struct peer_step steps[] = { STEP("", PEER_WAIT) };
+    static const struct peer_step steps[] = {STEP("", PEER_WAIT)};
     struct peer *peer = peer_start(steps, 1);
     struct bench *bench = bench_new(
-        peer_url(peer), (struct http_client_options){ .timeout_ms = 60, .connections_max = 1 });
+        peer_url(peer), (struct http_client_options){.timeout_ms = 60, .connections_max = 1});
     ask(bench, "GET", "/1", STR(""));
     ask(bench, "GET", "/2", STR(""));
     bench->frees_client = true;
@@ -443,7 +440,7 @@ static void names_a_refused_origin(void **state)
     char url[40];
 
     peer_nobody(url);
-    struct bench *bench = bench_new(url, (struct http_client_options){ .connections_max = 2 });
+    struct bench *bench = bench_new(url, (struct http_client_options){.connections_max = 2});
     for (int i = 0; i < 5; i++)
         ask(bench, "POST", "/v1/traces", STR("x"));
     bench_run(bench, 5);
@@ -470,17 +467,17 @@ static const struct {
     const char *text;
     unsigned connections;
 } h2_answers[] = {
-    { "/hello", MG_OK, 200, "hello", 1 },
-    { "/interim", MG_OK, 200, "hello", 1 },
-    { "/bare", MG_OK, 503, "", 1 },
-    { "/refuse-once", MG_OK, 200, "other", 1 },
-    { "/goaway-once", MG_OK, 200, "other", 2 },
-    { "/refuse", MG_E_IO, 0, "reset by the peer (REFUSED_STREAM)", 1 },
-    { "/reset", MG_E_IO, 0, "reset by the peer (INTERNAL_ERROR)", 1 },
-    { "/close", MG_E_IO, 0, "closed before an answer came", 1 },
-    { "/cut", MG_E_IO, 200, "closed in the middle of the answer", 1 },
-    { "/big", MG_E_TOO_BIG, 200, "larger than 16 bytes", 1 },
-    { "/silent", MG_E_TIMEOUT, 0, "no answer within 60 ms", 1 },
+    {"/hello", MG_OK, 200, "hello", 1},
+    {"/interim", MG_OK, 200, "hello", 1},
+    {"/bare", MG_OK, 503, "", 1},
+    {"/refuse-once", MG_OK, 200, "other", 1},
+    {"/goaway-once", MG_OK, 200, "other", 2},
+    {"/refuse", MG_E_IO, 0, "reset by the peer (REFUSED_STREAM)", 1},
+    {"/reset", MG_E_IO, 0, "reset by the peer (INTERNAL_ERROR)", 1},
+    {"/close", MG_E_IO, 0, "closed before an answer came", 1},
+    {"/cut", MG_E_IO, 200, "closed in the middle of the answer", 1},
+    {"/big", MG_E_TOO_BIG, 200, "larger than 16 bytes", 1},
+    {"/silent", MG_E_TIMEOUT, 0, "no answer within 60 ms", 1},
 };
 
 static void reads_http2_answers(void **state)
@@ -490,7 +487,7 @@ static void reads_http2_answers(void **state)
         struct peer *peer = peer_start_h2();
         uint64_t timeout_ms = h2_answers[i].want == MG_E_TIMEOUT ? 60 : 20000;
         struct bench *bench = bench_h2(
-            peer, (struct http_client_options){ .answer_bytes_max = 16, .timeout_ms = timeout_ms });
+            peer, (struct http_client_options){.answer_bytes_max = 16, .timeout_ms = timeout_ms});
         const struct result *result = get(bench, "GET", h2_answers[i].path);
         if (result->err != h2_answers[i].want || result->status != h2_answers[i].status)
             fail_msg("%s: %s, %d, %s", h2_answers[i].path, mg_err_name(result->err), result->status,
@@ -508,7 +505,7 @@ static void http2_connections_survive_their_streams(void **state)
 {
     (void)state;
     struct peer *peer = peer_start_h2();
-    struct bench *bench = bench_h2(peer, (struct http_client_options){ .answer_bytes_max = 16 });
+    struct bench *bench = bench_h2(peer, (struct http_client_options){.answer_bytes_max = 16});
 
     assert_int_equal(get(bench, "GET", "/reset")->err, MG_E_IO);
     assert_int_equal(get(bench, "GET", "/big")->err, MG_E_TOO_BIG);
@@ -527,7 +524,7 @@ static void shares_an_http2_connection(void **state)
 {
     (void)state;
     struct peer *peer = peer_start_h2();
-    struct bench *bench = bench_h2(peer, (struct http_client_options){ .connections_max = 1 });
+    struct bench *bench = bench_h2(peer, (struct http_client_options){.connections_max = 1});
 
     for (int i = 0; i < 8; i++)
         ask(bench, "POST", "/echo", STR("echo"));
@@ -543,7 +540,7 @@ static void http2_repeats_harmless_calls_once(void **state)
     (void)state;
     for (int is_post = 0; is_post < 2; is_post++) {
         struct peer *peer = peer_start_h2();
-        struct bench *bench = bench_h2(peer, (struct http_client_options){ 0 });
+        struct bench *bench = bench_h2(peer, (struct http_client_options){0});
         assert_string_equal(get(bench, "GET", "/hello")->body, "hello");
         assert_int_equal(get(bench, is_post ? "POST" : "GET", "/close-once")->err,
                          is_post ? MG_E_IO : MG_OK);
@@ -556,7 +553,7 @@ static void sends_large_http2_bodies(void **state)
 {
     (void)state;
     struct peer *peer = peer_start_h2();
-    struct bench *bench = bench_h2(peer, (struct http_client_options){ 0 });
+    struct bench *bench = bench_h2(peer, (struct http_client_options){0});
     size_t len = 3 << 20;
     char *body = mem_zero(1, len);
 
@@ -580,7 +577,7 @@ static void notices_a_peer_without_http2(void **state)
     static const struct peer_step step =
         STEP("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", PEER_WAIT);
     struct peer *peer = peer_start(&step, 1);
-    struct bench *bench = bench_h2(peer, (struct http_client_options){ 0 });
+    struct bench *bench = bench_h2(peer, (struct http_client_options){0});
 
     assert_says(get(bench, "GET", "/"), MG_E_IO, "does not speak HTTP/2");
     bench_free(bench);
@@ -593,21 +590,23 @@ static const struct {
     int grpc_status;
     const char *body, *text; /* text: grpc-message or the sentence */
 } grpc_answers[] = {
-    { "/s/Echo", MG_OK, 0, "ping", "" },
-    { "/s/Busy", MG_OK, 14, "", "come back %" },
-    { "/s/Bare", MG_OK, 14, "", "HTTP status 503 without grpc-status" },
-    { "/s/Other", MG_OK, 2, "", "HTTP status 200 without grpc-status" },
-    { "/s/Two", MG_E_FORMAT, 0, "", "not one uncompressed gRPC message" },
-    { "/s/Empty", MG_E_FORMAT, 0, "", "not one uncompressed gRPC message" },
-    { "/s/Flag", MG_E_FORMAT, 0, "", "not one uncompressed gRPC message" },
-    { "/reset", MG_E_IO, -1, "", "reset by the peer" },
+    {"/s/Echo", MG_OK, 0, "ping", ""},
+    {"/s/Busy", MG_OK, 14, "", "come back %"},
+    {"/s/Bare", MG_OK, 14, "", "HTTP status 503 without grpc-status"},
+    {"/s/Other", MG_OK, 2, "", "HTTP status 200 without grpc-status"},
+    {"/s/Two", MG_E_FORMAT, 0, "", "not one uncompressed gRPC message"},
+    {"/s/Empty", MG_E_FORMAT, 0, "", "not one uncompressed gRPC message"},
+    {"/s/Flag", MG_E_FORMAT, 0, "", "not one uncompressed gRPC message"},
+    {"/s/Packed", MG_E_FORMAT, 0, "",
+     "not one uncompressed gRPC message"}, /* nobody asked for it */
+    {"/reset", MG_E_IO, -1, "", "reset by the peer"},
 };
 
 static void calls_grpc(void **state)
 {
     (void)state;
     struct peer *peer = peer_start_h2();
-    struct bench *bench = bench_h2(peer, (struct http_client_options){ 0 });
+    struct bench *bench = bench_h2(peer, (struct http_client_options){0});
     struct buf requests;
     size_t at;
 
@@ -639,6 +638,45 @@ static void calls_grpc(void **state)
     buf_fini(&requests);
 }
 
+/* What was asked packed may be answered packed. */
+static void unpacks_grpc_answers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path;
+        enum mg_err want;
+        size_t body_len;
+    } cases[] = {
+        {"/s/Packed", MG_OK, 9},     {"/s/PackedBadly", MG_E_FORMAT, 0},
+        {"/s/Flag", MG_E_FORMAT, 0}, /* without grpc-encoding */
+        {"/s/Two", MG_E_FORMAT, 0},  {"/s/Hello", MG_OK, 0},
+    };
+
+    struct peer *peer = peer_start_h2();
+    struct bench *bench = bench_h2(peer, (struct http_client_options){0});
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        const struct http_header gzip = {STR("grpc-encoding"), STR("gzip")};
+        const struct http_call call = {.method = "POST",
+                                       .path = str_of(cases[i].path),
+                                       .headers = &gzip,
+                                       .n_headers = 1,
+                                       .body = STR("ping"),
+                                       .is_grpc = true,
+                                       .is_compressed = true};
+        http_client_call(bench->client, &call, on_done, bench);
+        bench_run(bench, 1);
+        const struct result *result = &bench->results[i];
+        if (result->err != cases[i].want || result->body_len != cases[i].body_len)
+            fail_msg("%s: %s, %zu", cases[i].path, mg_err_name(result->err), result->body_len);
+    }
+    assert_memory_equal(bench->results[0].body,
+                        "\x0a\x07\x08\x03\x12\x03"
+                        "bad",
+                        9);
+    bench_free(bench);
+    peer_stop(peer, NULL);
+}
+
 /* --- bodies as they come --- */
 
 struct sink {
@@ -652,7 +690,7 @@ struct sink {
 static enum mg_err take(void *owner, struct str bytes, struct mg_why *why)
 {
     struct sink *sink = owner;
-    const struct timespec stall = { .tv_nsec = (long)sink->stall_ms * 1000000 };
+    const struct timespec stall = {.tv_nsec = (long)sink->stall_ms * 1000000};
 
     assert_true(sink->len + bytes.len < sizeof sink->text);
     memcpy(sink->text + sink->len, bytes.ptr, bytes.len);
@@ -671,7 +709,7 @@ static void on_sunk(void *owner, enum mg_err err, const struct http_answer *answ
 
 static const struct result *stream(struct bench *bench, struct sink *sink, const char *path)
 {
-    const struct http_call call = { .method = "GET", .path = str_of(path), .on_body = take };
+    const struct http_call call = {.method = "GET", .path = str_of(path), .on_body = take};
 
     sink->bench = bench;
     http_client_call(bench->client, &call, on_sunk, sink);
@@ -687,42 +725,40 @@ static const struct {
     enum mg_err refusal, want;
     const char *streamed, *text; /* text: the gathered body, or a part of the sentence */
 } streams[] = {
-    { "HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n0123456789abcdefg", PEER_KEEP, 0, MG_OK,
-      MG_OK, "0123456789abcdefg", "" },
-    { CHUNKED "11\r\n0123456789abcdefg\r\n3\r\nhij\r\n0\r\n\r\n", PEER_KEEP, 0, MG_OK, MG_OK,
-      "0123456789abcdefghij", "" },
-    { "HTTP/1.0 206 OK\r\n\r\n0123456789abcdefg", PEER_CLOSE, 0, MG_OK, MG_OK,
-      "0123456789abcdefg", "" },
-    { "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", PEER_KEEP, 0, MG_OK, MG_OK, "", "" },
-    { "HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\nlater", PEER_KEEP, 0, MG_OK, MG_OK, "",
-      "later" },
-    { "HTTP/1.1 301 X\r\nContent-Length: 5\r\n\r\nthere", PEER_KEEP, 0, MG_OK, MG_OK, "",
-      "there" },
+    {"HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n0123456789abcdefg", PEER_KEEP, 0, MG_OK, MG_OK,
+     "0123456789abcdefg", ""},
+    {CHUNKED "11\r\n0123456789abcdefg\r\n3\r\nhij\r\n0\r\n\r\n", PEER_KEEP, 0, MG_OK, MG_OK,
+     "0123456789abcdefghij", ""},
+    {"HTTP/1.0 206 OK\r\n\r\n0123456789abcdefg", PEER_CLOSE, 0, MG_OK, MG_OK, "0123456789abcdefg",
+     ""},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", PEER_KEEP, 0, MG_OK, MG_OK, "", ""},
+    {"HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\nlater", PEER_KEEP, 0, MG_OK, MG_OK, "",
+     "later"},
+    {"HTTP/1.1 301 X\r\nContent-Length: 5\r\n\r\nthere", PEER_KEEP, 0, MG_OK, MG_OK, "", "there"},
 
-    { "HTTP/1.1 503 Busy\r\nContent-Length: 17\r\n\r\n0", PEER_WAIT, 0, MG_OK, MG_E_TOO_BIG, "",
-      "larger than 16 bytes" },
-    { "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", PEER_CLOSE, 0, MG_OK, MG_E_IO, "hell",
-      "closed in the middle of the answer" },
-    { CHUNKED "2\r\nhe\r\n", PEER_CLOSE, 0, MG_OK, MG_E_IO, "he",
-      "closed in the middle of the answer" },
-    { CHUNKED "2\r\nhe\r\n", PEER_RESET, 0, MG_OK, MG_E_IO, "he", "in the middle of the answer" },
-    { CHUNKED "2\r\nhe\r\nx", PEER_WAIT, 0, MG_OK, MG_E_FORMAT, "he", "not HTTP/1.1" },
-    { CHUNKED "2\r\nhe\r\n2\r\nll\r\n", PEER_WAIT, 3, MG_E_IO, MG_E_IO, NULL, "no room for more" },
-    { CHUNKED "2\r\nhe\r\n2\r\nll\r\n", PEER_WAIT, 1, MG_E_FORMAT, MG_E_FORMAT, NULL,
-      "no room for more" },
-    { CHUNKED "2\r\nhe\r\n2\r\nll\r\n", PEER_WAIT, 4, MG_E_TOO_BIG, MG_E_TOO_BIG, NULL,
-      "no room for more" },
+    {"HTTP/1.1 503 Busy\r\nContent-Length: 17\r\n\r\n0", PEER_WAIT, 0, MG_OK, MG_E_TOO_BIG, "",
+     "larger than 16 bytes"},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", PEER_CLOSE, 0, MG_OK, MG_E_IO, "hell",
+     "closed in the middle of the answer"},
+    {CHUNKED "2\r\nhe\r\n", PEER_CLOSE, 0, MG_OK, MG_E_IO, "he",
+     "closed in the middle of the answer"},
+    {CHUNKED "2\r\nhe\r\n", PEER_RESET, 0, MG_OK, MG_E_IO, "he", "in the middle of the answer"},
+    {CHUNKED "2\r\nhe\r\nx", PEER_WAIT, 0, MG_OK, MG_E_FORMAT, "he", "not HTTP/1.1"},
+    {CHUNKED "2\r\nhe\r\n2\r\nll\r\n", PEER_WAIT, 3, MG_E_IO, MG_E_IO, NULL, "no room for more"},
+    {CHUNKED "2\r\nhe\r\n2\r\nll\r\n", PEER_WAIT, 1, MG_E_FORMAT, MG_E_FORMAT, NULL,
+     "no room for more"},
+    {CHUNKED "2\r\nhe\r\n2\r\nll\r\n", PEER_WAIT, 4, MG_E_TOO_BIG, MG_E_TOO_BIG, NULL,
+     "no room for more"},
 };
 
 static void streams_one(size_t row, bool one_byte)
 {
-    const struct peer_step step = { .answer = str_of(streams[row].answer),
-                                    .then = streams[row].then,
-                                    .one_byte = one_byte };
+    const struct peer_step step = {
+        .answer = str_of(streams[row].answer), .then = streams[row].then, .one_byte = one_byte};
     struct peer *peer = peer_start(&step, 1);
     struct bench *bench =
-        bench_new(peer_url(peer), (struct http_client_options){ .answer_bytes_max = 16 });
-    struct sink sink = { .refuse_at = streams[row].refuse_at, .refusal = streams[row].refusal };
+        bench_new(peer_url(peer), (struct http_client_options){.answer_bytes_max = 16});
+    struct sink sink = {.refuse_at = streams[row].refuse_at, .refusal = streams[row].refusal};
     const struct result *result = stream(bench, &sink, "/a?secret=1");
 
     if (result->err != streams[row].want)
@@ -758,8 +794,8 @@ static void streams_may_take_long_but_not_fall_silent(void **state)
     };
     struct peer *peer = peer_start(steps, 2);
     struct bench *bench =
-        bench_new(peer_url(peer), (struct http_client_options){ .timeout_ms = 300 });
-    struct sink slow = { .stall_ms = 100 }, silent = { 0 };
+        bench_new(peer_url(peer), (struct http_client_options){.timeout_ms = 300});
+    struct sink slow = {.stall_ms = 100}, silent = {0};
 
     assert_int_equal(stream(bench, &slow, "/")->err, MG_OK);
     assert_string_equal(slow.text, "abcd");
@@ -773,14 +809,14 @@ static void streams_http2_bodies(void **state)
 {
     (void)state;
     struct peer *peer = peer_start_h2();
-    struct bench *bench = bench_h2(peer, (struct http_client_options){ .answer_bytes_max = 4 });
-    struct sink hello = { 0 }, refused = { .refuse_at = 1, .refusal = MG_E_IO };
+    struct bench *bench = bench_h2(peer, (struct http_client_options){.answer_bytes_max = 4});
+    struct sink hello = {0}, refused = {.refuse_at = 1, .refusal = MG_E_IO};
 
     assert_int_equal(stream(bench, &hello, "/hello")->err, MG_OK);
     assert_string_equal(hello.text, "hello");
     assert_int_equal(bench->results[0].body_len, 0);
     assert_says(stream(bench, &refused, "/hello"), MG_E_IO, "no room for more");
-    struct sink again = { 0 };
+    struct sink again = {0};
     assert_int_equal(stream(bench, &again, "/hello")->err, MG_OK); /* only the stream was reset */
     bench_free(bench);
     assert_int_equal(peer_stop(peer, NULL), 1);
@@ -790,10 +826,9 @@ static void does_not_stream_grpc(void **state)
 {
     (void)state;
     struct peer *peer = peer_start_h2();
-    struct bench *bench = bench_h2(peer, (struct http_client_options){ 0 });
+    struct bench *bench = bench_h2(peer, (struct http_client_options){0});
     const struct http_call call = {
-        .method = "POST", .path = STR("/s/Echo"), .is_grpc = true, .on_body = take
-    };
+        .method = "POST", .path = STR("/s/Echo"), .is_grpc = true, .on_body = take};
 
     http_client_call(bench->client, &call, on_done, bench);
     bench_run(bench, 1);
@@ -813,33 +848,33 @@ static void refuses_wrong_calls(void **state)
         bool is_grpc;
         enum mg_err want;
     } calls[] = {
-        { { STR_INIT("x"), STR_INIT("y") }, "POST", "/s/m", true, MG_E_UNSUPPORTED },
-        { { STR_INIT("x"), STR_INIT("y") }, "get", "/", false, MG_E_FORMAT },
-        { { STR_INIT("x"), STR_INIT("y") }, "", "/", false, MG_E_FORMAT },
-        { { STR_INIT("x"), STR_INIT("y") }, "GET / HTTP/1.1\r\n\r\nGET", "/", false, MG_E_FORMAT },
-        { { STR_INIT("x"), STR_INIT("y") }, "GET", "", false, MG_E_FORMAT },
-        { { STR_INIT("x"), STR_INIT("y") }, "GET", "a", false, MG_E_FORMAT },
-        { { STR_INIT("x"), STR_INIT("y") }, "GET", "/a b", false, MG_E_FORMAT },
-        { { STR_INIT("x"), STR_INIT("y") }, "GET", "/a\r\nb", false, MG_E_FORMAT },
-        { { STR_INIT("x"), STR_INIT("y") }, "GET", "/a\tb", false, MG_E_FORMAT },
-        { { STR_INIT(""), STR_INIT("y") }, "GET", "/", false, MG_E_FORMAT },
-        { { STR_INIT("X"), STR_INIT("y") }, "GET", "/", false, MG_E_FORMAT },
-        { { STR_INIT("x:"), STR_INIT("y") }, "GET", "/", false, MG_E_FORMAT },
-        { { STR_INIT("x"), STR_INIT("y\r\nz: 1") }, "GET", "/", false, MG_E_FORMAT },
-        { { STR_INIT("x"), STR_INIT("y\0") }, "GET", "/", false, MG_E_FORMAT },
-        { { STR_INIT("content-length"), STR_INIT("1") }, "GET", "/", false, MG_E_FORMAT },
-        { { STR_INIT("transfer-encoding"), STR_INIT("chunked") }, "GET", "/", false, MG_E_FORMAT },
+        {{STR_INIT("x"), STR_INIT("y")}, "POST", "/s/m", true, MG_E_UNSUPPORTED},
+        {{STR_INIT("x"), STR_INIT("y")}, "get", "/", false, MG_E_FORMAT},
+        {{STR_INIT("x"), STR_INIT("y")}, "", "/", false, MG_E_FORMAT},
+        {{STR_INIT("x"), STR_INIT("y")}, "GET / HTTP/1.1\r\n\r\nGET", "/", false, MG_E_FORMAT},
+        {{STR_INIT("x"), STR_INIT("y")}, "GET", "", false, MG_E_FORMAT},
+        {{STR_INIT("x"), STR_INIT("y")}, "GET", "a", false, MG_E_FORMAT},
+        {{STR_INIT("x"), STR_INIT("y")}, "GET", "/a b", false, MG_E_FORMAT},
+        {{STR_INIT("x"), STR_INIT("y")}, "GET", "/a\r\nb", false, MG_E_FORMAT},
+        {{STR_INIT("x"), STR_INIT("y")}, "GET", "/a\tb", false, MG_E_FORMAT},
+        {{STR_INIT(""), STR_INIT("y")}, "GET", "/", false, MG_E_FORMAT},
+        {{STR_INIT("X"), STR_INIT("y")}, "GET", "/", false, MG_E_FORMAT},
+        {{STR_INIT("x:"), STR_INIT("y")}, "GET", "/", false, MG_E_FORMAT},
+        {{STR_INIT("x"), STR_INIT("y\r\nz: 1")}, "GET", "/", false, MG_E_FORMAT},
+        {{STR_INIT("x"), STR_INIT("y\0")}, "GET", "/", false, MG_E_FORMAT},
+        {{STR_INIT("content-length"), STR_INIT("1")}, "GET", "/", false, MG_E_FORMAT},
+        {{STR_INIT("transfer-encoding"), STR_INIT("chunked")}, "GET", "/", false, MG_E_FORMAT},
     };
     char url[40];
 
     peer_nobody(url);
-    struct bench *bench = bench_new(url, (struct http_client_options){ 0 });
+    struct bench *bench = bench_new(url, (struct http_client_options){0});
     for (size_t i = 0; i < MG_COUNT(calls); i++) {
-        const struct http_call call = { .method = calls[i].method,
-                                        .path = str_of(calls[i].path),
-                                        .headers = &calls[i].header,
-                                        .n_headers = 1,
-                                        .is_grpc = calls[i].is_grpc };
+        const struct http_call call = {.method = calls[i].method,
+                                       .path = str_of(calls[i].path),
+                                       .headers = &calls[i].header,
+                                       .n_headers = 1,
+                                       .is_grpc = calls[i].is_grpc};
         http_client_call(bench->client, &call, on_done, bench);
     }
     assert_int_equal(bench->n, 0);
@@ -858,7 +893,7 @@ static void on_done_again(void *owner, enum mg_err err, const struct http_answer
                           const struct mg_why *why)
 {
     struct bench *bench = owner;
-    const struct http_call call = { .method = "GET", .path = STR("no") };
+    const struct http_call call = {.method = "GET", .path = STR("no")};
 
     (void)answer, (void)why;
     assert_int_equal(err, MG_E_FORMAT);
@@ -871,11 +906,11 @@ static void on_done_again(void *owner, enum mg_err err, const struct http_answer
 static void may_call_from_on_done(void **state)
 {
     (void)state;
-    const struct http_call call = { .method = "GET", .path = STR("no") };
+    const struct http_call call = {.method = "GET", .path = STR("no")};
     char url[40];
 
     peer_nobody(url);
-    struct bench *bench = bench_new(url, (struct http_client_options){ 0 });
+    struct bench *bench = bench_new(url, (struct http_client_options){0});
     http_client_call(bench->client, &call, on_done_again, bench);
     loop_run(bench->loop);
     assert_int_equal(bench->n, 1000);
@@ -885,11 +920,11 @@ static void may_call_from_on_done(void **state)
 static void free_ends_open_calls(void **state)
 {
     (void)state;
-    static const struct peer_step steps[] = { STEP("", PEER_WAIT) };
+    static const struct peer_step steps[] = {STEP("", PEER_WAIT)};
     for (int http2 = 0; http2 < 2; http2++) {
         struct peer *peer = http2 ? peer_start_h2() : peer_start(steps, 1);
         struct bench *bench = bench_new(
-            peer_url(peer), (struct http_client_options){ .http2 = http2, .connections_max = 1 });
+            peer_url(peer), (struct http_client_options){.http2 = http2, .connections_max = 1});
         ask(bench, "GET", "no", STR("")); /* ended, not yet told */
         ask(bench, "GET", "/silent", STR(""));
         ask(bench, "GET", "/silent", STR(""));
@@ -913,43 +948,41 @@ static const struct {
     uint16_t port;
     const char *authority, *rest;
 } urls[] = {
-    { "http://a", MG_OK, "a", 80, "a", "" },
-    { "http://a:8080", MG_OK, "a", 8080, "a:8080", "" },
-    { "http://a:65535/", MG_OK, "a", 65535, "a:65535", "/" },
-    { "http://127.0.0.1:1/x/y?z", MG_OK, "127.0.0.1", 1, "127.0.0.1:1", "/x/y?z" },
-    { "http://[::1]:4318/v1", MG_OK, "::1", 4318, "[::1]:4318", "/v1" },
-    { "http://[::1]", MG_OK, "::1", 80, "[::1]", "" },
-    { "http://a?q", MG_OK, "a", 80, "a", "?q" },
-    { "https://a", MG_E_UNSUPPORTED, "", 0, "", "" },
-    { "", MG_E_FORMAT, "", 0, "", "" },
-    { "a:80", MG_E_FORMAT, "", 0, "", "" },
-    { "ftp://a", MG_E_FORMAT, "", 0, "", "" },
-    { "http:/a", MG_E_FORMAT, "", 0, "", "" },
-    { "http://", MG_E_FORMAT, "", 0, "", "" },
-    { "http:///x", MG_E_FORMAT, "", 0, "", "" },
-    { "http://:80", MG_E_FORMAT, "", 0, "", "" },
-    { "http://a:0", MG_E_FORMAT, "", 0, "", "" },
-    { "http://a:65536", MG_E_FORMAT, "", 0, "", "" },
-    { "http://a:8x", MG_E_FORMAT, "", 0, "", "" },
-    { "http://[::1", MG_E_FORMAT, "", 0, "", "" },
-    { "http://[::1]80", MG_E_FORMAT, "", 0, "", "" },
-    { "http://user:secret@a", MG_E_FORMAT, "", 0, "", "" },
-    { "http://a b", MG_E_FORMAT, "", 0, "", "" },
-    { "http://a/x\r\ny", MG_E_FORMAT, "", 0, "", "" },
+    {"http://a", MG_OK, "a", 80, "a", ""},
+    {"http://a:8080", MG_OK, "a", 8080, "a:8080", ""},
+    {"http://a:65535/", MG_OK, "a", 65535, "a:65535", "/"},
+    {"http://127.0.0.1:1/x/y?z", MG_OK, "127.0.0.1", 1, "127.0.0.1:1", "/x/y?z"},
+    {"http://[::1]:4318/v1", MG_OK, "::1", 4318, "[::1]:4318", "/v1"},
+    {"http://[::1]", MG_OK, "::1", 80, "[::1]", ""},
+    {"http://a?q", MG_OK, "a", 80, "a", "?q"},
+    {"https://a", MG_OK, "a", 443, "a", ""},
+    {"https://a:8443/x", MG_OK, "a", 8443, "a:8443", "/x"},
+    {"https://[::1]", MG_OK, "::1", 443, "[::1]", ""},
+    {"https://", MG_E_FORMAT, "", 0, "", ""},
+    {"HTTPS://a", MG_E_FORMAT, "", 0, "", ""},
+    {"", MG_E_FORMAT, "", 0, "", ""},
+    {"a:80", MG_E_FORMAT, "", 0, "", ""},
+    {"ftp://a", MG_E_FORMAT, "", 0, "", ""},
+    {"http:/a", MG_E_FORMAT, "", 0, "", ""},
+    {"http://", MG_E_FORMAT, "", 0, "", ""},
+    {"http:///x", MG_E_FORMAT, "", 0, "", ""},
+    {"http://:80", MG_E_FORMAT, "", 0, "", ""},
+    {"http://a:0", MG_E_FORMAT, "", 0, "", ""},
+    {"http://a:65536", MG_E_FORMAT, "", 0, "", ""},
+    {"http://a:8x", MG_E_FORMAT, "", 0, "", ""},
+    {"http://[::1", MG_E_FORMAT, "", 0, "", ""},
+    {"http://[::1]80", MG_E_FORMAT, "", 0, "", ""},
+    {"http://user:secret@a", MG_E_FORMAT, "", 0, "", ""},
+    {"http://a b", MG_E_FORMAT, "", 0, "", ""},
+    {"http://a/x\r\ny", MG_E_FORMAT, "", 0, "", ""},
 };
-
-static void assert_str(struct str got, const char *want)
-{
-    if (!str_eq(got, str_of(want)))
-        fail_msg("got '%.*s', want '%s'", STR_ARG(got), want);
-}
 
 static void reads_urls(void **state)
 {
     (void)state;
     for (size_t i = 0; i < MG_COUNT(urls); i++) {
         struct client_url url;
-        struct mg_why why = { "" };
+        struct mg_why why = {""};
         enum mg_err err = client_url_parse(str_of(urls[i].url), &url, &why);
         if (err != urls[i].want)
             fail_msg("'%s': %s", urls[i].url, mg_err_name(err));
@@ -960,9 +993,10 @@ static void reads_urls(void **state)
         assert_str(url.authority, urls[i].authority);
         assert_str(url.rest, urls[i].rest);
         assert_int_equal(url.port, urls[i].port);
+        assert_int_equal(url.is_tls, str_starts(str_of(urls[i].url), STR("https:")));
     }
     struct http_client *client;
-    struct http_client_options options = { .base_url = STR("http://a/x?y") };
+    struct http_client_options options = {.base_url = STR("http://a/x?y")};
     assert_int_equal(http_client_new(&client, NULL, &options, NULL), MG_E_FORMAT);
 }
 
@@ -975,26 +1009,28 @@ static void fetches(void **state)
         STEP("", PEER_WAIT),
     };
     struct peer *peer = peer_start(steps, 3);
-    struct buf body = { 0 }, requests;
-    struct mg_why why = { "" };
+    struct buf body = {0}, requests;
+    struct mg_why why = {""};
     char url[80];
     int status = 0;
+    const struct http_header plain = {STR("content-type"), STR("text/plain")};
+    struct http_fetch fetch = {
+        .method = "POST", .body = STR("x"), .headers = &plain, .n_headers = 1, .timeout_ms = 20000};
 
     snprintf(url, sizeof url, "%s?a=b#part", peer_url(peer));
-    assert_int_equal(
-        http_fetch("POST", str_of(url), STR("x"), "text/plain", 20000, &status, &body, &why),
-        MG_OK);
+    fetch.url = str_of(url);
+    assert_int_equal(http_fetch(&fetch, &status, &body, &why), MG_OK);
     assert_int_equal(status, 200);
     assert_str(buf_str(&body), "hello");
     buf_fini(&body);
     snprintf(url, sizeof url, "%s/x", peer_url(peer));
-    assert_int_equal(http_fetch("GET", str_of(url), STR(""), NULL, 20000, &status, &body, NULL),
-                     MG_OK);
+    fetch = (struct http_fetch){.method = "GET", .url = str_of(url), .timeout_ms = 20000};
+    assert_int_equal(http_fetch(&fetch, &status, &body, NULL), MG_OK);
     assert_int_equal(status, 404);
     assert_int_equal(body.len, 0);
     buf_fini(&body);
-    assert_int_equal(http_fetch("GET", str_of(url), STR(""), NULL, 60, &status, &body, &why),
-                     MG_E_TIMEOUT);
+    fetch.timeout_ms = 60;
+    assert_int_equal(http_fetch(&fetch, &status, &body, &why), MG_E_TIMEOUT);
     assert_int_equal(status, 404); /* untouched */
     assert_non_null(strstr(why.text, url));
 
@@ -1004,11 +1040,9 @@ static void fetches(void **state)
     buf_fini(&requests);
 
     peer_nobody(url);
-    assert_int_equal(http_fetch("GET", str_of(url), STR(""), NULL, 20000, &status, &body, &why),
-                     MG_E_IO);
+    fetch = (struct http_fetch){.method = "GET", .url = str_of(url), .timeout_ms = 20000};
+    assert_int_equal(http_fetch(&fetch, &status, &body, &why), MG_E_IO);
     assert_non_null(strstr(why.text, "connection refused"));
-    assert_int_equal(http_fetch("GET", STR("https://a"), STR(""), NULL, 0, &status, &body, &why),
-                     MG_E_UNSUPPORTED);
 }
 
 static void fetches_into_a_sink(void **state)
@@ -1027,25 +1061,25 @@ static void fetches_into_a_sink(void **state)
         int status;
         const char *streamed, *text;
     } rows[] = {
-        { 0, MG_OK, 200, "hello", "" },
-        { 0, MG_OK, 503, "", "later" },
-        { 0, MG_E_IO, 0, "he", "in the middle of the answer" },
-        { 0, MG_E_TIMEOUT, 0, "he", "no more of the answer" },
-        { 2, MG_E_IO, 0, "he", "no room for more" },
+        {0, MG_OK, 200, "hello", ""},
+        {0, MG_OK, 503, "", "later"},
+        {0, MG_E_IO, 0, "he", "in the middle of the answer"},
+        {0, MG_E_TIMEOUT, 0, "he", "no more of the answer"},
+        {2, MG_E_IO, 0, "he", "no room for more"},
     };
     struct peer *peer = peer_start(steps, MG_COUNT(steps));
 
     for (size_t i = 0; i < MG_COUNT(rows); i++) {
-        struct sink sink = { .refuse_at = rows[i].refuse_at, .refusal = MG_E_IO };
-        const struct http_fetch_to options = { .method = "GET",
-                                               .url = str_of(peer_url(peer)),
-                                               .silence_ms = i == 3 ? 60 : 20000,
-                                               .on_body = take,
-                                               .owner = &sink };
-        struct mg_why why = { "" };
-        struct buf body = { 0 };
+        struct sink sink = {.refuse_at = rows[i].refuse_at, .refusal = MG_E_IO};
+        const struct http_fetch options = {.method = "GET",
+                                           .url = str_of(peer_url(peer)),
+                                           .timeout_ms = i == 3 ? 60 : 20000,
+                                           .on_body = take,
+                                           .owner = &sink};
+        struct mg_why why = {""};
+        struct buf body = {0};
         int status = 0;
-        enum mg_err err = http_fetch_to(&options, &status, &body, &why);
+        enum mg_err err = http_fetch(&options, &status, &body, &why);
         if (err != rows[i].want || status != rows[i].status)
             fail_msg("row %zu: %s, %d, %s", i, mg_err_name(err), status, why.text);
         assert_string_equal(sink.text, rows[i].streamed);
@@ -1079,6 +1113,7 @@ int main(void)
         cmocka_unit_test(sends_large_http2_bodies),
         cmocka_unit_test(notices_a_peer_without_http2),
         cmocka_unit_test(calls_grpc),
+        cmocka_unit_test(unpacks_grpc_answers),
         cmocka_unit_test(streams_bodies),
         cmocka_unit_test(streams_may_take_long_but_not_fall_silent),
         cmocka_unit_test(streams_http2_bodies),

@@ -124,6 +124,8 @@ static const struct row rows[] = {
     ROW("continue refused at the head",
         "POST /picky HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n",
         "415 eof"),
+    ROW("continue where nothing is: the body may follow or not",
+        "POST /nope HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n", "404 eof"),
     ROW("continue to 1.0 is ignored",
         "POST /echo HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
         "200:abc eof"),

@@ -8,225 +8,7 @@
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>
 #include "base/bytes.h"
-#include "wire.h"
-
-#define STREAMS_MAX 512
-#define PREFACE     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-
-struct seen { /* of one stream */
-    char status[8], grpc_status[8], grpc_message[256], retry_info[128], details[256], type[64],
-        accept[64], allow[32], length[24];
-    unsigned n_continue;
-    struct buf body;
-    bool is_closed, has_trailers;
-    uint32_t error;
-};
-
-struct client {
-    struct wire *wire;
-    nghttp2_session *session;
-    struct seen streams[STREAMS_MAX];
-    size_t read; /* of wire->out */
-    bool is_slow;
-    unsigned n_goaway;
-    int32_t last_stream[4];
-    uint32_t goaway_error;
-    struct str send;    /* body of the next request, not yet sent */
-    bool is_open_ended; /* the body does not end */
-    bool is_deaf;       /* does not read what the server writes */
-};
-
-static struct seen *seen_of(struct client *client, int32_t id)
-{
-    assert_true(id >= 0 && id < STREAMS_MAX);
-    return &client->streams[id];
-}
-
-static void copy(char *out, size_t room, const uint8_t *value, size_t len)
-{
-    snprintf(out, room, "%.*s", (int)len, value);
-}
-
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
-                     size_t name_len, const uint8_t *value, size_t len, uint8_t flags,
-                     void *user_data)
-{
-    (void)session, (void)flags;
-    struct seen *seen = seen_of(user_data, frame->hd.stream_id);
-    struct str key = str_n(name, name_len);
-    struct {
-        struct str name;
-        char *out;
-        size_t room;
-    } fields[] = {
-        {STR(":status"), seen->status, sizeof seen->status},
-        {STR("grpc-status"), seen->grpc_status, sizeof seen->grpc_status},
-        {STR("grpc-message"), seen->grpc_message, sizeof seen->grpc_message},
-        {STR("google.rpc.retryinfo-bin"), seen->retry_info, sizeof seen->retry_info},
-        {STR("grpc-status-details-bin"), seen->details, sizeof seen->details},
-        {STR("content-type"), seen->type, sizeof seen->type},
-        {STR("grpc-accept-encoding"), seen->accept, sizeof seen->accept},
-        {STR("allow"), seen->allow, sizeof seen->allow},
-        {STR("content-length"), seen->length, sizeof seen->length},
-    };
-    for (size_t i = 0; i < MG_COUNT(fields); i++) {
-        if (str_eq(key, fields[i].name))
-            copy(fields[i].out, fields[i].room, value, len);
-    }
-    if (str_eq(key, STR(":status")) && strcmp(seen->status, "100") == 0)
-        seen->n_continue++;
-    if (str_eq(key, STR("grpc-status")) && frame->headers.cat == NGHTTP2_HCAT_HEADERS)
-        seen->has_trailers = true;
-    return 0;
-}
-
-static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
-                   size_t len, void *user_data)
-{
-    (void)session, (void)flags;
-    buf_put(&seen_of(user_data, id)->body, data, len);
-    return 0;
-}
-
-static int on_close(nghttp2_session *session, int32_t id, uint32_t error, void *user_data)
-{
-    (void)session;
-    seen_of(user_data, id)->is_closed = true;
-    seen_of(user_data, id)->error = error;
-    return 0;
-}
-
-static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
-{
-    (void)session;
-    struct client *client = user_data;
-    if (frame->hd.type == NGHTTP2_GOAWAY) {
-        client->last_stream[client->n_goaway++ % 4] = frame->goaway.last_stream_id;
-        client->goaway_error = frame->goaway.error_code;
-    }
-    return 0;
-}
-
-static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *out, size_t room,
-                       uint32_t *flags, nghttp2_data_source *source, void *user_data)
-{
-    (void)session, (void)id, (void)source;
-    struct client *client = user_data;
-    size_t n = MG_MIN(room, client->send.len);
-    if (n == 0 && client->is_open_ended)
-        return NGHTTP2_ERR_DEFERRED;
-    if (n)
-        memcpy(out, client->send.ptr, n);
-    client->send = str_n(client->send.ptr + n, client->send.len - n);
-    if (client->send.len == 0 && !client->is_open_ended)
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
-    return (ssize_t)n;
-}
-
-static void client_init(struct client *client, struct wire *wire, uint32_t window)
-{
-    *client = (struct client){.wire = wire};
-    for (size_t i = 0; i < STREAMS_MAX; i++)
-        buf_init(&client->streams[i].body, 1 << 26);
-    nghttp2_session_callbacks *callbacks;
-    assert_int_equal(nghttp2_session_callbacks_new(&callbacks), 0);
-    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
-    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
-    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_close);
-    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
-    assert_int_equal(nghttp2_session_client_new(&client->session, callbacks, client), 0);
-    nghttp2_session_callbacks_del(callbacks);
-    nghttp2_settings_entry entry = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window};
-    assert_int_equal(nghttp2_submit_settings(client->session, 0, &entry, 1), 0);
-}
-
-static void client_fini(struct client *client)
-{
-    for (size_t i = 0; i < STREAMS_MAX; i++)
-        buf_fini(&client->streams[i].body);
-    nghttp2_session_del(client->session);
-}
-
-/* Exchanges until both sides are quiet. */
-static void run(struct client *client)
-{
-    for (bool moved = true; moved;) {
-        moved = false;
-        const uint8_t *bytes;
-        ssize_t n;
-        while ((n = nghttp2_session_mem_send(client->session, &bytes)) > 0) {
-            (client->is_slow ? wire_send_slowly : wire_send)(client->wire, bytes, (size_t)n);
-            moved = true;
-        }
-        wire_send(client->wire, "", 0);
-        size_t len = client->wire->out.len - client->read;
-        if (len && !client->is_deaf) {
-            n = nghttp2_session_mem_recv(
-                client->session, (const uint8_t *)client->wire->out.ptr + client->read, len);
-            assert_int_equal(n, len);
-            client->read += len;
-            moved = true;
-        }
-    }
-}
-
-static nghttp2_nv nv(const char *name, const char *value)
-{
-    return (nghttp2_nv){(uint8_t *)name, (uint8_t *)value, strlen(name), strlen(value), 0};
-}
-
-struct ask {
-    const char *method, *path, *type, *encoding, *timeout, *extra_name, *extra_value;
-    struct str body;
-    bool has_body, is_open_ended;
-};
-
-static int32_t submit(struct client *client, const struct ask *ask)
-{
-    nghttp2_nv fields[12];
-    size_t n = 0;
-    fields[n++] = nv(":method", ask->method);
-    fields[n++] = nv(":scheme", "http");
-    fields[n++] = nv(":path", ask->path);
-    fields[n++] = nv(":authority", "a");
-    if (ask->type)
-        fields[n++] = nv("content-type", ask->type);
-    if (ask->encoding)
-        fields[n++] = nv("grpc-encoding", ask->encoding);
-    if (ask->timeout)
-        fields[n++] = nv("grpc-timeout", ask->timeout);
-    if (ask->extra_name)
-        fields[n++] = nv(ask->extra_name, ask->extra_value);
-    nghttp2_data_provider provider = {.read_callback = on_read};
-    client->send = ask->body;
-    client->is_open_ended = ask->is_open_ended;
-    int32_t id = nghttp2_submit_request(client->session, NULL, fields, n,
-                                        ask->has_body ? &provider : NULL, NULL);
-    assert_true(id > 0);
-    return id;
-}
-
-static struct seen *call(struct client *client, const struct ask *ask)
-{
-    int32_t id = submit(client, ask);
-    run(client);
-    return seen_of(client, id);
-}
-
-#define CLIENT(name)                                                                               \
-    (void)state;                                                                                   \
-    struct wire wire;                                                                              \
-    wire_init(&wire);                                                                              \
-    wire_start(&wire);                                                                             \
-    struct client *name = MEM_NEW(struct client);                                                  \
-    client_init(name, &wire, 65535)
-
-#define DONE(name)                                                                                 \
-    client_fini(name);                                                                             \
-    mem_free(name);                                                                                \
-    wire_fini(&wire)
-
-static const struct ask get_root = {.method = "GET", .path = "/"};
+#include "h2_client.h"
 
 static void test_get(void **state)
 {
@@ -285,9 +67,6 @@ static void test_plain_http(void **state)
         }
     }
 }
-
-#define GRPC        .method = "POST", .type = "application/grpc", .has_body = true
-#define FRAME(text) STR_INIT("\0\0\0\0" text)
 
 static void test_grpc(void **state)
 {
@@ -366,6 +145,12 @@ static void test_grpc_hints(void **state)
     seen = call(client,
                 &(struct ask){GRPC, .path = "/t.S/Echo", .encoding = "lz4", .body = FRAME("\1a")});
     assert_string_equal(seen->accept, "identity,gzip,deflate,zstd");
+    int32_t id = submit(client, &(struct ask){GRPC, .path = "/t.S/Later", .body = FRAME("\1a")});
+    run(client);
+    http_respond_error(wire.later[0], MG_E_ENCODING, STR(""), 0); /* a handler's refusal as well */
+    run(client);
+    assert_string_equal(seen_of(client, id)->grpc_status, "12");
+    assert_string_equal(seen_of(client, id)->accept, "identity,gzip,deflate,zstd");
     seen = call(client, &(struct ask){.method = "PUT", .path = "/t.S/Echo"});
     assert_string_equal(seen->allow, "POST");
     DONE(client);
@@ -493,12 +278,7 @@ static void test_large_answer_respects_windows(void **state)
 
 static void test_answer_that_is_not_read(void **state)
 {
-    (void)state;
-    struct wire wire;
-    wire_init(&wire);
-    wire_start(&wire);
-    struct client *client = MEM_NEW(struct client);
-    client_init(client, &wire, 0); /* opens no window at all */
+    CLIENT_WITH(client, 0, (void)0); /* opens no window at all */
     int32_t id = submit(client, &get_root);
     run(client);
     assert_string_equal(seen_of(client, id)->status, "200");
@@ -608,13 +388,7 @@ static void test_rapid_reset(void **state)
 /* A reset stream still counts while its handler works. */
 static void test_reset_does_not_buy_more_work(void **state)
 {
-    (void)state;
-    struct wire wire;
-    wire_init(&wire);
-    wire.conf.streams_max = 4;
-    wire_start(&wire);
-    struct client *client = MEM_NEW(struct client);
-    client_init(client, &wire, 65535);
+    CLIENT_WITH(client, 65535, wire.conf.streams_max = 4);
     for (int i = 0; i < 8; i++) {
         int32_t id = submit(client, &(struct ask){.method = "GET", .path = "/later"});
         run(client);
@@ -652,14 +426,8 @@ static void test_peer_goes(void **state)
 
 static void test_headers_too_large(void **state)
 {
-    (void)state;
     for (int over = 0; over < 2; over++) {
-        struct wire wire;
-        wire_init(&wire);
-        wire.conf.header_bytes_max = 4096;
-        wire_start(&wire);
-        struct client *client = MEM_NEW(struct client);
-        client_init(client, &wire, 65535);
+        CLIENT_WITH(client, 65535, wire.conf.header_bytes_max = 4096);
         char value[4096];
         /* Four pseudo-headers and "x": the sum of names, values and 32 each is exactly the limit,
          * or one more. */
@@ -679,16 +447,32 @@ static void test_headers_too_large(void **state)
 
 /* --- frames that no client library sends --- */
 struct raw {
-    struct buf bytes;
+    struct wire wire;
+    struct buf out; /* what is to be sent: at first the preface and empty SETTINGS */
 };
 
-static void put_frame(struct buf *out, uint8_t type, uint8_t flags, uint32_t stream,
+static void raw_frame(struct raw *raw, uint8_t type, uint8_t flags, uint32_t stream,
                       const void *payload, size_t len)
 {
     uint8_t head[9] = {(uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len, type, flags};
     put_be32(head + 5, stream);
-    buf_put(out, head, sizeof head);
-    buf_put(out, payload, len);
+    buf_put(&raw->out, head, sizeof head);
+    buf_put(&raw->out, payload, len);
+}
+
+static void raw_open(struct raw *raw)
+{
+    wire_init(&raw->wire);
+    wire_start(&raw->wire);
+    buf_init(&raw->out, 1 << 24);
+    buf_put_text(&raw->out, PREFACE);
+    raw_frame(raw, NGHTTP2_SETTINGS, 0, 0, "", 0);
+}
+
+static void raw_close(struct raw *raw)
+{
+    buf_fini(&raw->out);
+    wire_fini(&raw->wire);
 }
 
 /* The error code of the GOAWAY in what the server wrote; -1: none. */
@@ -707,13 +491,6 @@ static int64_t goaway_of(const struct wire *wire)
 static const uint8_t get_block[] = {0x82, 0x84, 0x86,
                                     0x41, 0x01, 'a'}; /* GET, "/", http, authority a */
 
-static void start_raw(struct buf *out)
-{
-    buf_init(out, 1 << 24);
-    buf_put_text(out, PREFACE);
-    put_frame(out, NGHTTP2_SETTINGS, 0, 0, "", 0);
-}
-
 static void test_floods(void **state)
 {
     (void)state;
@@ -726,24 +503,21 @@ static void test_floods(void **state)
     /* clang-format on */
     for (size_t i = 0; i < MG_COUNT(floods); i++) {
         for (int n = 490; n <= 510; n += 20) {
-            struct wire wire;
-            wire_init(&wire);
-            wire_start(&wire);
-            struct buf out;
-            start_raw(&out);
+            struct raw raw;
+            raw_open(&raw);
             static const uint8_t post_block[] = {0x83, 0x04, 0x05, '/',  'e',  'c',
                                                  'h',  'o',  0x86, 0x41, 0x01, 'a'};
-            put_frame(&out, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, post_block,
+            raw_frame(&raw, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, post_block,
                       sizeof post_block);
             for (int k = 0; k < n; k++)
-                put_frame(&out, floods[i].type, floods[i].flags, floods[i].stream,
+                raw_frame(&raw, floods[i].type, floods[i].flags, floods[i].stream,
                           "\0\0\0\0\0\0\0\0", floods[i].len);
-            wire_send(&wire, out.ptr, out.len);
+            wire_send(&raw.wire, raw.out.ptr, raw.out.len);
             int64_t want = n > 500 ? NGHTTP2_ENHANCE_YOUR_CALM : -1;
-            if (goaway_of(&wire) != want)
-                fail_msg("%s: %d frames gave %lld", floods[i].name, n, (long long)goaway_of(&wire));
-            buf_fini(&out);
-            wire_fini(&wire);
+            if (goaway_of(&raw.wire) != want)
+                fail_msg("%s: %d frames gave %lld", floods[i].name, n,
+                         (long long)goaway_of(&raw.wire));
+            raw_close(&raw);
         }
     }
 }
@@ -767,20 +541,16 @@ static void test_malformed_frames(void **state)
     /* clang-format on */
     for (size_t i = 0; i < MG_COUNT(cases); i++) {
         for (int slowly = 0; slowly < 2; slowly++) {
-            struct wire wire;
-            wire_init(&wire);
-            wire_start(&wire);
-            struct buf out;
-            start_raw(&out);
-            put_frame(&out, cases[i].type, cases[i].flags, cases[i].stream, cases[i].payload,
+            struct raw raw;
+            raw_open(&raw);
+            raw_frame(&raw, cases[i].type, cases[i].flags, cases[i].stream, cases[i].payload,
                       cases[i].len);
-            (slowly ? wire_send_slowly : wire_send)(&wire, out.ptr, out.len);
-            if (goaway_of(&wire) != cases[i].want)
-                fail_msg("%s: %lld", cases[i].name, (long long)goaway_of(&wire));
-            assert_int_equal(wire.is_shut, cases[i].want >= 0);
-            assert_int_equal(wire.n_requests, 0);
-            buf_fini(&out);
-            wire_fini(&wire);
+            (slowly ? wire_send_slowly : wire_send)(&raw.wire, raw.out.ptr, raw.out.len);
+            if (goaway_of(&raw.wire) != cases[i].want)
+                fail_msg("%s: %lld", cases[i].name, (long long)goaway_of(&raw.wire));
+            assert_int_equal(raw.wire.is_shut, cases[i].want >= 0);
+            assert_int_equal(raw.wire.n_requests, 0);
+            raw_close(&raw);
         }
     }
 }
@@ -788,42 +558,35 @@ static void test_malformed_frames(void **state)
 static void test_header_block_that_never_ends(void **state)
 {
     (void)state;
-    struct wire wire;
-    wire_init(&wire);
-    wire_start(&wire);
-    struct buf out;
-    start_raw(&out);
-    put_frame(&out, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 1, get_block, sizeof get_block);
-    wire_send(&wire, out.ptr, out.len);
-    wire_advance(&wire, 9900);
-    assert_false(wire.is_shut);
-    wire_advance(&wire, 200);
-    assert_true(wire.is_shut);
-    assert_int_equal(wire.n_requests, 0);
-    buf_fini(&out);
-    wire_fini(&wire);
+    struct raw raw;
+    raw_open(&raw);
+    raw_frame(&raw, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 1, get_block, sizeof get_block);
+    wire_send(&raw.wire, raw.out.ptr, raw.out.len);
+    wire_advance(&raw.wire, 9900);
+    assert_false(raw.wire.is_shut);
+    wire_advance(&raw.wire, 200);
+    assert_true(raw.wire.is_shut);
+    assert_int_equal(raw.wire.n_requests, 0);
+    raw_close(&raw);
 }
 
 static void test_many_continuations(void **state)
 {
     (void)state;
-    struct wire wire;
-    wire_init(&wire);
-    wire_start(&wire);
-    struct buf out;
-    start_raw(&out);
-    put_frame(&out, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 1, get_block, sizeof get_block);
+    struct raw raw;
+    raw_open(&raw);
+    raw_frame(&raw, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 1, get_block, sizeof get_block);
     for (int i = 0; i < 20; i++)
-        put_frame(&out, NGHTTP2_CONTINUATION, 0, 1, "", 0);
-    put_frame(&out, NGHTTP2_CONTINUATION, NGHTTP2_FLAG_END_HEADERS, 1, "", 0);
-    wire_send(&wire, out.ptr, out.len);
-    assert_int_equal(wire.n_requests, 0);
-    assert_true(wire.conn == NULL || wire.is_shut);
-    buf_fini(&out);
-    wire_fini(&wire);
+        raw_frame(&raw, NGHTTP2_CONTINUATION, 0, 1, "", 0);
+    raw_frame(&raw, NGHTTP2_CONTINUATION, NGHTTP2_FLAG_END_HEADERS, 1, "", 0);
+    wire_send(&raw.wire, raw.out.ptr, raw.out.len);
+    assert_int_equal(raw.wire.n_requests, 0);
+    assert_true(raw.wire.conn == NULL || raw.wire.is_shut);
+    raw_close(&raw);
 }
 
-/* As on HTTP/1: a request that is worked on has lost its reader, an answer that was begun has not. */
+/* As on HTTP/1: a request that is worked on has lost its reader, an answer that was begun has not.
+ */
 static void test_end_of_input(void **state)
 {
     CLIENT(client);

@@ -65,7 +65,8 @@ static void test_reasons_are_in_the_table(void **state)
 {
     (void)state;
     static const char *const reasons[] = {"connections", "headers", "body_bytes",  "slow",
-                                          "malformed",   "flood",   "expectation", "deadline"};
+                                          "malformed",   "flood",   "expectation", "deadline",
+                                          "auth",        "denied"};
     struct metric_registry *registry = metric_registry_new();
     struct wire wire;
     wire_init(&wire);

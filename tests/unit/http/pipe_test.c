@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <pthread.h>
-#include "wire.h"
+#include "h2_client.h"
 
 static void start(struct wire *wire, const char *request)
 {
@@ -30,12 +30,6 @@ static enum mg_err write_text(struct http_pipe *pipe, size_t n, char c)
     return err;
 }
 
-static bool has(const struct wire *wire, const char *text)
-{
-    size_t at;
-    return str_find(buf_str(&wire->out), str_of(text), &at);
-}
-
 static void test_small_answer_has_a_length(void **state)
 {
     (void)state;
@@ -49,8 +43,8 @@ static void test_small_answer_has_a_length(void **state)
     assert_null(pipe);
     wire_round(&wire);
     assert_string_equal(wire_answers(&wire), "202:aaabb");
-    assert_true(has(&wire, "Content-Length: 5\r\n"));
-    assert_true(has(&wire, "Content-Type: text/x\r\n"));
+    assert_true(wire_has(&wire, "Content-Length: 5\r\n"));
+    assert_true(wire_has(&wire, "Content-Type: text/x\r\n"));
     wire_fini(&wire);
 }
 
@@ -72,8 +66,9 @@ static void test_attachment_has_a_name(void **state)
         assert_int_equal(write_text(pipe, rows[i].n, 'a'), MG_OK);
         http_pipe_end(&pipe, rows[i].err, STR("x"));
         wire_round(&wire);
-        bool has_it = has(&wire, "Content-Disposition: attachment; filename=\"a-b_1.tar\"\r\n") ||
-                      has(&wire, "content-disposition: attachment; filename=\"a-b_1.tar\"\r\n");
+        bool has_it =
+            wire_has(&wire, "Content-Disposition: attachment; filename=\"a-b_1.tar\"\r\n") ||
+            wire_has(&wire, "content-disposition: attachment; filename=\"a-b_1.tar\"\r\n");
         assert_int_equal(has_it, rows[i].is_named);
         wire_fini(&wire);
     }
@@ -90,8 +85,8 @@ static void test_failure_before_the_first_flush_is_clean(void **state)
     http_pipe_end(&pipe, MG_E_TIMEOUT, STR("too slow"));
     wire_round(&wire);
     assert_string_equal(wire_answers(&wire), "504");
-    assert_true(has(&wire, "too slow"));
-    assert_false(has(&wire, "aaa"));
+    assert_true(wire_has(&wire, "too slow"));
+    assert_false(wire_has(&wire, "aaa"));
     wire_fini(&wire);
 }
 
@@ -109,7 +104,7 @@ static void test_large_answer_is_chunked(void **state)
     assert_true(wire.out.len > 100000); /* it is on its way before it ends */
     http_pipe_end(&pipe, MG_OK, STR(""));
     wire_round(&wire);
-    assert_true(has(&wire, "Transfer-Encoding: chunked\r\n"));
+    assert_true(wire_has(&wire, "Transfer-Encoding: chunked\r\n"));
     assert_int_equal(strncmp(wire_answers(&wire), "200:aaaa", 8), 0);
     assert_null(strstr(wire_answers(&wire), "broken"));
     wire_fini(&wire);
@@ -142,7 +137,7 @@ static void test_head_request_gets_no_body(void **state)
     }
     http_pipe_end(&pipe, MG_OK, STR(""));
     wire_round(&wire);
-    assert_false(has(&wire, "aaa"));
+    assert_false(wire_has(&wire, "aaa"));
     assert_non_null(wire.conn);
     assert_int_equal(wire.conn->n_requests, 0);
     wire_fini(&wire);
@@ -157,8 +152,8 @@ static void test_1_0_ends_with_the_connection(void **state)
     assert_int_equal(write_text(pipe, 100000, 'a'), MG_OK);
     http_pipe_end(&pipe, MG_OK, STR(""));
     wire_round(&wire);
-    assert_false(has(&wire, "chunked"));
-    assert_true(has(&wire, "Connection: close\r\n"));
+    assert_false(wire_has(&wire, "chunked"));
+    assert_true(wire_has(&wire, "Connection: close\r\n"));
     assert_true(wire.is_shut);
     wire_fini(&wire);
 }
@@ -324,6 +319,233 @@ static void test_pipe_of_a_request_that_is_gone(void **state)
     wire_fini(&wire);
 }
 
+/* --- gRPC: any number of messages, then a status --- */
+static enum mg_err write_message(struct http_pipe *pipe, const char *text)
+{
+    struct buf message;
+    buf_init(&message, strlen(text)); /* no room for the prefix in it */
+    buf_put_text(&message, text);
+    enum mg_err err = http_pipe_message(pipe, &message);
+    assert_int_equal(message.len, 0);
+    assert_int_equal(message.limit, strlen(text));
+    buf_fini(&message);
+    return err;
+}
+
+#define LATER GRPC, .path = "/t.S/Later", .body = FRAME("\1q")
+static struct seen *ask(struct client *client, const char *timeout)
+{
+    int32_t id = submit(client, &(struct ask){LATER, .timeout = timeout});
+    run(client);
+    assert_int_equal(client->wire->n_later, 1);
+    return seen_of(client, id);
+}
+
+static void move(struct client *client)
+{
+    wire_round(client->wire);
+    run(client);
+}
+
+static void test_messages_leave_at_once(void **state)
+{
+    CLIENT(client);
+    struct seen *seen = ask(client, NULL);
+    struct http_pipe *pipe = http_pipe_new(wire.later[0], 0);
+    assert_int_equal(write_message(pipe, "one"), MG_OK);
+    move(client);
+    assert_string_equal(seen->status, "200");
+    assert_string_equal(seen->type, "application/grpc");
+    assert_string_equal(messages_of(seen), "one|");
+    assert_int_equal(write_message(pipe, ""), MG_OK);
+    assert_int_equal(write_message(pipe, "three"), MG_OK);
+    move(client);
+    assert_string_equal(messages_of(seen), "one||three|");
+    assert_string_equal(seen->grpc_status, "");
+    assert_false(seen->is_closed);
+    http_pipe_end(&pipe, MG_OK, STR("not shown"));
+    move(client);
+    assert_string_equal(messages_of(seen), "one||three|");
+    assert_string_equal(seen->grpc_status, "0");
+    assert_string_equal(seen->grpc_message, "");
+    assert_true(seen->has_trailers && seen->is_closed);
+    assert_int_equal(seen->error, NGHTTP2_NO_ERROR);
+    assert_int_equal(wire.conn->n_requests, 0);
+    DONE(client);
+}
+
+static void test_ends_of_a_call(void **state)
+{
+    /* clang-format off */
+    static const struct { unsigned n; enum mg_err err; const char *text, *status, *message; bool may_retry; } cases[] = {
+        { 0, MG_OK, "", "0", "", false },
+        { 0, MG_E_ABSENT, "no such trace", "5", "no such trace", false },
+        { 0, MG_E_BUSY, "", "14", "overloaded, try again later", true },
+        { 1, MG_OK, "", "0", "", false },
+        { 3, MG_E_ABSENT, "it went", "5", "it went", false },
+        { 1, MG_E_TOO_BIG, "", "8", "larger than a configured limit", false },
+        { 2, MG_E_BUSY, "full", "14", "full", true },
+        { 1, MG_E_INTERNAL, "100% \xc3\xa4", "13", "100%25 %C3%A4", false },
+    };
+    /* clang-format on */
+    for (size_t i = 0; i < MG_COUNT(cases) * 2; i++) {
+        size_t k = i / 2;
+        CLIENT(client);
+        struct seen *seen = ask(client, NULL);
+        struct http_pipe *pipe = http_pipe_new(wire.later[0], 0);
+        for (unsigned n = 0; n < cases[k].n; n++) {
+            assert_int_equal(write_message(pipe, "m"), MG_OK);
+            if (i % 2)
+                move(client); /* else the end comes in the same message to the loop */
+        }
+        http_pipe_end(&pipe, cases[k].err, str_of(cases[k].text));
+        move(client);
+        assert_string_equal(seen->status, "200");
+        assert_string_equal(seen->grpc_status, cases[k].status);
+        assert_string_equal(seen->grpc_message, cases[k].message);
+        assert_int_equal(seen->body.len, cases[k].n * 6);
+        assert_int_equal(seen->has_trailers, cases[k].n > 0);
+        assert_string_equal(seen->retry_info, cases[k].may_retry ? "CgIIAQ" : "");
+        assert_int_equal(seen->error, NGHTTP2_NO_ERROR); /* no broken answer, whatever happened */
+        assert_int_equal(wire.conn->n_requests, 0);
+        DONE(client);
+    }
+}
+
+static void test_a_message_larger_than_the_window(void **state)
+{
+    CLIENT(client);
+    (void)nghttp2_session_set_local_window_size(client->session, 0, 0, 1 << 22);
+    struct seen *seen = ask(client, NULL);
+    struct http_pipe *pipe = http_pipe_new(wire.later[0], 1000);
+    struct buf message;
+    buf_init(&message, 500000);
+    while (message.len < 500000)
+        buf_put_char(&message, 'a');
+    assert_int_equal(http_pipe_message(pipe, &message), MG_OK);
+    move(client);
+    http_pipe_end(&pipe, MG_OK, STR(""));
+    move(client);
+    assert_int_equal(seen->body.len, 500005);
+    assert_memory_equal(seen->body.ptr, "\0\0\x07\xa1\x20", 5);
+    assert_string_equal(seen->grpc_status, "0");
+    DONE(client);
+}
+
+static void test_cancelled_calls(void **state)
+{
+    for (unsigned begun = 0; begun < 4; begun++) {
+        CLIENT(client);
+        ask(client, NULL);
+        struct http_pipe *pipe = http_pipe_new(wire.later[0], 0);
+        if (begun & 1) {
+            assert_int_equal(write_message(pipe, "m"), MG_OK);
+            move(client);
+        }
+        if (begun & 2)
+            assert_int_equal(write_message(pipe, "on its way"), MG_OK);
+        (void)nghttp2_submit_rst_stream(client->session, 0, 1, NGHTTP2_CANCEL);
+        run(client);
+        assert_true(http_pipe_is_gone(pipe));
+        assert_int_equal(write_message(pipe, "m"), MG_E_IO);
+        http_pipe_end(&pipe, MG_OK, STR(""));
+        move(client);
+        assert_int_equal(wire.conn->n_requests, 0);
+        assert_int_equal(wire.n_gone, 0);
+        assert_string_equal(call(client, &get_root)->status, "200");
+        DONE(client);
+    }
+}
+
+static void test_deadline_of_a_call(void **state)
+{
+    for (unsigned begun = 0; begun < 4; begun++) {
+        CLIENT(client);
+        struct seen *seen = ask(client, "500m");
+        struct http_pipe *pipe = http_pipe_new(wire.later[0], 0);
+        if (begun & 1) {
+            assert_int_equal(write_message(pipe, "m"), MG_OK);
+            move(client);
+        }
+        wire_advance(&wire, 499);
+        assert_false(http_pipe_is_gone(pipe));
+        if (begun & 2)
+            assert_int_equal(write_message(pipe, "too late"), MG_OK);
+        wire_advance(&wire, 2);
+        run(client);
+        assert_string_equal(seen->grpc_status, "4");
+        assert_string_equal(seen->grpc_message, "the deadline passed");
+        assert_string_equal(messages_of(seen), begun & 1 ? "m|" : "");
+        assert_true(seen->is_closed);
+        assert_true(http_pipe_is_gone(pipe));
+        assert_int_equal(write_message(pipe, "m"), MG_E_IO);
+        http_pipe_end(&pipe, begun & 1 ? MG_OK : MG_E_IO, STR("x"));
+        move(client);
+        assert_string_equal(messages_of(seen), begun & 1 ? "m|" : "");
+        assert_int_equal(wire.conn->n_requests, 0);
+        DONE(client);
+    }
+}
+
+static void *run_message_writer(void *arg)
+{
+    struct writer *writer = arg;
+    char text[70001];
+    memset(text, 'a', 70000);
+    text[70000] = '\0';
+    writer->err = MG_OK;
+    for (size_t i = 0; i < writer->n_blocks && !writer->err; i++) {
+        writer->err = write_message(writer->pipe, text);
+        if (!writer->err)
+            __atomic_add_fetch(&writer->written, 70000, __ATOMIC_RELAXED);
+    }
+    http_pipe_end(&writer->pipe, writer->err, STR("stopped"));
+    __atomic_store_n(&writer->is_done, true, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+/* The peer opens no window: the writer is at most a window ahead, and does not sleep past the
+ * deadline. */
+static void test_blocked_writer_hears_of_the_deadline(void **state)
+{
+    CLIENT_WITH(client, 0, (void)0);
+    ask(client, "500m");
+    struct writer writer = {.pipe = http_pipe_new(wire.later[0], 200000), .n_blocks = 50};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, run_message_writer, &writer), 0);
+    while (__atomic_load_n(&writer.written, __ATOMIC_RELAXED) < 140000)
+        move(client);
+    for (int i = 0; i < 20; i++)
+        move(client);
+    assert_int_equal(__atomic_load_n(&writer.written, __ATOMIC_RELAXED), 140000);
+    wire_advance(&wire, 501);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(writer.err, MG_E_IO);
+    move(client);
+    wire_advance(&wire, 31000); /* the trailers stand behind what is not taken */
+    run(client);
+    assert_int_equal(wire.conn->n_requests, 0);
+    DONE(client);
+}
+
+static void test_window_of_messages(void **state)
+{
+    CLIENT(client);
+    (void)nghttp2_session_set_local_window_size(client->session, 0, 0, 1 << 24);
+    struct seen *seen = ask(client, NULL);
+    struct writer writer = {.pipe = http_pipe_new(wire.later[0], 200000), .n_blocks = 50};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, run_message_writer, &writer), 0);
+    while (!__atomic_load_n(&writer.is_done, __ATOMIC_ACQUIRE))
+        move(client);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    move(client);
+    assert_int_equal(writer.err, MG_OK);
+    assert_int_equal(seen->body.len, 50 * 70005);
+    assert_string_equal(seen->grpc_status, "0");
+    DONE(client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +563,13 @@ int main(void)
         cmocka_unit_test(test_no_progress),
         cmocka_unit_test(test_a_block_larger_than_the_window),
         cmocka_unit_test(test_pipe_of_a_request_that_is_gone),
+        cmocka_unit_test(test_messages_leave_at_once),
+        cmocka_unit_test(test_ends_of_a_call),
+        cmocka_unit_test(test_a_message_larger_than_the_window),
+        cmocka_unit_test(test_cancelled_calls),
+        cmocka_unit_test(test_deadline_of_a_call),
+        cmocka_unit_test(test_blocked_writer_hears_of_the_deadline),
+        cmocka_unit_test(test_window_of_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

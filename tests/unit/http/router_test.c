@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include "base/mem.h"
 #include "http/router.h"
+#include "unit/base/assert_str.h"
 
 #define ROUTE(m, p)                                                                                \
     {                                                                                              \
@@ -95,12 +96,6 @@ static const struct {
     { "GET", "/api/traces/a%00b", false, MG_E_FORMAT, "", "" },
     { "GET", "/static/x%", false, MG_E_FORMAT, "", "" },
 };
-
-static void assert_str(struct str got, const char *want)
-{
-    if (!str_eq(got, str_of(want)))
-        fail_msg("got '%.*s', want '%s'", STR_ARG(got), want);
-}
 
 static void params_text(struct buf *out, const struct http_params *params)
 {

@@ -4,21 +4,16 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include "wire.h"
-
-struct peer {
-    struct scene *scene;
-    struct stream *stream;
-    struct buf got;
-    bool is_closed, has_ended;
-};
+#include "bare.h"
+#include "http/conn.h"
+#include "usual_conf.h"
 
 #define PEERS_MAX 8
 struct scene {
     struct loop *loop;
     struct http_conf conf;
     struct http_server *server;
-    struct peer peers[PEERS_MAX];
+    struct bare peers[PEERS_MAX];
     size_t n_peers;
     bool (*is_done)(struct scene *scene);
     struct timer *deadline;
@@ -26,51 +21,11 @@ struct scene {
     bool is_idle, is_draining;
 };
 
-static void check(struct scene *scene)
+static void check(void *owner)
 {
+    struct scene *scene = owner;
     if (scene->is_done && scene->is_done(scene))
         loop_stop(scene->loop);
-}
-
-static void on_data(void *owner, struct str bytes)
-{
-    struct peer *peer = owner;
-    buf_put(&peer->got, bytes.ptr, bytes.len);
-    check(peer->scene);
-}
-
-static void on_end(void *owner)
-{
-    struct peer *peer = owner;
-    peer->has_ended = true;
-    stream_close(peer->stream);
-}
-
-static void on_drained(void *owner)
-{
-    (void)owner;
-}
-
-static void on_closed(void *owner, enum mg_err err)
-{
-    struct peer *peer = owner;
-    (void)err;
-    peer->is_closed = true;
-    peer->stream = NULL;
-    check(peer->scene);
-}
-
-static const struct stream_events events = {on_data, on_end, on_drained, on_closed};
-
-static void on_connected(void *owner, struct stream *stream, enum mg_err err,
-                         const struct mg_why *why)
-{
-    struct peer *peer = owner;
-    if (err)
-        fail_msg("%s", why->text);
-    peer->stream = stream;
-    stream_own(stream, &events, peer);
-    check(peer->scene);
 }
 
 static void on_root(void *owner, struct http_request *request)
@@ -125,18 +80,8 @@ static void open_scene(struct scene *scene, uint64_t connections_max)
 {
     *scene = (struct scene){.loop = loop_new()};
     scene->deadline = timer_new(scene->loop, on_deadline, scene);
-    scene->conf = (struct http_conf){
-        .header_bytes_max = 64 * 1024,
-        .body_bytes_max = 64 * 1024 * 1024,
-        .streams_max = 100,
-        .connections_max = connections_max,
-        .header_timeout_ns = 10000000000u,
-        .idle_timeout_ns = 300000000000u,
-        .body_timeout_ns = 30000000000u,
-        .stream_window = 1 << 20,
-        .connection_window = 4 << 20,
-        .reset_max = 100,
-    };
+    scene->conf = usual_conf();
+    scene->conf.connections_max = connections_max;
     struct http_options options = {
         .conf = &scene->conf, .routes = routes, .n_routes = MG_COUNT(routes), .owner = scene};
     scene->server = http_server_new(scene->loop, &options);
@@ -147,16 +92,11 @@ static void open_scene(struct scene *scene, uint64_t connections_max)
         fail_msg("%s", why.text);
 }
 
-static struct peer *dial(struct scene *scene)
+static struct bare *dial(struct scene *scene)
 {
-    struct str host, port_text;
-    uint64_t port;
-    assert_true(str_split_at(http_server_address(scene->server), ':', &host, &port_text));
-    assert_int_equal(str_u64(port_text, &port), MG_OK);
-    struct peer *peer = &scene->peers[scene->n_peers++];
-    peer->scene = scene;
-    buf_init(&peer->got, 1 << 28);
-    stream_connect(scene->loop, host, (uint16_t)port, 5000, on_connected, peer);
+    struct bare *peer = &scene->peers[scene->n_peers++];
+    *peer = (struct bare){.on_change = check, .owner = scene};
+    bare_dial(peer, scene->loop, http_server_address(scene->server), NULL);
     return peer;
 }
 
@@ -208,14 +148,38 @@ static void close_scene(struct scene *scene)
 static void free_scene(struct scene *scene)
 {
     for (size_t i = 0; i < scene->n_peers; i++)
-        buf_fini(&scene->peers[i].got);
+        bare_fini(&scene->peers[i]);
     timer_free(&scene->deadline);
     loop_free(&scene->loop);
 }
 
-static void send_text(struct peer *peer, const char *text)
+/* A server with one peer that is connected. */
+static struct bare *open_connected(struct scene *scene)
 {
-    stream_write(peer->stream, text, strlen(text));
+    open_scene(scene, 100);
+    struct bare *peer = dial(scene);
+    run(scene, all_connected);
+    return peer;
+}
+
+static bool later_is_here(struct scene *scene)
+{
+    return scene->later != NULL;
+}
+
+/* The same, and the peer has made a request that is not answered. */
+static struct bare *open_waiting(struct scene *scene)
+{
+    struct bare *peer = open_connected(scene);
+    bare_send(peer, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+    run(scene, later_is_here);
+    return peer;
+}
+
+static void end_scene(struct scene *scene)
+{
+    close_scene(scene);
+    free_scene(scene);
 }
 
 #define GET "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -230,10 +194,8 @@ static void test_request(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, 100);
-    struct peer *peer = dial(&scene);
-    run(&scene, all_connected);
-    send_text(peer, GET);
+    struct bare *peer = open_connected(&scene);
+    bare_send(peer, GET);
     run(&scene, first_answered);
     assert_true(str_starts(buf_str(&peer->got), STR("HTTP/1.1 200 OK\r\n")));
     assert_int_equal(http_server_connections(scene.server), 1);
@@ -253,9 +215,7 @@ static void test_large_bodies_both_ways(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, 100);
-    struct peer *peer = dial(&scene);
-    run(&scene, all_connected);
+    struct bare *peer = open_connected(&scene);
     char *body = mem_alloc(LARGE);
     for (size_t i = 0; i < LARGE; i++)
         body[i] = (char)(i * 7 + i / 253);
@@ -271,24 +231,14 @@ static void test_large_bodies_both_ways(void **state)
         run(&scene, large_is_back);
     assert_memory_equal(peer->got.ptr + at + 4, body, LARGE);
     mem_free(body);
-    close_scene(&scene);
-    free_scene(&scene);
-}
-
-static bool later_is_here(struct scene *scene)
-{
-    return scene->later != NULL;
+    end_scene(&scene);
 }
 
 static void test_drain_waits_for_the_answer(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, 100);
-    struct peer *peer = dial(&scene);
-    run(&scene, all_connected);
-    send_text(peer, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
-    run(&scene, later_is_here);
+    struct bare *peer = open_waiting(&scene);
     drain(&scene, 10000);
     http_respond(scene.later, 200, NULL, STR("done"));
     close_scene(&scene);
@@ -308,11 +258,7 @@ static void test_drain_gives_up_after_its_grace(void **state)
 {
     (void)state;
     struct scene scene;
-    open_scene(&scene, 100);
-    struct peer *peer = dial(&scene);
-    run(&scene, all_connected);
-    send_text(peer, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
-    run(&scene, later_is_here);
+    struct bare *peer = open_waiting(&scene);
     drain(&scene, 10);
     run(&scene, peer_closed);
     assert_false(scene.is_idle); /* the answer is still owed */
@@ -320,8 +266,7 @@ static void test_drain_gives_up_after_its_grace(void **state)
     http_respond(scene.later, 200, NULL, STR("late"));
     run(&scene, is_idle);
     assert_int_equal(peer->got.len, 0);
-    close_scene(&scene);
-    free_scene(&scene);
+    end_scene(&scene);
 }
 
 static void test_drain_without_connections(void **state)
@@ -329,8 +274,7 @@ static void test_drain_without_connections(void **state)
     (void)state;
     struct scene scene;
     open_scene(&scene, 100);
-    close_scene(&scene);
-    free_scene(&scene);
+    end_scene(&scene);
 }
 
 static bool two_answered(struct scene *scene)
@@ -353,14 +297,13 @@ static void test_connections_max(void **state)
         dial(&scene);
     run(&scene, all_connected);
     for (size_t i = 0; i < 3; i++)
-        send_text(&scene.peers[i], GET);
+        bare_send(&scene.peers[i], GET);
     run(&scene, two_answered);
     assert_int_equal(http_server_connections(scene.server), 2);
     assert_int_equal(scene.peers[2].got.len, 0);
     stream_close(scene.peers[0].stream);
     run(&scene, three_answered);
-    close_scene(&scene);
-    free_scene(&scene);
+    end_scene(&scene);
 }
 
 static void test_idle_timeout_by_the_server_s_own_timer(void **state)
@@ -370,11 +313,10 @@ static void test_idle_timeout_by_the_server_s_own_timer(void **state)
     open_scene(&scene, 100);
     scene.server->conf.header_timeout_ns = 20000000;
     scene.server->tick_ms = 5;
-    struct peer *peer = dial(&scene);
+    struct bare *peer = dial(&scene);
     run(&scene, peer_closed);
     assert_true(peer->has_ended);
-    close_scene(&scene);
-    free_scene(&scene);
+    end_scene(&scene);
 }
 
 static void test_taken_address(void **state)
@@ -390,8 +332,7 @@ static void test_taken_address(void **state)
     assert_int_equal(http_server_listen(second, &where, &why), MG_E_IO);
     assert_non_null(strstr(why.text, "already in use"));
     http_server_free(&second);
-    close_scene(&scene);
-    free_scene(&scene);
+    end_scene(&scene);
 }
 
 int main(void)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <cmocka.h>
+#include "usual_conf.h"
 
 /* --- handlers --- */
 static void on_root(void *owner, struct http_request *request)
@@ -54,6 +55,12 @@ static void on_held_head(void *owner, struct http_request *request)
     http_request_hold(request);
 }
 
+static void on_counted_head(void *owner, struct http_request *request)
+{
+    (void)request;
+    ((struct wire *)owner)->n_heads++;
+}
+
 static void on_picky_head(void *owner, struct http_request *request)
 {
     ((struct wire *)owner)->n_heads++;
@@ -70,6 +77,37 @@ static void on_grpc_echo(void *owner, struct http_request *request)
 {
     ((struct wire *)owner)->n_requests++;
     http_respond_grpc(request, http_request_body(request));
+}
+
+static void on_chat_gone(void *owner, struct http_request *request)
+{
+    ((struct wire *)owner)->n_gone++;
+    http_stream_end(request, 1, STR("nobody reads this"));
+}
+
+static void on_chat_message(void *owner, struct http_request *request, struct str message)
+{
+    struct wire *wire = owner;
+    http_request_on_gone(request, on_chat_gone, wire);
+    buf_put_str(&wire->messages, message);
+    buf_put_char(&wire->messages, '|');
+    if (str_eq(message, STR("bye")))
+        http_stream_end(request, 9, STR("as you wish"));
+    else if (!str_eq(message, STR("quiet")))
+        http_stream_message(request, message);
+}
+
+static void on_chat_end(void *owner, struct http_request *request)
+{
+    struct wire *wire = owner;
+    wire->n_requests++;
+    assert_int_equal(http_request_body(request).len, 0);
+    if (wire->is_chat_kept) {
+        wire->later[wire->n_later++] = request;
+        http_request_on_gone(request, on_chat_gone, wire);
+    } else {
+        http_stream_end(request, 0, STR(""));
+    }
 }
 
 /* clang-format off */
@@ -91,6 +129,13 @@ const struct http_route wire_routes[] = {
     { .method = "POST", .path = "/t.S/Held", .on_head = on_held_head, .on_request = on_grpc_echo, .is_grpc = true },
     { .method = "POST", .path = "/t.S/Busy", .on_request = on_busy, .is_grpc = true },
     { .method = "POST", .path = "/t.S/Small", .on_request = on_grpc_echo, .body_max = 10, .is_grpc = true },
+    { .path = "/t.S/Chat", .on_message = on_chat_message, .on_request = on_chat_end, .is_grpc = true },
+    { .path = "/t.S/SmallChat", .on_message = on_chat_message, .on_request = on_chat_end, .body_max = 10, .is_grpc = true },
+    { .method = "GET", .path = "/open", .on_request = on_root, .scope = HTTP_SCOPE_OPEN },
+    { .method = "GET", .path = "/query", .on_request = on_root, .scope = HTTP_SCOPE_QUERY },
+    { .method = "GET", .path = "/admin", .on_request = on_root, .scope = HTTP_SCOPE_ADMIN },
+    { .method = "POST", .path = "/ingest", .on_head = on_counted_head, .on_request = on_echo, .scope = HTTP_SCOPE_INGEST },
+    { .path = "/t.S/Query", .on_request = on_grpc_echo, .is_grpc = true, .scope = HTTP_SCOPE_QUERY },
 };
 /* clang-format on */
 const size_t wire_routes_n = MG_COUNT(wire_routes);
@@ -134,6 +179,26 @@ static void wire_close(void *owner)
     ((struct wire *)owner)->is_closing = true;
 }
 
+static struct str wire_alpn(const void *owner)
+{
+    return str_of(((const struct wire *)owner)->alpn);
+}
+
+static bool wire_has_certificate(const void *owner)
+{
+    return ((const struct wire *)owner)->san != NULL;
+}
+
+static bool wire_has_name(const void *owner, const struct conf_list *allowed)
+{
+    const struct wire *wire = owner;
+    for (size_t i = 0; wire->san && i < allowed->n; i++) {
+        if (str_eq(allowed->at[i], str_of(wire->san)))
+            return true;
+    }
+    return false;
+}
+
 static const struct transport transport = {
     .write = wire_write,
     .write_buf = wire_write_buf,
@@ -142,27 +207,22 @@ static const struct transport transport = {
     .resume = wire_resume,
     .shutdown = wire_shutdown,
     .close = wire_close,
+    .alpn = wire_alpn,
+    .has_certificate = wire_has_certificate,
+    .has_name = wire_has_name,
 };
 
 /* --- life --- */
 void wire_init(struct wire *wire)
 {
     *wire = (struct wire){.loop = loop_new()};
-    wire->conf = (struct http_conf){
-        .header_bytes_max = 64 * 1024,
-        .body_bytes_max = 1024 * 1024,
-        .streams_max = 100,
-        .connections_max = 100,
-        .header_timeout_ns = 10000000000u,
-        .idle_timeout_ns = 300000000000u,
-        .body_timeout_ns = 30000000000u,
-        .stream_window = 1024 * 1024,
-        .connection_window = 4 * 1024 * 1024,
-        .reset_max = 20,
-    };
+    wire->conf = usual_conf();
+    wire->conf.body_bytes_max = 1024 * 1024;
+    wire->conf.reset_max = 20;
     wire->options = (struct http_options){.routes = wire_routes, .n_routes = wire_routes_n};
     buf_init(&wire->out, 64 * 1024 * 1024);
     buf_init(&wire->unread, 64 * 1024 * 1024);
+    buf_init(&wire->messages, 64 * 1024 * 1024);
 }
 
 void wire_connect(struct wire *wire)
@@ -221,6 +281,7 @@ void wire_fini(struct wire *wire)
     }
     buf_fini(&wire->out);
     buf_fini(&wire->unread);
+    buf_fini(&wire->messages);
     loop_free(&wire->loop);
 }
 
@@ -356,4 +417,32 @@ const char *wire_answers(struct wire *wire)
     snprintf(answer, sizeof answer, "%.*s", STR_ARG(buf_str(&text)));
     buf_fini(&text);
     return answer;
+}
+
+bool wire_has(const struct wire *wire, const char *text)
+{
+    size_t at;
+    return str_find(buf_str(&wire->out), str_of(text), &at);
+}
+
+struct reply wire_ask(struct wire *wire, const char *method, const char *path, const char *more)
+{
+    char request[1024];
+    size_t end, len = (size_t)snprintf(request, sizeof request,
+                                       "%s %s HTTP/1.1\r\nHost: x\r\n%s\r\n", method, path, more);
+    assert_true(len < sizeof request);
+    buf_clear(&wire->out);
+    wire_send(wire, request, len);
+    struct str out = buf_str(&wire->out);
+    assert_true(str_find(out, STR("\r\n\r\n"), &end));
+    struct reply reply = {.head = str_n(out.ptr, end + 2),
+                          .body = str_n(out.ptr + end + 4, out.len - end - 4)};
+    assert_int_equal(sscanf(out.ptr, "HTTP/1.1 %d ", &reply.status), 1);
+    return reply;
+}
+
+struct str reply_header(const struct reply *reply, const char *name)
+{
+    struct str value;
+    return header_value(reply->head, name, &value) ? value : STR("");
 }

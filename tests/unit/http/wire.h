@@ -20,7 +20,13 @@ struct wire {
         *later[WIRE_LATER_MAX]; /* waiting for the test, in their order; NULL: it went */
     size_t n_later;
     unsigned n_heads, n_requests, n_gone;
+    struct buf messages; /* of calls in both directions, each with '|' behind it */
+    bool is_chat_kept;   /* their end goes to `later` instead of being answered */
     uint64_t now_ns;
+
+    /* What TLS claims to know; NULL: nothing. Set before the peer sends. */
+    const char *alpn;
+    const char *san; /* of a verified client certificate */
 };
 
 void wire_init(struct wire *wire);    /* conf has its defaults */
@@ -37,9 +43,22 @@ void wire_round(struct wire *wire);                /* one round of the loop: mai
 /* Statuses of the HTTP/1 answers in `out`, bodies of 2xx, then "eof" when the server half closed or
  * closed: "200:root 404 eof". Broken answers give "broken". */
 const char *wire_answers(struct wire *wire);
+bool wire_has(const struct wire *wire, const char *text); /* somewhere in `out` */
+
+/* One HTTP/1 request and its answer, which stays in `out` until the next. */
+struct reply {
+    int status;
+    struct str head, body;
+};
+struct reply wire_ask(struct wire *wire, const char *method, const char *path,
+                      const char *more); /* header lines, each with its CR LF */
+struct str reply_header(const struct reply *reply, const char *name); /* empty: none */
 
 /* Routes: GET /, /later, /p/{name}, /missing-handler ; POST /echo, /later, /held (holds), /small
  * (10 bytes), /picky (415 at the head), /busy; gRPC /t.S/Echo, /t.S/Later, /t.S/Held, /t.S/Busy,
- * /t.S/Small (10 bytes). */
+ * /t.S/Small (10 bytes). With scopes: GET /open, /query, /admin, POST /ingest, gRPC /t.S/Query.
+ *
+ * Both directions: /t.S/Chat, /t.S/SmallChat (10 bytes a message): every message is sent back, but
+ * "quiet" not, and "bye" ends the call with status 9. */
 extern const struct http_route wire_routes[];
 extern const size_t wire_routes_n;
