@@ -1,6 +1,7 @@
-"""embed.py - turns the console's files into one C source, the array of collector/api/console/page.h.
+"""embed.py - turns files into one C source: the console's into the array of collector/api/console/page.h, or the bytes of one file.
 
     embed.py --out console_page.c FILE…
+    embed.py --out descriptors.c --bytes NAME --header HEADER FILE      const unsigned char NAME[]; const size_t NAME_len
 
 The output depends on the files alone, so equal pages give equal programs and equal entity tags.
 """
@@ -23,16 +24,31 @@ def literal(text):
     return '{{ "{}", {} }}'.format(text.replace('"', '\\"'), len(text))
 
 
-def array(data, name):
+def array(data, name, storage="static const"):
     lines = [", ".join(f"{byte}" for byte in data[at:at + 24]) for at in range(0, len(data), 24)]
-    return f"static const unsigned char {name}[] = {{\n    " + ",\n    ".join(lines) + "\n};\n"
+    return f"{storage} unsigned char {name}[] = {{\n    " + ",\n    ".join(lines) + "\n};\n"
+
+
+def plain(path, name, header):
+    data = path.read_bytes()
+    if not data:
+        sys.exit(f"embed.py: {path}: the file is empty")
+    return (f'/* Written by cmake/embed.py. */\n#include "{header}"\n\n' + array(data, name, "const")
+            + f"const size_t {name}_len = sizeof {name};\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description="files to a C array")
     parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--bytes", metavar="NAME")
+    parser.add_argument("--header")
     parser.add_argument("files", type=pathlib.Path, nargs="+")
     options = parser.parse_args()
+    if options.bytes:
+        if not options.header or len(options.files) != 1:
+            parser.error("--bytes takes --header and one file")
+        options.out.write_text(plain(options.files[0], options.bytes, options.header))
+        return
 
     arrays, rows = [], []
     for number, path in enumerate(sorted(options.files, key=lambda path: path.name)):

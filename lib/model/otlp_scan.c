@@ -37,7 +37,7 @@ struct otlp_scanner {
     struct arena gathered;    /* parts put together; lives until the next scan */
     struct buf scratch;       /* where they are put together */
     /* the current scan */
-    const struct otlp_visitor *visitor;
+    const struct span_visitor *visitor;
     void *owner;
     struct mg_why *why;
     const char *body;
@@ -50,16 +50,16 @@ struct otlp_scanner {
     bool is_scattered;
 };
 
-const char *otlp_refusal_text(enum otlp_refusal refusal)
+const char *span_refusal_text(enum span_refusal refusal)
 {
-    static const char *const texts[OTLP_REFUSALS] = {
-        [OTLP_BAD_TRACE_ID] = "trace_id must be 16 bytes and not all zero",
-        [OTLP_BAD_SPAN_ID] = "span_id must be 8 bytes and not all zero",
-        [OTLP_BAD_PARENT_ID] = "parent_span_id must be empty or 8 bytes",
-        [OTLP_TOO_MANY_ATTRS] = "the span has more attributes than are accepted",
+    static const char *const texts[SPAN_REFUSALS] = {
+        [SPAN_BAD_TRACE_ID] = "trace_id must be 16 bytes and not all zero",
+        [SPAN_BAD_SPAN_ID] = "span_id must be 8 bytes and not all zero",
+        [SPAN_BAD_PARENT_ID] = "parent_span_id must be empty or 8 bytes",
+        [SPAN_TOO_MANY_ATTRS] = "the span has more attributes than are accepted",
     };
 
-    assert(refusal < OTLP_REFUSALS);
+    assert(refusal < SPAN_REFUSALS);
     return texts[refusal];
 }
 
@@ -319,13 +319,13 @@ static int span_refusal(const struct otlp_scanner *s)
     const struct span *span = &s->span;
 
     if (s->trace_id_len != 16 || (get_le64(span->trace_id) | get_le64(span->trace_id + 8)) == 0)
-        return OTLP_BAD_TRACE_ID;
+        return SPAN_BAD_TRACE_ID;
     if (s->span_id_len != 8 || get_le64(span->span_id) == 0)
-        return OTLP_BAD_SPAN_ID;
+        return SPAN_BAD_SPAN_ID;
     if (s->parent_id_len != 8 && s->parent_id_len != 0)
-        return OTLP_BAD_PARENT_ID;
+        return SPAN_BAD_PARENT_ID;
     if (s->n_attrs > s->limits.attrs_max)
-        return OTLP_TOO_MANY_ATTRS;
+        return SPAN_TOO_MANY_ATTRS;
     return -1;
 }
 
@@ -345,7 +345,7 @@ static enum mg_err span_take(struct otlp_scanner *s, struct str message)
     int refusal = span_refusal(s);
     uint32_t ordinal = s->ordinal++;
     if (refusal >= 0) {
-        s->visitor->on_refused(s->owner, (enum otlp_refusal)refusal, ordinal);
+        s->visitor->on_refused(s->owner, (enum span_refusal)refusal, ordinal);
         return MG_OK;
     }
     if (s->is_scattered) {
@@ -461,7 +461,7 @@ static enum mg_err request_walk(struct otlp_scanner *s, struct str body)
 }
 
 enum mg_err otlp_scan(struct otlp_scanner *scanner, struct str body,
-                      const struct otlp_visitor *visitor, void *owner, struct mg_why *why)
+                      const struct span_visitor *visitor, void *owner, struct mg_why *why)
 {
     struct otlp_scanner *s = scanner;
 

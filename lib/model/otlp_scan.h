@@ -14,23 +14,14 @@
  * next scan. span.attrs is the scanner's array and valid in on_span only. */
 #pragma once
 #include "base/buf.h"
-#include "model/span.h"
+#include "model/span_visitor.h"
 
-enum otlp_refusal { OTLP_BAD_TRACE_ID, OTLP_BAD_SPAN_ID, OTLP_BAD_PARENT_ID, OTLP_TOO_MANY_ATTRS, OTLP_REFUSALS };
-const char *otlp_refusal_text(enum otlp_refusal refusal); /* "trace_id must be 16 bytes and not all zero" */
-
-struct otlp_visitor {
-    void (*on_resource)(void *owner, struct str resource); /* once per ResourceSpans, before its spans */
-    void (*on_scope)(void *owner, struct str scope);       /* once per ScopeSpans */
-    void (*on_span)(void *owner, const struct span *span, uint32_t ordinal); /* ordinal: number of the span in the request, from 0 */
-    void (*on_refused)(void *owner, enum otlp_refusal why, uint32_t ordinal);
-};
 struct otlp_limits { unsigned depth_max /* 6 … 128 */; uint32_t attrs_max; }; /* 64; 4096 */
 
 struct otlp_scanner;
 struct otlp_scanner *otlp_scanner_new(const struct otlp_limits *limits); /* NULL: defaults */
 void otlp_scanner_free(struct otlp_scanner **scanner);
-enum mg_err otlp_scan(struct otlp_scanner *scanner, struct str body, const struct otlp_visitor *visitor,
+enum mg_err otlp_scan(struct otlp_scanner *scanner, struct str body, const struct span_visitor *visitor,
                       void *owner, struct mg_why *why) MG_MUST_USE;
 /* Spans in field 1000 of the last scan, which were not read. */
 uint64_t otlp_scanner_unread(const struct otlp_scanner *scanner);

@@ -1,21 +1,13 @@
 /* otlp_json_fuzz.c - any text through the OTLP/JSON reader. What it accepts must be protobuf by the
  * shapes, and a span that the scanner accepts of it must survive being written as JSON and read
  * again. */
-#include <stdlib.h>
 #include "base/mem.h"
 #include "codec/json_write.h"
 #include "model/otlp_json.h"
-#include "model/otlp_scan.h"
 #include "model/otlp_schema.h"
-#include "model/otlp_write.h"
+#include "span_again.h"
 
-static void any_group(void *owner, struct str group)
-{
-    (void)owner;
-    (void)group;
-}
-
-static void any_refused(void *owner, enum otlp_refusal why, uint32_t ordinal)
+static void any_refused(void *owner, enum span_refusal why, uint32_t ordinal)
 {
     (void)owner;
     (void)why;
@@ -31,7 +23,7 @@ static void take_json(void *owner, const struct span *span, uint32_t ordinal)
     otlp_json_span(&writer, span);
 }
 
-static const struct otlp_visitor visitor = { any_group, any_group, take_json, any_refused };
+static const struct span_visitor visitor = { any_group, any_group, take_json, any_refused };
 
 /* The JSON of all spans in the request. */
 static void retell(struct str proto, struct buf *out)

@@ -1,49 +1,9 @@
 /* otlp_scan_fuzz.c - any bytes through the scanner. What it accepts must be readable by every view,
  * writable as protobuf and as JSON, and come back the same from both. */
-#include <stdlib.h>
 #include "base/mem.h"
 #include "codec/json_write.h"
 #include "model/otlp_json.h"
-#include "model/otlp_scan.h"
-#include "model/otlp_write.h"
-
-struct again { const struct span *span; uint32_t seen; };
-
-static void any_group(void *owner, struct str group)
-{
-    (void)owner;
-    (void)group;
-}
-
-static void must_equal(void *owner, const struct span *span, uint32_t ordinal)
-{
-    struct again *again = owner;
-
-    (void)ordinal;
-    if (!span_equal(span, again->span))
-        abort();
-    again->seen++;
-}
-
-static void must_not(void *owner, enum otlp_refusal why, uint32_t ordinal)
-{
-    (void)owner;
-    (void)why;
-    (void)ordinal;
-    abort();
-}
-
-static const struct otlp_visitor comparing = { any_group, any_group, must_equal, must_not };
-
-static void check_again(struct str body, const struct span *span)
-{
-    struct otlp_scanner *scanner = otlp_scanner_new(NULL);
-    struct again again = { span, 0 };
-
-    if (otlp_scan(scanner, body, &comparing, &again, NULL) != MG_OK || again.seen != 1)
-        abort();
-    otlp_scanner_free(&scanner);
-}
+#include "span_again.h"
 
 static void check_json(const struct span *span)
 {
@@ -88,26 +48,21 @@ static void check_views(const struct span *span)
 
 static void check_span(void *owner, const struct span *span, uint32_t ordinal)
 {
-    struct buf proto;
-
     (void)owner;
     (void)ordinal;
     check_views(span);
-    buf_init(&proto, SIZE_MAX);
-    otlp_write_request(&proto, &span, 1);
-    check_again(buf_str(&proto), span);
-    buf_fini(&proto);
+    must_come_again(span);
     check_json(span);
 }
 
-static void refused(void *owner, enum otlp_refusal why, uint32_t ordinal)
+static void refused(void *owner, enum span_refusal why, uint32_t ordinal)
 {
     (void)owner;
     (void)ordinal;
-    (void)otlp_refusal_text(why);
+    (void)span_refusal_text(why);
 }
 
-static const struct otlp_visitor visitor = { any_group, any_group, check_span, refused };
+static const struct span_visitor visitor = { any_group, any_group, check_span, refused };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,11 +1,15 @@
 /* query_params_fuzz.c - whatever the query string: it is refused with a sentence, or what comes out
  * is within its bounds, the same the second time, and its ids and tag keys are each there once. The
- * input is also read as a duration, a number, an id and as the parameters of one trace. */
+ * input is also read as a duration, a number, an id and as the parameters of one trace.
+ *
+ * A first byte that no query string begins with (0 to 9) makes the rest a request message of the
+ * gRPC door: one of its readers' by that number, then reflection's. */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "api/jaeger/go_text.h"
-#include "api/jaeger/params.h"
+#include "api/jaeger/grpc_params.h"
+#include "api/jaeger/reflection.h"
 #include "codec/utf8.h"
 
 #define NOW             UINT64_C(1700000000123456789)
@@ -28,8 +32,11 @@ static void check_filter(const struct span_filter *filter)
     assert(!filter->operation.ptr || filter->operation.len > 0);
     assert(filter->duration_max_ns > 0 || filter->duration_min_ns == 1);
     for (size_t i = 0; i < filter->n_tags; i++) {
-        (void)map_put(&seen, filter->tags[i].key, &is_new); /* only the key counts */
-        assert(is_new && utf8_valid(filter->tags[i].value.ptr, filter->tags[i].value.len));
+        const struct filter_tag *tag = &filter->tags[i];
+        if (tag->op != TAG_EQUALS) /* a `where`, of which several may name one key */
+            continue;
+        (void)map_put(&seen, tag->key, &is_new); /* only the key counts */
+        assert(is_new && (!tag->value.len || utf8_valid(tag->value.ptr, tag->value.len)));
     }
     map_fini(&seen);
 }
@@ -95,10 +102,79 @@ static void read_texts(struct str text)
     check_sentence(jaeger_trace_parse(text, &flag, &why[3]), &why[3]);
 }
 
+/* --- gRPC
+ * --------------------------------------------------------------------------------------------- */
+
+static grpc_read_fn *const readers[] = {
+    grpc_read_v2_search,       grpc_read_v3_search,       grpc_read_v2_trace,
+    grpc_read_v3_trace,        grpc_read_v2_operations,   grpc_read_v3_operations,
+    grpc_read_v2_dependencies, grpc_read_v3_dependencies, grpc_read_nothing,
+};
+
+static void check_asked(const struct grpc_asked *asked)
+{
+    const struct jaeger_search *search = &asked->search;
+
+    check_ids(search);
+    if (search->search.limit) {
+        assert(search->search.limit <= TRACES_MAX);
+        check_filter(&search->search.filter);
+    }
+    assert(!asked->service.len || utf8_valid(asked->service.ptr, asked->service.len));
+    assert(!asked->kind.len || utf8_valid(asked->kind.ptr, asked->kind.len));
+}
+
+static void read_request(grpc_read_fn *read, struct str message)
+{
+    const struct grpc_limits limits = {.now_ns = NOW, .traces_max = TRACES_MAX};
+    struct mg_why why = {""}, other = {""};
+    struct grpc_asked first, second;
+
+    enum mg_err err = read(message, &limits, &first, &why);
+    enum mg_err again = read(message, &limits, &second, &other);
+    assert(err == again && strcmp(why.text, other.text) == 0);
+    check_sentence(err, &why);
+    if (err)
+        return;
+    check_asked(&first);
+    check_same(&first.search, &second.search);
+    assert(str_eq(first.service, second.service) && str_eq(first.kind, second.kind));
+    jaeger_search_fini(&first.search);
+    jaeger_search_fini(&second.search);
+}
+
+static void ask_reflection(struct str message)
+{
+    struct mg_why why = {""};
+    struct reflection reflection;
+    struct buf out;
+
+    reflection_init(&reflection);
+    buf_init(&out, REFLECTION_BYTES_MAX);
+    enum mg_err err = reflection_answer(&reflection, message, &out, &why);
+    assert(err == MG_OK || err == MG_E_FORMAT);
+    check_sentence(err, &why);
+    assert(err != MG_OK || out.len > message.len);
+    buf_fini(&out);
+    reflection_fini(&reflection);
+}
+
+static void read_message(size_t number, struct str message)
+{
+    if (number < MG_COUNT(readers))
+        read_request(readers[number], message);
+    else
+        ask_reflection(message);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct str text = str_n(data, len < INPUT_BYTES_MAX ? len : INPUT_BYTES_MAX);
 
+    if (text.len && data[0] <= MG_COUNT(readers)) {
+        read_message(data[0], str_n(text.ptr + 1, text.len - 1));
+        return 0;
+    }
     read_search(text);
     read_texts(text);
     (void)jaeger_is_pretty(text); /* any answer is fine */

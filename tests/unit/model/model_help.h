@@ -183,14 +183,14 @@ static inline void told_span(void *owner, const struct span *span, uint32_t ordi
     buf_put_text(owner, "\n");
 }
 
-static inline void told_refused(void *owner, enum otlp_refusal why, uint32_t ordinal)
+static inline void told_refused(void *owner, enum span_refusal why, uint32_t ordinal)
 {
     static const char *const names[] = { "trace", "span", "parent", "attrs" };
 
     buf_printf(owner, "%u refused %s\n", ordinal, names[why]);
 }
 
-static const struct otlp_visitor telling = { told_resource, told_scope, told_span, told_refused };
+static const struct span_visitor telling = { told_resource, told_scope, told_span, told_refused };
 
 /* Writes every span as a request of its own: two scans saw the same when their bytes are equal. */
 static inline void written_group(void *owner, struct str group)
@@ -205,13 +205,84 @@ static inline void written_span(void *owner, const struct span *span, uint32_t o
     otlp_write_request(owner, &span, 1);
 }
 
-static inline void written_refused(void *owner, enum otlp_refusal why, uint32_t ordinal)
+static inline void written_refused(void *owner, enum span_refusal why, uint32_t ordinal)
 {
     buf_printf(owner, "%u refused %d", ordinal, why);
 }
 
-static const struct otlp_visitor writing = { written_group, written_group, written_span,
+static const struct span_visitor writing = { written_group, written_group, written_span,
                                              written_refused };
+
+/* --- spans that come back as they were ------------------------------------------------------- */
+
+static inline void unchanged_span(void *owner, const struct span *span, uint32_t ordinal)
+{
+    const struct span *const *want = owner;
+    struct buf told;
+
+    assert_int_equal(ordinal, 0);
+    if (span_equal(span, *want))
+        return;
+    buf_init(&told, SIZE_MAX);
+    put_span(&told, *want);
+    buf_put_text(&told, "\nbecame");
+    put_span(&told, span);
+    fail_msg("%.*s", (int)told.len, told.ptr);
+}
+
+static inline void none_refused(void *owner, enum span_refusal why, uint32_t ordinal)
+{
+    (void)owner;
+    (void)why;
+    (void)ordinal;
+    fail();
+}
+
+static const struct span_visitor unchanged = { written_group, written_group, unchanged_span,
+                                               none_refused };
+
+/* The way a span goes and comes back: appends a request with nothing but it. */
+typedef void back_fn(void *owner, const struct span *span, struct buf *request);
+struct coming_back {
+    struct otlp_scanner *scanner;
+    back_fn *go;
+    void *owner;
+    uint32_t n;
+};
+
+static inline void span_comes_back(void *owner, const struct span *span, uint32_t ordinal)
+{
+    struct coming_back *back = owner;
+    struct buf request;
+
+    (void)ordinal;
+    buf_init(&request, SIZE_MAX);
+    back->go(back->owner, span, &request);
+    assert_int_equal(otlp_scan(back->scanner, buf_str(&request), &unchanged, &span, NULL), MG_OK);
+    buf_fini(&request);
+    back->n++;
+}
+
+static inline void ignore_refused(void *owner, enum span_refusal why, uint32_t ordinal)
+{
+    (void)owner;
+    (void)why;
+    (void)ordinal;
+}
+
+/* Every span of the body; returns how many there were. */
+static inline uint32_t all_come_back(struct str body, back_fn *go, void *owner)
+{
+    static const struct span_visitor visitor = { written_group, written_group, span_comes_back,
+                                                 ignore_refused };
+    struct otlp_scanner *outer = otlp_scanner_new(NULL);
+    struct coming_back back = { otlp_scanner_new(NULL), go, owner, 0 };
+
+    assert_int_equal(otlp_scan(outer, body, &visitor, &back, NULL), MG_OK);
+    otlp_scanner_free(&back.scanner);
+    otlp_scanner_free(&outer);
+    return back.n;
+}
 
 /* --- corpora --------------------------------------------- */
 
@@ -228,6 +299,24 @@ static inline bool file_read(const char *path, struct buf *out)
         buf_put(out, block, n);
     fclose(file);
     return true;
+}
+
+/* A file of the fuzz targets' corpora, as "otlp_scan/two_groups". */
+__attribute__((format(printf, 1, 2))) static inline struct str seed(const char *format, ...)
+{
+    char path[4096] = SEEDS_DIR "/";
+    size_t len = strlen(path);
+    struct buf bytes;
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(path + len, sizeof path - len, format, args);
+    va_end(args);
+    if (!file_read(path, &bytes))
+        fail_msg("cannot read %s", path);
+    struct str copy = arena_str(&help_arena, buf_str(&bytes));
+    buf_fini(&bytes);
+    return copy;
 }
 
 /* The astronomy corpus, inflated; false, with a word about it, where it is absent. */
@@ -260,5 +349,20 @@ static inline bool record_next(struct str *rest, struct str *record)
     assert_true(len <= rest->len - 4);
     *record = str_n(rest->ptr + 4, len);
     *rest = str_n(rest->ptr + 4 + len, rest->len - 4 - len);
+    return true;
+}
+
+/* The first records of the astronomy corpus; false where it is absent. */
+static inline bool traffic_comes_back(back_fn *go, void *owner)
+{
+    struct buf corpus;
+    struct str rest, record;
+
+    if (!astronomy_read(&corpus))
+        return false;
+    rest = buf_str(&corpus);
+    for (unsigned i = 0; i < 20 && record_next(&rest, &record); i++)
+        assert_true(all_come_back(record, go, owner) > 0);
+    buf_fini(&corpus);
     return true;
 }

@@ -184,8 +184,8 @@ static void ids_refuse_one_span_only(void **state)
         buf_fini(&told);
         buf_fini(&want);
     }
-    for (enum otlp_refusal why = 0; why < OTLP_REFUSALS; why++)
-        assert_true(strlen(otlp_refusal_text(why)) > 10);
+    for (enum span_refusal why = 0; why < SPAN_REFUSALS; why++)
+        assert_true(strlen(span_refusal_text(why)) > 10);
 }
 
 static void attributes_are_limited(void **state)
@@ -343,25 +343,12 @@ static void library_spans_are_counted(void **state)
     otlp_scanner_free(&scanner);
 }
 
-static struct str seed(const char *name)
-{
-    char path[4096];
-    struct buf bytes;
-
-    snprintf(path, sizeof path, "%s/otlp_scan/%s", SEEDS_DIR, name);
-    if (!file_read(path, &bytes))
-        fail_msg("cannot read %s", path);
-    struct str copy = arena_str(&help_arena, buf_str(&bytes));
-    buf_fini(&bytes);
-    return copy;
-}
-
 /* Every beginning of a request, in memory of exactly its size: malformed or fine, never read
  * beyond. */
 static void cut_anywhere(void **state)
 {
     struct otlp_scanner *scanner = otlp_scanner_new(NULL);
-    struct str whole = seed("every_field");
+    struct str whole = seed("otlp_scan/every_field");
     struct buf told;
 
     (void)state;
@@ -392,16 +379,16 @@ static void foreign_bytes(void **state)
     struct buf told;
 
     (void)state;
-    tell(NULL, seed("every_field"), &told, MG_OK);
+    tell(NULL, seed("otlp_scan/every_field"), &told, MG_OK);
     for (size_t i = 0; i < MG_COUNT(want); i++) {
         size_t at;
         if (!str_find(buf_str(&told), str_of(want[i]), &at))
             fail_msg("no '%s' in %.*s", want[i], (int)told.len, told.ptr);
     }
     buf_fini(&told);
-    tell(NULL, seed("nested29"), &told, MG_OK);
+    tell(NULL, seed("otlp_scan/nested29"), &told, MG_OK);
     buf_fini(&told);
-    tell(NULL, seed("nested30"), &told, MG_E_FORMAT);
+    tell(NULL, seed("otlp_scan/nested30"), &told, MG_E_FORMAT);
     buf_fini(&told);
 }
 
@@ -422,14 +409,14 @@ static void tally_span(void *owner, const struct span *span, uint32_t ordinal)
     tally->attrs += span->n_attrs;
 }
 
-static void tally_refused(void *owner, enum otlp_refusal why, uint32_t ordinal)
+static void tally_refused(void *owner, enum span_refusal why, uint32_t ordinal)
 {
     (void)why;
     (void)ordinal;
     ((struct tally *)owner)->refused++;
 }
 
-static const struct otlp_visitor tallying = { ignore_group, ignore_group, tally_span,
+static const struct span_visitor tallying = { ignore_group, ignore_group, tally_span,
                                               tally_refused };
 
 static struct tally scan_all(struct otlp_scanner *scanner, struct str rest)

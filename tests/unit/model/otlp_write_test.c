@@ -143,58 +143,10 @@ static void a_full_buffer_is_told(void **state)
     }
 }
 
-struct rewrite { struct otlp_scanner *scanner; uint32_t n; };
-
-static void same_span(void *owner, const struct span *span, uint32_t ordinal)
-{
-    const struct span *const *want = owner;
-
-    assert_int_equal(ordinal, 0);
-    assert_true(span_equal(span, *want));
-}
-
-static void none_refused(void *owner, enum otlp_refusal why, uint32_t ordinal)
+static void as_protobuf(void *owner, const struct span *span, struct buf *request)
 {
     (void)owner;
-    (void)why;
-    (void)ordinal;
-    fail();
-}
-
-static const struct otlp_visitor same = { written_group, written_group, same_span, none_refused };
-
-static void rewrite_span(void *owner, const struct span *span, uint32_t ordinal)
-{
-    struct rewrite *rewrite = owner;
-    struct buf out;
-
-    (void)ordinal;
-    buf_init(&out, SIZE_MAX);
-    otlp_write_request(&out, &span, 1);
-    assert_int_equal(otlp_scan(rewrite->scanner, buf_str(&out), &same, &span, NULL), MG_OK);
-    buf_fini(&out);
-    rewrite->n++;
-}
-
-static void ignore_refused(void *owner, enum otlp_refusal why, uint32_t ordinal)
-{
-    (void)owner;
-    (void)why;
-    (void)ordinal;
-}
-
-static const struct otlp_visitor rewriting = { written_group, written_group, rewrite_span,
-                                               ignore_refused };
-
-static uint32_t rewrite_all(struct str body)
-{
-    struct otlp_scanner *outer = otlp_scanner_new(NULL);
-    struct rewrite rewrite = { otlp_scanner_new(NULL), 0 };
-
-    assert_int_equal(otlp_scan(outer, body, &rewriting, &rewrite, NULL), MG_OK);
-    otlp_scanner_free(&rewrite.scanner);
-    otlp_scanner_free(&outer);
-    return rewrite.n;
+    otlp_write_request(request, &span, 1);
 }
 
 static void foreign_spans_come_back(void **state)
@@ -206,28 +158,16 @@ static void foreign_spans_come_back(void **state)
     };
     (void)state;
     for (size_t i = 0; i < MG_COUNT(rows); i++) {
-        char path[4096];
-        struct buf body;
-        snprintf(path, sizeof path, "%s/otlp_scan/%s", SEEDS_DIR, rows[i].name);
-        if (!file_read(path, &body))
-            fail_msg("cannot read %s", path);
-        assert_int_equal(rewrite_all(buf_str(&body)), rows[i].spans);
-        buf_fini(&body);
+        struct str body = seed("otlp_scan/%s", rows[i].name);
+        assert_int_equal(all_come_back(body, as_protobuf, NULL), rows[i].spans);
     }
 }
 
 static void real_spans_come_back(void **state)
 {
-    struct buf corpus;
-    struct str rest, record;
-
     (void)state;
-    if (!astronomy_read(&corpus))
+    if (!traffic_comes_back(as_protobuf, NULL))
         skip();
-    rest = buf_str(&corpus);
-    for (unsigned i = 0; i < 20 && record_next(&rest, &record); i++)
-        assert_true(rewrite_all(record) > 0);
-    buf_fini(&corpus);
 }
 
 int main(void)

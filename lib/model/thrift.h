@@ -1,0 +1,49 @@
+/* thrift.h - a pull reader for Thrift's two encodings behind one face; private to model.
+ *
+ * Binary (TBinaryProtocol) and compact (TCompactProtocol), as jaeger.md 3.5 tells them. Any bytes are safe: each
+ * length and count is compared with the bytes left before it is believed, and no more than THRIFT_DEPTH_MAX structs and
+ * containers are inside each other, skipped ones included.
+ *
+ * The first mistake is kept in `error`; from then on every call reads nothing, fields and lists are at their end, and
+ * values are zero. So a caller reads a whole struct and asks once. Slices point into the bytes. One thread. */
+#pragma once
+#include "base/bytes.h"
+#include "base/str.h"
+
+#define THRIFT_DEPTH_MAX 64
+
+enum thrift_type {
+    THRIFT_STOP = 0, THRIFT_BOOL = 2, THRIFT_BYTE = 3, THRIFT_DOUBLE = 4, THRIFT_I16 = 6, THRIFT_I32 = 8,
+    THRIFT_I64 = 10, THRIFT_STRING = 11, THRIFT_STRUCT = 12, THRIFT_MAP = 13, THRIFT_SET = 14, THRIFT_LIST = 15
+};
+enum thrift_message_type { THRIFT_CALL = 1, THRIFT_REPLY = 2, THRIFT_EXCEPTION = 3, THRIFT_ONEWAY = 4 };
+
+struct thrift_reader {
+    const uint8_t *at, *begin, *end;
+    const char *error;                   /* what is wrong at `at`; NULL: nothing so far */
+    bool is_compact;
+    bool has_bool, bool_value;           /* compact: the value of a bool field, which stands in its type */
+    unsigned depth;                      /* structs and containers entered */
+    int16_t last_ids[THRIFT_DEPTH_MAX];  /* compact: the last field's number of each struct entered */
+};
+struct thrift_message { struct str name; unsigned type; };
+struct thrift_field { int16_t id; enum thrift_type type; };
+struct thrift_list { enum thrift_type type; uint32_t n; };
+
+/* A field's number and type as one number, for a switch; field numbers may be negative. */
+#define THRIFT_KEY(id, type) ((int)(id) * 16 + (int)(type))
+
+void thrift_init(struct thrift_reader *r, bool is_compact, struct str bytes);
+/* The header of a message; binary ones with and without version. */
+struct thrift_message thrift_message(struct thrift_reader *r);
+/* Enters a struct; then thrift_field until false, which also leaves it. */
+void thrift_struct(struct thrift_reader *r);
+bool thrift_field(struct thrift_reader *r, struct thrift_field *out);
+/* The header of a list or set; n elements of that type follow. */
+struct thrift_list thrift_list(struct thrift_reader *r);
+bool thrift_bool(struct thrift_reader *r);
+double thrift_double(struct thrift_reader *r);
+int32_t thrift_i32(struct thrift_reader *r);
+int64_t thrift_i64(struct thrift_reader *r);
+struct str thrift_string(struct thrift_reader *r); /* and binary */
+void thrift_skip(struct thrift_reader *r, enum thrift_type type);

@@ -1,0 +1,572 @@
+/* zipkin_json.c - one Zipkin v2 span in JSON to a draft.
+ *
+ * What is an error, and what is let through, is Zipkin's own reader's choice (zipkin.md 2 and 12),
+ * and so are the sentences. The reader of lib/codec is stricter about strings; the list is mended
+ * for it beforehand, which nearly never changes a byte and costs two quick searches.
+ *
+ * The brackets and commas of the list are read here, so that a span can be found again by its
+ * offset and what follows the list is never looked at. */
+#include "model/zipkin_private.h"
+
+#include <stdio.h>
+#include "codec/utf8.h"
+
+#define EXCERPT_BYTES 64
+
+/* --- mending --------------------------------------------- */
+
+static bool has_control(struct str text)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    size_t i = 0;
+
+    for (; text.len - i >= 8; i += 8) {
+        uint64_t word = get_le64(text.ptr + i);
+        if ((word - ones * 0x20) & ~word & ones * 0x80)
+            return true;
+    }
+    for (; i < text.len; i++)
+        if ((uint8_t)text.ptr[i] < 0x20)
+            return true;
+    return false;
+}
+
+/* \uXXXX at `at`, which may be the end. */
+static bool unit_at(struct str text, size_t at, uint16_t *unit)
+{
+    uint8_t bytes[2];
+
+    if (text.len - at < 6 || text.ptr[at] != '\\' || text.ptr[at + 1] != 'u' ||
+        !hex_decode(str_n(text.ptr + at + 2, 4), bytes, 2))
+        return false;
+    *unit = get_be16(bytes);
+    return true;
+}
+
+/* How long the escape at `at` is; *is_half: half a surrogate pair. */
+static size_t escape_len(struct str text, size_t at, bool *is_half)
+{
+    uint16_t unit, low;
+
+    *is_half = false;
+    if (!unit_at(text, at, &unit))
+        return 2;
+    if (unit < 0xd800 || unit > 0xdfff)
+        return 6;
+    if (unit < 0xdc00 && unit_at(text, at + 6, &low) && low >= 0xdc00 && low <= 0xdfff)
+        return 12;
+    *is_half = true;
+    return 6;
+}
+
+struct str zipkin_json_mend(struct str list, struct buf *out)
+{
+    bool in_string = false, is_half = false;
+    size_t done = 0, len;
+
+    if (!has_control(list) && (!list.len || !memchr(list.ptr, '\\', list.len)))
+        return list;
+    buf_clear(out);
+    for (size_t i = 0; i < list.len; i += len) {
+        uint8_t c = (uint8_t)list.ptr[i];
+        len = 1;
+        if (c == '"') {
+            in_string = !in_string;
+        } else if (in_string && (c == '\\' || c < 0x20)) {
+            if (c == '\\')
+                len = escape_len(list, i, &is_half);
+            if (c == '\\' && !is_half)
+                continue;
+            buf_put(out, list.ptr + done, i - done);
+            if (c == '\\')
+                buf_put_char(out, '?');
+            else
+                buf_printf(out, "\\u%04x", c);
+            done = i + len;
+        }
+    }
+    if (done == 0)
+        return list;
+    buf_put(out, list.ptr + done, list.len - done);
+    return buf_str(out);
+}
+
+/* --- failures --------------------------------------------- */
+
+/* A piece of foreign text that can stand in a sentence. */
+struct excerpt { char text[EXCERPT_BYTES + 1]; };
+
+static struct excerpt excerpt(struct str s)
+{
+    struct excerpt out;
+    struct str head = utf8_cut(s, EXCERPT_BYTES);
+    bool is_plain = utf8_valid(head.ptr, head.len);
+
+    for (size_t i = 0; i < head.len; i++) {
+        uint8_t c = (uint8_t)head.ptr[i];
+        out.text[i] = c < 0x20 || c == 0x7f || (c >= 0x80 && !is_plain) ? '?' : (char)c;
+    }
+    out.text[head.len] = 0;
+    return out;
+}
+
+struct path { char text[EXCERPT_BYTES + 64]; };
+
+/* $[0].annotations[2].value */
+static struct path path_of(const struct zipkin_source *source)
+{
+    struct path out;
+    char within[48] = "";
+
+    if (source->within && source->is_indexed)
+        snprintf(within, sizeof within, "%s[%u].", source->within, source->index);
+    else if (source->within)
+        snprintf(within, sizeof within, "%s.", source->within);
+    snprintf(out.text, sizeof out.text, "$[%u].%s%s", source->ordinal, within,
+             excerpt(source->member).text);
+    return out;
+}
+
+static const char *token_name(enum json_token token)
+{
+    switch (token) {
+    case JSON_TOKEN_OBJECT:
+        return "BEGIN_OBJECT";
+    case JSON_TOKEN_ARRAY:
+        return "BEGIN_ARRAY";
+    case JSON_TOKEN_STRING:
+        return "STRING";
+    case JSON_TOKEN_NUMBER:
+        return "NUMBER";
+    case JSON_TOKEN_TRUE:
+    case JSON_TOKEN_FALSE:
+        return "BOOLEAN";
+    default:
+        return "NULL";
+    }
+}
+
+/* Instead of the token that was just read. */
+static enum mg_err fail_token(struct zipkin_source *source, enum json_token token,
+                              const char *wanted)
+{
+    if (token == JSON_TOKEN_ERROR)
+        return zipkin_fail(source, "Malformed (%s at %s)", json_reader_error(source->json),
+                           path_of(source).text);
+    return zipkin_fail(source, "%sExpected %s but was %s at %s",
+                       strncmp(wanted, "BEGIN", 5) == 0 ? "Malformed: " : "", wanted,
+                       token_name(token), path_of(source).text);
+}
+
+/* --- values --------------------------------------------- */
+
+static enum mg_err text_read(struct zipkin_source *source, struct str *out)
+{
+    enum json_token token = json_next(source->json);
+
+    /* A number is as good as a string, and kept as it is written. */
+    if (token != JSON_TOKEN_STRING && token != JSON_TOKEN_NUMBER)
+        return fail_token(source, token, "a string");
+    *out = json_text(source->json);
+    return MG_OK;
+}
+
+/* What Java's cast does: 2^63 saturates, what has a fraction or is beyond is no long. */
+static bool long_parse(struct str text, int64_t *out)
+{
+    double d;
+
+    if (str_i64(text, out) == MG_OK)
+        return true;
+    if (str_double(text, &d) != MG_OK || d < -0x1p63 || d > 0x1p63)
+        return false;
+    *out = d == 0x1p63 ? INT64_MAX : (int64_t)d;
+    return (double)*out == d;
+}
+
+/* wanted: "a long" or "an int", for the sentence. */
+static enum mg_err long_read(struct zipkin_source *source, const char *wanted, int64_t *out)
+{
+    enum json_token token = json_next(source->json);
+
+    if (token != JSON_TOKEN_STRING && token != JSON_TOKEN_NUMBER)
+        return fail_token(source, token, wanted);
+    if (!long_parse(json_text(source->json), out))
+        return zipkin_fail(source, "Expected %s but was %s at %s", wanted,
+                           excerpt(json_text(source->json)).text, path_of(source).text);
+    return MG_OK;
+}
+
+static enum mg_err bool_read(struct zipkin_source *source, bool *out)
+{
+    enum json_token token = json_next(source->json);
+
+    if (token != JSON_TOKEN_TRUE && token != JSON_TOKEN_FALSE)
+        return fail_token(source, token, "a boolean");
+    *out = token == JSON_TOKEN_TRUE;
+    return MG_OK;
+}
+
+/* The value of a digit in lower case; 16: it is none. */
+static unsigned digit_of(char c)
+{
+    return c >= '0' && c <= '9' ? (unsigned)(c - '0')
+           : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                                  : 16;
+}
+
+/* 1 … 2 × bytes digits in lower case, short ones padded on the left. */
+static enum mg_err id_read(struct zipkin_source *source, uint8_t *out, size_t bytes, bool *is_zero)
+{
+    const char *name = source->member.ptr;
+    int name_len = (int)source->member.len;
+    unsigned all = 0;
+    struct str text;
+
+    MG_TRY(text_read(source, &text));
+    if (text.len == 0)
+        return zipkin_fail(source, "%.*s is empty", name_len, name);
+    if (text.len > 2 * bytes)
+        return zipkin_fail(source, "%.*s.length > %zu", name_len, name, 2 * bytes);
+    memset(out, 0, bytes);
+    for (size_t i = 0, at = 2 * bytes - text.len; i < text.len; i++, at++) {
+        unsigned digit = digit_of(text.ptr[i]);
+        if (digit > 15)
+            return zipkin_fail(source, "%s should be lower-hex encoded with no prefix",
+                               excerpt(text).text);
+        out[at / 2] |= (uint8_t)(at % 2 ? digit : digit << 4);
+        all |= digit;
+    }
+    *is_zero = all == 0;
+    return MG_OK;
+}
+
+/* --- objects --------------------------------------------- */
+
+struct member {
+    struct str key;
+    bool is_null_skipped;
+    enum mg_err (*read)(struct zipkin_source *source, void *into);
+};
+
+static const struct member *member_find(const struct member *members, size_t n, struct str key)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(members[i].key, key))
+            return &members[i];
+    return NULL;
+}
+
+/* From behind the { to the }. */
+static enum mg_err members_read(struct zipkin_source *source, const struct member *members,
+                                size_t n, void *into)
+{
+    struct json_reader *json = source->json;
+    enum json_token token;
+
+    while ((token = json_next(json)) == JSON_TOKEN_KEY) {
+        source->member = json_text(json);
+        const struct member *member = member_find(members, n, source->member);
+        if (!member || (member->is_null_skipped && json_peek(json) == JSON_TOKEN_NULL)) {
+            if (!json_skip(json))
+                return fail_token(source, JSON_TOKEN_ERROR, "");
+            continue;
+        }
+        MG_TRY(member->read(source, into));
+    }
+    return token == JSON_TOKEN_OBJECT_END ? MG_OK : fail_token(source, token, "");
+}
+
+static enum mg_err expect(struct zipkin_source *source, enum json_token wanted)
+{
+    enum json_token token = json_next(source->json);
+
+    return token == wanted ? MG_OK : fail_token(source, token, token_name(wanted));
+}
+
+/* --- endpoints --------------------------------------------- */
+
+static enum mg_err read_service(struct zipkin_source *source, void *into)
+{
+    return text_read(source, &((struct zipkin_endpoint *)into)->service);
+}
+
+static enum mg_err read_ip(struct zipkin_source *source, void *into)
+{
+    struct str text;
+
+    MG_TRY(text_read(source, &text));
+    (void)zipkin_endpoint_parse(into, text); /* bad text is ignored there (zipkin.md 1) */
+    return MG_OK;
+}
+
+static enum mg_err read_port(struct zipkin_source *source, void *into)
+{
+    int64_t port;
+
+    MG_TRY(long_read(source, "an int", &port));
+    if (port > UINT16_MAX)
+        return zipkin_fail(source, "invalid port %lld", (long long)port);
+    ((struct zipkin_endpoint *)into)->port = (uint16_t)MG_MAX(port, (int64_t)0);
+    return MG_OK;
+}
+
+/* A second endpoint replaces the first. */
+static enum mg_err endpoint_read(struct zipkin_source *source, const char *name,
+                                 struct zipkin_endpoint *out)
+{
+    static const struct member members[] = {
+        { STR_INIT("serviceName"), true, read_service },
+        { STR_INIT("ipv4"), true, read_ip },
+        { STR_INIT("ipv6"), true, read_ip },
+        { STR_INIT("port"), true, read_port },
+    };
+
+    *out = (struct zipkin_endpoint){ .service = STR("") };
+    MG_TRY(expect(source, JSON_TOKEN_OBJECT));
+    source->within = name;
+    MG_TRY(members_read(source, members, MG_COUNT(members), out));
+    source->within = NULL;
+    return MG_OK;
+}
+
+/* --- annotations --------------------------------------------- */
+
+struct annotation_draft {
+    struct zipkin_annotation annotation;
+    bool has_timestamp, has_value;
+};
+
+static enum mg_err read_annotation_timestamp(struct zipkin_source *source, void *into)
+{
+    struct annotation_draft *draft = into;
+
+    draft->has_timestamp = true;
+    return long_read(source, "a long", &draft->annotation.timestamp_us);
+}
+
+static enum mg_err read_annotation_value(struct zipkin_source *source, void *into)
+{
+    struct annotation_draft *draft = into;
+
+    draft->has_value = true;
+    return text_read(source, &draft->annotation.value);
+}
+
+static enum mg_err annotation_read(struct zipkin_source *source, struct zipkin_annotation *out)
+{
+    static const struct member members[] = {
+        { STR_INIT("timestamp"), false, read_annotation_timestamp },
+        { STR_INIT("value"), false, read_annotation_value },
+    };
+    struct annotation_draft draft = { .annotation.value = STR("") };
+
+    source->member = STR("");
+    MG_TRY(expect(source, JSON_TOKEN_OBJECT));
+    MG_TRY(members_read(source, members, MG_COUNT(members), &draft));
+    if (!draft.has_timestamp || !draft.has_value)
+        return zipkin_fail(source, "Incomplete annotation at %s", path_of(source).text);
+    *out = draft.annotation;
+    return MG_OK;
+}
+
+static enum mg_err read_annotations(struct zipkin_source *source, void *into)
+{
+    struct zipkin_draft *draft = into;
+
+    MG_TRY(expect(source, JSON_TOKEN_ARRAY));
+    source->within = "annotations";
+    source->is_indexed = true;
+    for (source->index = 0; json_peek(source->json) != JSON_TOKEN_ARRAY_END; source->index++) {
+        struct zipkin_annotation annotation;
+        MG_TRY(annotation_read(source, &annotation));
+        VEC_PUSH(&draft->annotations, annotation);
+    }
+    source->within = NULL;
+    source->is_indexed = false;
+    return expect(source, JSON_TOKEN_ARRAY_END);
+}
+
+/* --- tags --------------------------------------------- */
+
+static enum mg_err read_tags(struct zipkin_source *source, void *into)
+{
+    struct zipkin_draft *draft = into;
+    enum json_token token;
+
+    MG_TRY(expect(source, JSON_TOKEN_OBJECT));
+    source->within = "tags";
+    while ((token = json_next(source->json)) == JSON_TOKEN_KEY) {
+        struct zipkin_tag tag = { .key = json_text(source->json) };
+        source->member = tag.key;
+        if (json_peek(source->json) == JSON_TOKEN_NULL)
+            return zipkin_fail(source, "No value at %s", path_of(source).text);
+        MG_TRY(text_read(source, &tag.value));
+        VEC_PUSH(&draft->tags, tag);
+    }
+    source->within = NULL;
+    return token == JSON_TOKEN_OBJECT_END ? MG_OK : fail_token(source, token, "");
+}
+
+/* --- spans --------------------------------------------- */
+
+static enum mg_err read_trace_id(struct zipkin_source *source, void *into)
+{
+    struct zipkin_draft *draft = into;
+    bool is_zero;
+
+    MG_TRY(id_read(source, draft->span.trace_id, 16, &is_zero));
+    draft->has_trace_id = true;
+    return is_zero ? zipkin_fail(source, "traceId is all zeros") : MG_OK;
+}
+
+static enum mg_err read_id(struct zipkin_source *source, void *into)
+{
+    struct zipkin_draft *draft = into;
+    bool is_zero;
+
+    MG_TRY(id_read(source, draft->span.id, 8, &is_zero));
+    draft->has_id = true;
+    return is_zero ? zipkin_fail(source, "id is all zeros") : MG_OK;
+}
+
+static enum mg_err read_parent_id(struct zipkin_source *source, void *into)
+{
+    bool is_zero; /* no parent */
+
+    return id_read(source, ((struct zipkin_draft *)into)->span.parent_id, 8, &is_zero);
+}
+
+static enum mg_err read_kind(struct zipkin_source *source, void *into)
+{
+    struct str text;
+
+    MG_TRY(text_read(source, &text));
+    for (size_t i = 0; i < MG_COUNT(zipkin_kinds); i++) {
+        if (zipkin_kinds[i] && str_eq(text, str_of(zipkin_kinds[i]))) {
+            ((struct zipkin_draft *)into)->span.kind = zipkin_kinds[i];
+            return MG_OK;
+        }
+    }
+    return zipkin_fail(source, "No enum constant zipkin2.Span.Kind.%s", excerpt(text).text);
+}
+
+static enum mg_err read_name(struct zipkin_source *source, void *into)
+{
+    return text_read(source, &((struct zipkin_draft *)into)->span.name);
+}
+
+/* 0 and below: absent. */
+static enum mg_err micros_read(struct zipkin_source *source, uint64_t *out)
+{
+    int64_t us;
+
+    MG_TRY(long_read(source, "a long", &us));
+    *out = (uint64_t)MG_MAX(us, (int64_t)0);
+    return MG_OK;
+}
+
+static enum mg_err read_timestamp(struct zipkin_source *source, void *into)
+{
+    return micros_read(source, &((struct zipkin_draft *)into)->span.timestamp_us);
+}
+
+static enum mg_err read_duration(struct zipkin_source *source, void *into)
+{
+    return micros_read(source, &((struct zipkin_draft *)into)->span.duration_us);
+}
+
+static enum mg_err read_local(struct zipkin_source *source, void *into)
+{
+    return endpoint_read(source, "localEndpoint", &((struct zipkin_draft *)into)->span.local);
+}
+
+static enum mg_err read_remote(struct zipkin_source *source, void *into)
+{
+    return endpoint_read(source, "remoteEndpoint", &((struct zipkin_draft *)into)->span.remote);
+}
+
+static enum mg_err read_debug(struct zipkin_source *source, void *into)
+{
+    return bool_read(source, &((struct zipkin_draft *)into)->span.is_debug);
+}
+
+static enum mg_err read_shared(struct zipkin_source *source, void *into)
+{
+    return bool_read(source, &((struct zipkin_draft *)into)->span.is_shared);
+}
+
+static enum mg_err read_v1(struct zipkin_source *source, void *into)
+{
+    (void)into;
+    return mg_fail(source->why, MG_E_FORMAT,
+                   "Expected a JSON_V2 encoded list, but received: JSON_V1");
+}
+
+static enum mg_err json_read(struct zipkin_source *source, size_t *at, struct zipkin_draft *draft)
+{
+    static const struct member members[] = {
+        { STR_INIT("traceId"), false, read_trace_id },
+        { STR_INIT("parentId"), true, read_parent_id },
+        { STR_INIT("id"), false, read_id },
+        { STR_INIT("kind"), true, read_kind },
+        { STR_INIT("name"), true, read_name },
+        { STR_INIT("timestamp"), true, read_timestamp },
+        { STR_INIT("duration"), true, read_duration },
+        { STR_INIT("localEndpoint"), true, read_local },
+        { STR_INIT("remoteEndpoint"), true, read_remote },
+        { STR_INIT("annotations"), true, read_annotations },
+        { STR_INIT("tags"), true, read_tags },
+        { STR_INIT("debug"), true, read_debug },
+        { STR_INIT("shared"), true, read_shared },
+        { STR_INIT("binaryAnnotations"), false, read_v1 },
+    };
+
+    zipkin_draft_begin(draft);
+    source->member = STR(""); /* the reader forgets the last span's texts */
+    json_reader_begin(source->json, str_n(source->text.ptr + *at, source->text.len - *at));
+    MG_TRY(expect(source, JSON_TOKEN_OBJECT));
+    MG_TRY(members_read(source, members, MG_COUNT(members), draft));
+    *at += json_offset(source->json) + 1; /* behind the } */
+    return zipkin_draft_end(source, draft);
+}
+
+static char space_skip(const struct zipkin_source *source, size_t *at)
+{
+    for (; *at < source->text.len; ++*at) {
+        char c = source->text.ptr[*at];
+        if (c != ' ' && c != '\n' && c != '\t' && c != '\r')
+            return c;
+    }
+    return 0;
+}
+
+static enum mg_err json_seek(struct zipkin_source *source, size_t *at, bool *is_end)
+{
+    bool is_first = *at == 0;
+
+    *is_end = source->text.len == 0;
+    if (*is_end)
+        return MG_OK;
+    if (is_first) {
+        if (source->text.ptr[0] != '[')
+            return mg_fail(source->why, MG_E_FORMAT, "Expected a JSON_V2 encoded list");
+        ++*at;
+    }
+    char c = space_skip(source, at);
+    if (c == ']') {
+        *is_end = true;
+        return MG_OK;
+    }
+    if (!is_first) {
+        if (c != ',')
+            return zipkin_fail(source, "Malformed (a comma or ] was expected at byte %zu)", *at);
+        ++*at;
+        c = space_skip(source, at);
+    }
+    if (c != '{')
+        return zipkin_fail(source, "Malformed (a span was expected at byte %zu)", *at);
+    return MG_OK;
+}
+
+const struct zipkin_format zipkin_json = { json_seek, json_read };
