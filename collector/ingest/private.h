@@ -2,9 +2,13 @@
 #pragma once
 #include "base/list.h"
 #include "base/log.h"
+#include "http/inflate.h"
 #include "ingest/ingest.h"
-#include "ingest/rows.h"
+#include "ingest/talkers.h"
+#include "ingest/take.h"
+#include "ingest/wait.h"
 
+enum { INGEST_POLL_MS = 20 };
 enum ingest_metric {
 #define METRIC_ID(id) INGEST_##id
 #define METRIC(...) METRIC_ENUM(__VA_ARGS__)
@@ -13,54 +17,72 @@ enum ingest_metric {
 #undef METRIC_ID
     INGEST_METRICS
 };
-enum ingest_door { DOOR_OTLP_GRPC, DOOR_OTLP_HTTP };                       /* label values, in the order of metrics.def */
-enum ingest_outcome { OUTCOME_ACCEPTED, OUTCOME_PARTIAL, OUTCOME_MALFORMED, OUTCOME_TOO_BIG, OUTCOME_MEDIA,
-                      OUTCOME_ENCODING, OUTCOME_BUSY, OUTCOME_FAILED, OUTCOME_GONE };
 
 struct ingest {
     struct ingest_options options;
-    _Atomic(const struct ingest_conf *) conf; /* as of the last reload */
+    _Atomic(const struct ingest_conf *) conf;     /* as of the last reload */
+    _Atomic(struct attribute_rules *) rules;      /* the same; NULL: none */
+    VEC(struct attribute_rules *) generations;    /* all there were: a loop may be about to use an old one */
     struct metric_set *metrics;
     _Atomic uint64_t waiting;
+};
+
+struct udp_door;
+struct datagrams {            /* udp.c: under way, and memory for the next */
+    struct list spare;        /* datagram.link */
+    size_t spare_bytes;
+    size_t n, bytes;          /* under way */
 };
 
 struct ingest_loop {
     struct ingest *ingest;
     struct loop *loop;
-    struct mailbox *acks;
-    struct timer *timer;          /* polls waiters; also lets buffers go when idle */
-    struct list waiting;          /* export.link, oldest first */
+    struct mailbox *acks;         /* take.message */
+    struct mailbox *given;        /* given.message: of ingest_take, to begin in the next round */
+    struct timer *timer;          /* serves waiters; also lets buffers go when idle */
+    struct list waiting;          /* waiter.link, oldest first */
     struct rows_maker *maker;
-    size_t in_log;                /* exports between submit and ack */
-    uint64_t busy_at_ns;          /* last export */
+    struct talkers talkers;
+    struct udp_door *udp[2];      /* compact, binary; NULL: not open */
+    struct datagrams datagrams;
+    _Atomic size_t n_given;       /* not begun; any thread adds */
+    size_t in_log;                /* takes between submit and ack */
+    uint64_t busy_at_ns;          /* last body */
     bool is_closing;
     void (*on_idle)(void *owner);
     void *idle_owner;
 };
 
-/* One export request from its head to its answer. */
-struct export {
-    struct message message;       /* to the loop, after the ack */
-    struct live_batch batch;
-    struct ingest_loop *loop;
-    struct http_request *request;
+/* --- HTTP doors: admit.c is what they share --------------------------------------------------------- */
+
+struct export;
+struct body_door {
     enum ingest_door door;
-    enum ingest_protocol protocol;
-    enum zip_kind encoding;
-    bool has_body;                /* else it waits at its head */
-    bool waits;
-    struct list link;             /* ingest_loop.waiting */
-    uint64_t give_up_ns, begun_ns;
-    size_t bound;                 /* of the inflated body; 0: not known yet */
-    size_t reserved;
-    struct buf body, head;
-    size_t body_offset;
-    struct refused refused;
+    /* What kind of body this is, from the head; fails with the answer's error. */
+    enum mg_err (*kind)(struct http_request *request, enum ingest_protocol *protocol, enum zip_kind *encoding, struct mg_why *why);
+    bool takes_empty;         /* a body of no bytes is a request without spans, whatever its encoding */
+    void (*answer)(const struct export *export);
+    void (*fail)(const struct export *export, enum mg_err err, struct str message); /* NULL: http_respond_error */
 };
 
-/* otlp.c: what kind of body this is, from the head; fails with the answer's error. */
-enum mg_err otlp_kind(struct http_request *request, enum ingest_protocol *protocol, enum zip_kind *encoding, struct mg_why *why);
-void otlp_answer(struct export *export, uint32_t accepted);
-/* admit.c */
-void ingest_on_head(void *owner, struct http_request *request, enum ingest_door door);
-void ingest_on_request(void *owner, struct http_request *request, enum ingest_door door);
+/* One export request from its head to its answer. */
+struct export {
+    struct take take;
+    struct waiter waiter;
+    const struct body_door *door;
+    struct http_request *request;
+    unsigned retry_after_s;       /* for answers that may be tried again */
+    bool has_body;                /* else it waits at its head */
+    struct buf body;
+};
+
+void admit_on_head(struct ingest_loop *loop, struct http_request *request, const struct body_door *door);
+void admit_on_request(struct ingest_loop *loop, struct http_request *request, const struct body_door *door);
+/* The header's media type without parameters; "" when parameters are malformed. */
+struct str media_type(struct str header);
+
+/* --- udp.c ------------------------------------------------------------------------------------------- */
+void udp_doors_close(struct ingest_loop *loop);
+void udp_doors_free(struct ingest_loop *loop); /* when no datagram is under way */
+void udp_doors_count(struct ingest_loop *loop); /* what the kernel dropped since the last time */
+void udp_doors_decay(struct ingest_loop *loop); /* gives spare memory back */

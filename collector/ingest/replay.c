@@ -14,25 +14,24 @@ static enum mg_err unreadable(struct reading *reading, const struct journal_reco
 
 static enum mg_err on_body(struct reading *reading, const struct journal_record *record)
 {
+    /* The limit was kept at the door; a lowered one must not lose what was acked. */
+    const struct rows_body body = { .protocol = record->protocol, .encoding = record->encoding, .bytes = record->body,
+                                    .limit = SIZE_MAX / 4 };
     struct rows_result result = { 0 };
-    struct run *refused = NULL;
-    struct left_out left_out = { 0 };
-    uint32_t n_refused = 0;
-    enum mg_err err;
+    struct body_head head = { 0 };
+    enum mg_err err = body_head_read(record->head, &head);
 
-    if ((err = refused_head_read(record->head, &refused, &left_out.n, &n_refused)) == MG_OK) {
-        left_out.at = refused;
-        /* The limit was kept at the door; a lowered one must not lose what was acked. */
-        err = rows_make(reading->maker, record->protocol, record->encoding, record->body, SIZE_MAX / 4, &left_out, &result,
-                        reading->why);
-    }
+    if (err == MG_OK)
+        err = rows_make(reading->maker, &body, &head, &result, reading->why);
+    else
+        (void)mg_fail(reading->why, err, "the list of refused and dropped spans cannot be read");
     if (err == MG_OK) {
-        err = live_replay_rows(reading->live, record, result.rows, n_refused);
+        err = live_replay_rows(reading->live, record, result.rows, head.n_refused);
         row_batch_free(&result.rows);
     } else {
         err = unreadable(reading, record);
     }
-    mem_free(refused);
+    body_head_fini(&head);
     return err;
 }
 
@@ -65,6 +64,7 @@ enum mg_err ingest_replay(struct ingest_replay *replay, struct live *live, struc
     struct reading reading = { replay, live, rows_maker_new(), why };
     enum mg_err err;
 
+    rows_maker_rules(reading.maker, replay->rules);
     replay->total = journal_replay_total(replay->journal, replay->after);
     err = journal_replay(replay->journal, replay->after, on_record, &reading, why);
     rows_maker_free(&reading.maker);

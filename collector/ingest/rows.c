@@ -1,20 +1,29 @@
-/* rows.c - see rows.h. JSON is transcoded to protobuf first, so that there is one scanner and one set of rules. */
+/* rows.c - see rows.h. OTLP/JSON is transcoded to protobuf first, so that OTLP has one scanner and one set of rules; every
+ * scanner of another protocol calls the same visitor.
+ *
+ *   bytes -> inflate -> (transcode) -> scanner -> (attribute filter) -> visitor -> interner */
 #include "ingest/rows.h"
 #include "base/clock.h"
+#include "model/jaeger_scan.h"
 #include "model/otlp_json.h"
-
-enum { KEEP_BYTES = 1 << 20, HEAD_VERSION = 1 };
+#include "model/otlp_scan.h"
+#include "model/zipkin_scan.h"
 
 struct rows_maker {
     struct zip *zip;
     struct otlp_json *json;
-    struct otlp_scanner *scanner;
+    struct otlp_scanner *otlp;
+    struct zipkin_scanner *zipkin;
+    struct jaeger_scanner *jaeger;
+    struct attribute_rules *rules;
+    struct attribute_filter *filter;     /* of the rules */
     struct interner *interner;
     struct buf inflated, proto;
-    VEC(struct run) refused;
+    bool was_inflated;
+    struct run_list refused, dropped;
     struct refused counts;
-    const struct left_out *left_out;
-    size_t left_out_at;
+    uint32_t n_dropped;
+    const struct body_head *replayed;
 };
 
 struct rows_maker *rows_maker_new(void)
@@ -22,7 +31,6 @@ struct rows_maker *rows_maker_new(void)
     struct rows_maker *maker = MEM_NEW(struct rows_maker);
 
     maker->zip = zip_new();
-    maker->scanner = otlp_scanner_new(NULL);
     maker->interner = interner_new();
     return maker;
 }
@@ -33,15 +41,29 @@ void rows_maker_free(struct rows_maker **pointer)
 
     if (!maker)
         return;
+    rows_maker_rules(maker, NULL);
     zip_free(&maker->zip);
     otlp_json_free(&maker->json);
-    otlp_scanner_free(&maker->scanner);
+    otlp_scanner_free(&maker->otlp);
+    zipkin_scanner_free(&maker->zipkin);
+    jaeger_scanner_free(&maker->jaeger);
     interner_free(&maker->interner);
     buf_fini(&maker->inflated);
     buf_fini(&maker->proto);
-    VEC_FINI(&maker->refused);
+    run_list_fini(&maker->refused);
+    run_list_fini(&maker->dropped);
     mem_free(maker);
     *pointer = NULL;
+}
+
+void rows_maker_rules(struct rows_maker *maker, struct attribute_rules *rules)
+{
+    if (maker->rules == rules)
+        return;
+    attribute_filter_free(&maker->filter);
+    maker->rules = rules;
+    if (rules)
+        maker->filter = attribute_filter_new(rules);
 }
 
 /* --- visitor ---------------------------------------------------------------------------------------- */
@@ -59,19 +81,13 @@ static void on_scope(void *owner, struct str scope)
 static void on_span(void *owner, const struct span *span, uint32_t ordinal)
 {
     struct rows_maker *maker = owner;
-    const struct left_out *out = maker->left_out;
+    const struct body_head *head = maker->replayed;
 
-    if (out) {
-        size_t *i = &maker->left_out_at;
-        while (*i < out->n && out->at[*i].first + out->at[*i].n <= ordinal)
-            ++*i;
-        if (*i < out->n && out->at[*i].first <= ordinal)
-            return;
-    }
-    interner_span(maker->interner, span);
+    if (!head || (!left_out_has(head->refused, ordinal) && !left_out_has(head->dropped, ordinal)))
+        interner_span(maker->interner, span);
 }
 
-static void on_refused(void *owner, enum otlp_refusal why, uint32_t ordinal)
+static void on_refused(void *owner, enum span_refusal why, uint32_t ordinal)
 {
     struct rows_maker *maker = owner;
 
@@ -80,76 +96,159 @@ static void on_refused(void *owner, enum otlp_refusal why, uint32_t ordinal)
         maker->counts.first_ordinal = ordinal;
     }
     maker->counts.by_reason[why]++;
-    if (maker->refused.n) {
-        struct run *last = &maker->refused.at[maker->refused.n - 1];
-        if (last->first + last->n == ordinal) {
-            last->n++;
-            return;
-        }
-    }
-    VEC_PUSH(&maker->refused, ((struct run){ ordinal, 1 }));
+    run_list_add(&maker->refused, ordinal);
 }
 
-enum mg_err rows_inflate(struct rows_maker *maker, enum zip_kind encoding, struct str body, size_t limit, struct str *out, struct mg_why *why)
+static void on_dropped(void *owner, uint32_t ordinal)
 {
-    if (encoding == ZIP_IDENTITY && body.len > limit)
-        return mg_fail(why, MG_E_TOO_BIG, "the request is larger than %zu bytes (ingest.body_bytes_max)", limit);
-    *out = body;
-    if (encoding == ZIP_IDENTITY)
-        return MG_OK;
-    MG_TRY(zip_inflate(maker->zip, encoding, body, limit, &maker->inflated, why));
-    *out = buf_str(&maker->inflated);
-    return MG_OK;
+    struct rows_maker *maker = owner;
+
+    maker->n_dropped++;
+    run_list_add(&maker->dropped, ordinal);
 }
 
-static enum mg_err transcode(struct rows_maker *maker, size_t limit, struct str *body, struct rows_result *out,
-                             struct mg_why *why)
-{
-    uint64_t begin = clock_thread_cpu_ns();
+/* --- scanners --------------------------------------------------------------------------------------- */
 
+static enum mg_err transcode(struct rows_maker *maker, size_t limit, struct str *body, struct mg_why *why)
+{
     if (!maker->json)
         maker->json = otlp_json_new();
     if (maker->proto.limit < limit)
         maker->proto.limit = limit;
     MG_TRY(otlp_json_to_proto(maker->json, *body, &maker->proto, why));
     *body = buf_str(&maker->proto);
-    out->cpu_transcode_ns = clock_thread_cpu_ns() - begin;
     return MG_OK;
 }
 
-enum mg_err rows_make(struct rows_maker *maker, enum ingest_protocol protocol, enum zip_kind encoding, struct str body,
-                      size_t limit, const struct left_out *left_out, struct rows_result *out, struct mg_why *why)
+static enum mg_err scan_otlp(struct rows_maker *maker, struct str body, const struct span_visitor *visitor, void *owner,
+                             struct mg_why *why)
 {
-    static const struct otlp_visitor visitor = { on_resource, on_scope, on_span, on_refused };
+    if (!maker->otlp)
+        maker->otlp = otlp_scanner_new(NULL);
+    return otlp_scan(maker->otlp, body, visitor, owner, why);
+}
+
+static enum mg_err scan_zipkin(struct rows_maker *maker, bool is_json, struct str body, const struct span_visitor *visitor,
+                               void *owner, struct mg_why *why)
+{
+    if (!maker->zipkin)
+        maker->zipkin = zipkin_scanner_new();
+    return is_json ? zipkin_scan_json(maker->zipkin, body, visitor, owner, why)
+                   : zipkin_scan_proto(maker->zipkin, body, visitor, owner, why);
+}
+
+static enum mg_err scan_jaeger(struct rows_maker *maker, enum jaeger_wire wire, struct str body,
+                               const struct span_visitor *visitor, void *owner, struct mg_why *why)
+{
+    if (!maker->jaeger)
+        maker->jaeger = jaeger_scanner_new();
+    return jaeger_scan(maker->jaeger, wire, body, visitor, owner, why);
+}
+
+static enum mg_err scan(struct rows_maker *maker, enum ingest_protocol protocol, struct str body,
+                        const struct span_visitor *visitor, void *owner, struct mg_why *why)
+{
+    switch (protocol) {
+    case INGEST_OTLP_PROTO:
+    case INGEST_OTLP_JSON:
+        return scan_otlp(maker, body, visitor, owner, why);
+    case INGEST_ZIPKIN_JSON:
+    case INGEST_ZIPKIN_PROTO:
+        return scan_zipkin(maker, protocol == INGEST_ZIPKIN_JSON, body, visitor, owner, why);
+    case INGEST_JAEGER_POST_SPANS:
+        return scan_jaeger(maker, JAEGER_POST_SPANS, body, visitor, owner, why);
+    case INGEST_JAEGER_HTTP_BINARY:
+        return scan_jaeger(maker, JAEGER_HTTP_BINARY, body, visitor, owner, why);
+    case INGEST_JAEGER_UDP_COMPACT:
+        return scan_jaeger(maker, JAEGER_UDP_COMPACT, body, visitor, owner, why);
+    case INGEST_JAEGER_UDP_BINARY:
+        return scan_jaeger(maker, JAEGER_UDP_BINARY, body, visitor, owner, why);
+    case INGEST_JAEGER_SPAN:
+        return scan_jaeger(maker, JAEGER_SPAN, body, visitor, owner, why);
+    }
+    return mg_fail(why, MG_E_FORMAT, "protocol number %d is not known to this version", (int)protocol);
+}
+
+/* --- a body ----------------------------------------------------------------------------------------- */
+
+enum mg_err rows_inflate(struct rows_maker *maker, const struct rows_body *body, struct str *out, struct mg_why *why)
+{
+    maker->was_inflated = false;
+    if ((unsigned)body->encoding > ZIP_ZSTD) /* of a record, or of somebody who knows more */
+        return mg_fail(why, MG_E_ENCODING, "encoding number %d is not known to this version", (int)body->encoding);
+    if (body->encoding == ZIP_IDENTITY && body->bytes.len > body->limit)
+        return mg_fail(why, MG_E_TOO_BIG, "the request is larger than %zu bytes (ingest.body_bytes_max)", body->limit);
+    *out = body->bytes;
+    if (body->encoding != ZIP_IDENTITY) {
+        MG_TRY(zip_inflate(maker->zip, body->encoding, body->bytes, body->limit, &maker->inflated, why));
+        *out = buf_str(&maker->inflated);
+    }
+    maker->was_inflated = true;
+    return MG_OK;
+}
+
+static void begin(struct rows_maker *maker, const struct body_head *replayed)
+{
+    run_list_clear(&maker->refused);
+    run_list_clear(&maker->dropped);
+    maker->counts = (struct refused){ 0 };
+    maker->n_dropped = 0;
+    maker->replayed = replayed;
+    interner_begin(maker->interner, clock_mono_ns());
+}
+
+static enum mg_err make(struct rows_maker *maker, enum ingest_protocol protocol, struct str body, struct mg_why *why)
+{
+    static const struct span_visitor visitor = { on_resource, on_scope, on_span, on_refused };
+
+    if (!maker->filter)
+        return scan(maker, protocol, body, &visitor, maker, why);
+    attribute_filter_begin(maker->filter, &visitor, maker, maker->replayed ? NULL : on_dropped);
+    return scan(maker, protocol, body, &attribute_visitor, maker->filter, why);
+}
+
+enum mg_err rows_make(struct rows_maker *maker, const struct rows_body *body, const struct body_head *replayed,
+                      struct rows_result *out, struct mg_why *why)
+{
     struct rows_result result = { 0 };
-    uint64_t begin = clock_thread_cpu_ns();
+    uint64_t started = clock_thread_cpu_ns(), inflated, transcoded;
+    struct str bytes;
     enum mg_err err;
 
-    MG_TRY(rows_inflate(maker, encoding, body, limit, &body, why));
-    result.cpu_inflate_ns = clock_thread_cpu_ns() - begin;
-    result.inflated = body.len;
-    if (protocol == INGEST_OTLP_JSON)
-        MG_TRY(transcode(maker, limit, &body, &result, why));
-    begin = clock_thread_cpu_ns();
-    VEC_CLEAR(&maker->refused);
-    maker->counts = (struct refused){ 0 };
-    maker->left_out = left_out;
-    maker->left_out_at = 0;
-    interner_begin(maker->interner, clock_mono_ns());
-    if ((err = otlp_scan(maker->scanner, body, &visitor, maker, why)) != MG_OK) {
+    MG_TRY(rows_inflate(maker, body, &bytes, why));
+    result.inflated = bytes.len;
+    inflated = clock_thread_cpu_ns();
+    result.cpu_inflate_ns = inflated - started;
+    if (body->protocol == INGEST_OTLP_JSON)
+        MG_TRY(transcode(maker, body->limit, &bytes, why));
+    transcoded = clock_thread_cpu_ns();
+    result.cpu_transcode_ns = transcoded - inflated;
+    begin(maker, replayed);
+    if ((err = make(maker, body->protocol, bytes, why)) != MG_OK) {
         interner_abort(maker->interner);
         return err;
     }
     result.rows = interner_end(maker->interner);
     result.refused = maker->counts;
-    result.cpu_rows_ns = clock_thread_cpu_ns() - begin;
+    result.dropped = maker->n_dropped;
+    result.cpu_rows_ns = clock_thread_cpu_ns() - transcoded;
     *out = result;
     return MG_OK;
 }
 
-struct left_out rows_refused(const struct rows_maker *maker)
+bool rows_was_inflated(const struct rows_maker *maker)
 {
-    return (struct left_out){ maker->refused.at, maker->refused.n };
+    return maker->was_inflated;
+}
+
+struct left_out rows_refused(struct rows_maker *maker)
+{
+    return run_list_end(&maker->refused);
+}
+
+struct left_out rows_dropped(struct rows_maker *maker)
+{
+    return run_list_end(&maker->dropped);
 }
 
 void rows_recycle(struct rows_maker *maker, struct row_batch **rows)
@@ -161,58 +260,11 @@ void rows_decay(struct rows_maker *maker)
 {
     buf_shrink(&maker->inflated, 0);
     buf_shrink(&maker->proto, 0);
-    VEC_FINI(&maker->refused);
+    run_list_fini(&maker->refused);
+    run_list_fini(&maker->dropped);
+    if (maker->zipkin)
+        zipkin_scanner_decay(maker->zipkin);
+    if (maker->jaeger)
+        jaeger_scanner_decay(maker->jaeger);
     interner_decay(maker->interner);
-}
-
-/* --- the head of a record --------------------------------------------------------------------------- */
-
-void refused_head_write(struct buf *head, struct left_out refused)
-{
-    uint32_t end = 0;
-
-    buf_put_varint(head, HEAD_VERSION);
-    buf_put_varint(head, refused.n);
-    for (size_t i = 0; i < refused.n; i++) {
-        buf_put_varint(head, refused.at[i].first - end);
-        buf_put_varint(head, refused.at[i].n);
-        end = refused.at[i].first + refused.at[i].n;
-    }
-}
-
-static const uint8_t *read_run(const uint8_t *at, const uint8_t *end, uint64_t *from, struct run *out)
-{
-    uint64_t step, n;
-
-    if (!(at = get_varint(at, end, &step)) || !(at = get_varint(at, end, &n)) || n == 0)
-        return NULL;
-    if (step > UINT32_MAX || n > UINT32_MAX || *from + step + n > UINT32_MAX)
-        return NULL;
-    *out = (struct run){ (uint32_t)(*from + step), (uint32_t)n };
-    *from += step + n;
-    return at;
-}
-
-enum mg_err refused_head_read(struct str head, struct run **runs, size_t *n, uint32_t *spans)
-{
-    const uint8_t *at = (const uint8_t *)head.ptr, *end = at + head.len;
-    uint64_t version, count, from = 0;
-    struct run *list;
-
-    if (!(at = get_varint(at, end, &version)) || version != HEAD_VERSION)
-        return MG_E_FORMAT;
-    if (!(at = get_varint(at, end, &count)) || count > (uint64_t)(end - at) / 2)
-        return MG_E_FORMAT;
-    list = mem_alloc((size_t)count * sizeof *list);
-    *spans = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (!(at = read_run(at, end, &from, &list[i]))) {
-            mem_free(list);
-            return MG_E_FORMAT;
-        }
-        *spans += list[i].n;
-    }
-    *runs = list;
-    *n = (size_t)count;
-    return MG_OK;
 }

@@ -1,41 +1,19 @@
-/* rows_test.c - a body to rows: encodings, JSON, refused spans, what replay leaves out, limits, and the record's head. */
+/* rows_test.c - a body to rows: protocols, encodings, refused spans, attribute rules, what replay leaves out, limits. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include "bodies.h"
 #include "ingest/rows.h"
-#include "model/otlp_write.h"
-
-/* n spans of one trace; those whose bit is set in `bad` have no span id. */
-static void make_body(struct buf *out, unsigned n, uint32_t bad)
-{
-    struct buf spans, one, scope;
-
-    buf_init(out, 1 << 20);
-    buf_init(&spans, 1 << 20);
-    buf_init(&one, 1 << 16);
-    buf_init(&scope, 1 << 20);
-    for (unsigned i = 0; i < n; i++) {
-        struct span span = { .trace_id = { 7 }, .name = STR("op"), .kind = SPAN_SERVER, .start_ns = 1, .end_ns = 2 };
-        span.span_id[0] = bad >> i & 1 ? 0 : (uint8_t)(i + 1);
-        buf_clear(&one);
-        otlp_write_span(&one, &span);
-        otlp_put_field(&spans, 2, buf_str(&one));
-    }
-    otlp_put_field(&scope, 2, buf_str(&spans));
-    otlp_put_field(out, 1, buf_str(&scope));
-    buf_fini(&spans);
-    buf_fini(&one);
-    buf_fini(&scope);
-}
 
 static enum mg_err make(struct rows_maker *maker, enum ingest_protocol protocol, enum zip_kind encoding, struct str body, size_t limit,
-                        const struct left_out *left_out, uint32_t *rows, uint32_t *refused)
+                        const struct body_head *replayed, uint32_t *rows, uint32_t *refused)
 {
+    const struct rows_body given = { protocol, encoding, body, limit };
     struct rows_result result;
     struct mg_why why = { "" };
-    enum mg_err err = rows_make(maker, protocol, encoding, body, limit, left_out, &result, &why);
+    enum mg_err err = rows_make(maker, &given, replayed, &result, &why);
 
     if (err != MG_OK) {
         assert_true(why.text[0] != '\0');
@@ -56,7 +34,7 @@ static void every_encoding_gives_the_same_rows(void **state)
     uint32_t rows, refused;
 
     (void)state;
-    make_body(&body, 20, 0);
+    otlp_body(&body, 20, 0);
     buf_init(&packed, 1 << 20);
     for (size_t i = 0; i < MG_COUNT(kinds); i++) {
         struct str sent = buf_str(&body);
@@ -84,14 +62,14 @@ static void bad_spans_are_refused_alone(void **state)
     uint32_t rows, refused;
 
     (void)state;
-    make_body(&body, 10, 1u << 3 | 1u << 9);
+    otlp_body(&body, 10, 1u << 3 | 1u << 9);
     assert_int_equal(make(maker, INGEST_OTLP_PROTO, ZIP_IDENTITY, buf_str(&body), 1 << 20, NULL, &rows, &refused), MG_OK);
     assert_int_equal(rows, 8);
     assert_int_equal(refused, 2);
     assert_int_equal(rows_refused(maker).n, 2);
     assert_int_equal(rows_refused(maker).at[0].first, 3);
     assert_int_equal(rows_refused(maker).at[1].first, 9);
-    make_body(&again, 10, 7u << 4);
+    otlp_body(&again, 10, 7u << 4);
     assert_int_equal(make(maker, INGEST_OTLP_PROTO, ZIP_IDENTITY, buf_str(&again), 1 << 20, NULL, &rows, &refused), MG_OK);
     assert_int_equal(refused, 3);
     assert_int_equal(rows_refused(maker).n, 1); /* one run */
@@ -103,15 +81,15 @@ static void bad_spans_are_refused_alone(void **state)
 
 static void replay_leaves_out_exactly_what_it_is_told(void **state)
 {
-    static const struct run out[] = { { 0, 1 }, { 4, 1 }, { 9, 3 } };
-    const struct left_out left_out = { out, MG_COUNT(out) };
+    static const struct run refused_out[] = { { 0, 1 }, { 9, 3 } }, dropped_out[] = { { 4, 1 } };
+    const struct body_head head = { .refused = { refused_out, 2 }, .dropped = { dropped_out, 1 } };
     struct rows_maker *maker = rows_maker_new();
     struct buf body;
     uint32_t rows, refused;
 
     (void)state;
-    make_body(&body, 10, 0);
-    assert_int_equal(make(maker, INGEST_OTLP_PROTO, ZIP_IDENTITY, buf_str(&body), 1 << 20, &left_out, &rows, &refused), MG_OK);
+    otlp_body(&body, 10, 0);
+    assert_int_equal(make(maker, INGEST_OTLP_PROTO, ZIP_IDENTITY, buf_str(&body), 1 << 20, &head, &rows, &refused), MG_OK);
     assert_int_equal(rows, 7);
     buf_fini(&body);
     rows_maker_free(&maker);
@@ -149,7 +127,7 @@ static void after_a_malformed_body_the_next_one_is_fine(void **state)
     uint32_t rows, refused;
 
     (void)state;
-    make_body(&body, 5, 0);
+    otlp_body(&body, 5, 0);
     for (size_t len = 1; len < body.len; len++) /* every cut of a nested message is malformed */
         assert_int_equal(make(maker, INGEST_OTLP_PROTO, ZIP_IDENTITY, str_n(body.ptr, len), 1 << 20, NULL, &rows, &refused), MG_E_FORMAT);
     assert_int_equal(make(maker, INGEST_OTLP_PROTO, ZIP_GZIP, STR("no gzip"), 1 << 20, NULL, &rows, &refused), MG_E_FORMAT);
@@ -162,28 +140,162 @@ static void after_a_malformed_body_the_next_one_is_fine(void **state)
     rows_maker_free(&maker);
 }
 
-static void the_head_is_read_back_and_bad_ones_are_refused(void **state)
+/* Spans of two services in turns: they are visited grouped, their ordinals are those of the list. */
+static const char zipkin_list[] =
+    "[{\"traceId\":\"a1\",\"id\":\"1\",\"name\":\"get\",\"localEndpoint\":{\"serviceName\":\"a\"},\"tags\":{\"noise\":\"1\"}},"
+    "{\"traceId\":\"a1\",\"id\":\"2\",\"name\":\"put\",\"localEndpoint\":{\"serviceName\":\"b\"}},"
+    "{\"traceId\":\"a1\",\"id\":\"3\",\"name\":\"get\",\"localEndpoint\":{\"serviceName\":\"a\"},\"tags\":{\"noise\":\"1\"}},"
+    "{\"traceId\":\"a1\",\"id\":\"4\",\"name\":\"put\",\"localEndpoint\":{\"serviceName\":\"b\"},\"tags\":{\"noise\":\"1\"}},"
+    "{\"traceId\":\"a1\",\"id\":\"5\",\"name\":\"del\",\"localEndpoint\":{\"serviceName\":\"b\"}}]";
+
+static void every_protocol_has_its_scanner(void **state)
 {
-    static const struct run runs[] = { { 0, 1 }, { 3, 20 }, { 200, 70000 }, { UINT32_MAX - 10, 9 } };
-    struct run *got;
-    uint32_t spans;
-    size_t n;
-    struct buf head;
+    static const struct { enum ingest_protocol protocol; enum captured body; } cases[] = {
+        { INGEST_ZIPKIN_PROTO, CAPTURED_ZIPKIN_MIN },
+        { INGEST_ZIPKIN_PROTO, CAPTURED_ZIPKIN_FULL },
+        { INGEST_JAEGER_HTTP_BINARY, CAPTURED_THRIFT_MIN },
+        { INGEST_JAEGER_UDP_COMPACT, CAPTURED_COMPACT_MIN },
+        { INGEST_JAEGER_UDP_COMPACT, CAPTURED_COMPACT_FULL },
+    };
+    struct rows_maker *maker = rows_maker_new();
+    uint32_t rows, refused;
 
     (void)state;
-    buf_init(&head, 256);
-    refused_head_write(&head, (struct left_out){ runs, MG_COUNT(runs) });
-    assert_int_equal(refused_head_read(buf_str(&head), &got, &n, &spans), MG_OK);
-    assert_int_equal(n, MG_COUNT(runs));
-    assert_int_equal(spans, 1 + 20 + 70000 + 9);
-    assert_memory_equal(got, runs, sizeof runs);
-    mem_free(got);
-    for (size_t len = 0; len < head.len; len++)
-        assert_int_equal(refused_head_read(str_n(head.ptr, len), &got, &n, &spans), MG_E_FORMAT);
-    assert_int_equal(refused_head_read(STR("\x02\x00"), &got, &n, &spans), MG_E_FORMAT);         /* version */
-    assert_int_equal(refused_head_read(STR("\x01\xff\xff\xff\x7f"), &got, &n, &spans), MG_E_FORMAT); /* more than there is */
-    assert_int_equal(refused_head_read(STR("\x01\x01\x05\x00"), &got, &n, &spans), MG_E_FORMAT); /* an empty run */
-    buf_fini(&head);
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct buf body;
+        captured_body(&body, cases[i].body);
+        assert_int_equal(make(maker, cases[i].protocol, ZIP_IDENTITY, buf_str(&body), 1 << 20, NULL, &rows, &refused), MG_OK);
+        assert_int_equal(rows, 1);
+        assert_int_equal(make(maker, cases[i].protocol, ZIP_IDENTITY, str_n(body.ptr, body.len - 1), 1 << 20, NULL, &rows, &refused),
+                         MG_E_FORMAT);
+        rows_decay(maker);
+        buf_fini(&body);
+    }
+    assert_int_equal(make(maker, INGEST_ZIPKIN_JSON, ZIP_IDENTITY, str_of(zipkin_list), 1 << 20, NULL, &rows, &refused), MG_OK);
+    assert_int_equal(rows, 5);
+    rows_maker_free(&maker);
+}
+
+static void a_body_of_one_protocol_is_none_of_another(void **state)
+{
+    static const struct { enum ingest_protocol protocol; enum captured body; } cases[] = {
+        { INGEST_ZIPKIN_JSON, CAPTURED_ZIPKIN_FULL },       { INGEST_JAEGER_HTTP_BINARY, CAPTURED_COMPACT_FULL },
+        { INGEST_JAEGER_UDP_COMPACT, CAPTURED_THRIFT_MIN },  { INGEST_JAEGER_UDP_BINARY, CAPTURED_COMPACT_FULL },
+        { INGEST_OTLP_JSON, CAPTURED_ZIPKIN_FULL },         { (enum ingest_protocol)0, CAPTURED_ZIPKIN_FULL },
+        { (enum ingest_protocol)200, CAPTURED_ZIPKIN_FULL },
+    };
+    struct rows_maker *maker = rows_maker_new();
+    uint32_t rows, refused;
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct buf body;
+        captured_body(&body, cases[i].body);
+        assert_int_equal(make(maker, cases[i].protocol, ZIP_IDENTITY, buf_str(&body), 1 << 20, NULL, &rows, &refused), MG_E_FORMAT);
+        buf_fini(&body);
+    }
+    rows_maker_free(&maker);
+}
+
+/* --- attribute rules --------------------------------------------------------------------------------- */
+
+static struct attribute_rules *rules_of(const char *text)
+{
+    struct str line = str_of(text);
+    const struct conf_list list = { &line, 1 };
+    struct attribute_rules *rules;
+    struct mg_why why;
+
+    if (attribute_rules_new(&rules, &list, &why) != MG_OK)
+        fail_msg("%s", why.text);
+    return rules;
+}
+
+static void assert_runs(struct left_out got, const struct run *want, size_t n)
+{
+    assert_int_equal(got.n, n);
+    if (n)
+        assert_memory_equal(got.at, want, n * sizeof *want);
+}
+
+static void a_rule_drops_spans_and_their_ordinals_are_told(void **state)
+{
+    static const struct { const char *rule; uint32_t rows; struct run dropped[3]; size_t n; } cases[] = {
+        { "drop if name = \"get\"", 3, { { 0, 1 }, { 2, 1 } }, 2 },
+        { "drop if service = \"b\"", 2, { { 1, 1 }, { 3, 2 } }, 2 },
+        { "drop if span.noise exists", 2, { { 0, 1 }, { 2, 2 } }, 2 }, /* visited 0 2 3: services a, a, b */
+        { "drop if not name = \"none\"", 0, { { 0, 5 } }, 1 },
+        { "drop if name = \"none\"", 5, { { 0, 0 } }, 0 },
+    };
+    const struct rows_body body = { INGEST_ZIPKIN_JSON, ZIP_IDENTITY, str_of(zipkin_list), 1 << 20 };
+    struct rows_maker *maker = rows_maker_new();
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct attribute_rules *rules = rules_of(cases[i].rule);
+        struct rows_result result;
+        struct mg_why why;
+        rows_maker_rules(maker, rules);
+        attribute_rules_unref(&rules); /* the maker has its own */
+        assert_int_equal(rows_make(maker, &body, NULL, &result, &why), MG_OK);
+        assert_int_equal(result.rows->n, cases[i].rows);
+        assert_int_equal(result.dropped, 5 - cases[i].rows);
+        assert_int_equal(result.refused.n, 0);
+        assert_runs(rows_dropped(maker), cases[i].dropped, cases[i].n);
+        assert_runs(rows_refused(maker), NULL, 0);
+        rows_recycle(maker, &result.rows);
+    }
+    rows_maker_free(&maker);
+}
+
+static void at_replay_a_rule_drops_nothing_and_the_head_decides(void **state)
+{
+    static const struct run dropped[] = { { 1, 1 }, { 3, 2 } };
+    const struct body_head head = { .dropped = { dropped, 2 } }, empty = { 0 };
+    const struct rows_body body = { INGEST_ZIPKIN_JSON, ZIP_IDENTITY, str_of(zipkin_list), 1 << 20 };
+    struct rows_maker *maker = rows_maker_new();
+    struct attribute_rules *rules = rules_of("drop if name = \"get\"");
+    struct rows_result result;
+    struct mg_why why;
+
+    (void)state;
+    rows_maker_rules(maker, rules);
+    assert_int_equal(rows_make(maker, &body, &head, &result, &why), MG_OK);
+    assert_int_equal(result.rows->n, 2);
+    assert_int_equal(result.dropped, 0);
+    rows_recycle(maker, &result.rows);
+    assert_int_equal(rows_make(maker, &body, &empty, &result, &why), MG_OK);
+    assert_int_equal(result.rows->n, 5);
+    rows_recycle(maker, &result.rows);
+    rows_maker_rules(maker, NULL);
+    assert_int_equal(rows_make(maker, &body, NULL, &result, &why), MG_OK);
+    assert_int_equal(result.rows->n, 5);
+    rows_recycle(maker, &result.rows);
+    attribute_rules_unref(&rules);
+    rows_maker_free(&maker);
+}
+
+static void refused_and_dropped_spans_are_told_apart(void **state)
+{
+    static const struct run refused[] = { { 1, 1 }, { 4, 1 } }, dropped[] = { { 0, 1 }, { 2, 2 }, { 5, 1 } };
+    struct rows_maker *maker = rows_maker_new();
+    struct attribute_rules *rules = rules_of("drop if name = \"op\"");
+    struct rows_result result;
+    struct mg_why why;
+    struct buf bytes;
+
+    (void)state;
+    otlp_body(&bytes, 6, 1u << 1 | 1u << 4);
+    const struct rows_body body = { INGEST_OTLP_PROTO, ZIP_IDENTITY, buf_str(&bytes), 1 << 20 };
+    rows_maker_rules(maker, rules);
+    assert_int_equal(rows_make(maker, &body, NULL, &result, &why), MG_OK);
+    assert_int_equal(result.rows->n, 0);
+    assert_runs(rows_refused(maker), refused, 2);
+    assert_runs(rows_dropped(maker), dropped, 3);
+    rows_recycle(maker, &result.rows);
+    attribute_rules_unref(&rules);
+    rows_maker_free(&maker);
+    buf_fini(&bytes);
 }
 
 int main(void)
@@ -194,7 +306,11 @@ int main(void)
         cmocka_unit_test(replay_leaves_out_exactly_what_it_is_told),
         cmocka_unit_test(json_is_the_same_request),
         cmocka_unit_test(after_a_malformed_body_the_next_one_is_fine),
-        cmocka_unit_test(the_head_is_read_back_and_bad_ones_are_refused),
+        cmocka_unit_test(every_protocol_has_its_scanner),
+        cmocka_unit_test(a_body_of_one_protocol_is_none_of_another),
+        cmocka_unit_test(a_rule_drops_spans_and_their_ordinals_are_told),
+        cmocka_unit_test(at_replay_a_rule_drops_nothing_and_the_head_decides),
+        cmocka_unit_test(refused_and_dropped_spans_are_told_apart),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
