@@ -339,7 +339,7 @@ const struct http_route *admin_query_routes(size_t *n)
     static const struct http_route routes[] = {
         { .method = "GET", .path = "/api/meshglass/v1/status", .on_request = on_status },
         { .method = "GET", .path = "/api/meshglass/v1/ledger", .on_request = on_ledger },
-        { .method = "GET", .path = "/api/meshglass/v1/backup", .on_request = admin_on_backup },
+        { .method = "GET", .path = "/api/meshglass/v1/backup", .on_request = admin_on_backup, .scope = HTTP_SCOPE_ADMIN },
     };
 
     *n = MG_COUNT(routes);

@@ -6,6 +6,7 @@
 #include "api/console/console.h"
 
 #include "api/console/page.h"
+#include "http/etag.h"
 
 #define HOME "/console/"
 
@@ -31,21 +32,6 @@ static const struct console_file *file_named(struct str name)
     return NULL;
 }
 
-/* RFC 9110 13.1.2: "*" or a list of tags, compared weakly, so W/ does not matter. */
-static bool has_tag(struct str list, struct str etag)
-{
-    struct str tag;
-
-    while (str_cut(&list, ',', &tag)) {
-        tag = str_trim(tag);
-        if (str_starts(tag, STR("W/")))
-            tag = str_n(tag.ptr + 2, tag.len - 2);
-        if (str_eq(tag, etag) || str_eq(tag, STR("*")))
-            return true;
-    }
-    return false;
-}
-
 static void on_file(void *owner, struct http_request *request)
 {
     struct str name = STR("");
@@ -64,7 +50,7 @@ static void on_file(void *owner, struct http_request *request)
         {STR("x-content-type-options"), STR("nosniff")},
         {STR("referrer-policy"), STR("no-referrer")},
     };
-    bool is_known = has_tag(http_request_header(request, STR("if-none-match")), file->etag);
+    bool is_known = etag_is_known(http_request_header(request, STR("if-none-match")), file->etag);
     http_respond_with(request, is_known ? 304 : 200, is_known ? NULL : file->type.ptr,
                       is_known ? STR("") : file->bytes, headers, MG_COUNT(headers));
 }

@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/vec.h"
-#include "codec/utf8.h"
+#include "model/jaeger_tags.h"
 
 /* --- identical spans
  * ---------------------------------------------------------------------------------- */
@@ -230,29 +230,18 @@ struct warnings {
     VEC(struct str) list;
 };
 
-bool link_is_shown(const struct link_view *link)
+bool link_is_shown(const uint8_t trace_id[16])
 {
-    return get_le64(link->trace_id) || get_le64(link->trace_id + 8);
-}
-
-bool attr_is_warnings(const struct attr *attr)
-{
-    return str_eq(attr->key, STR("@jaeger@warnings")) &&
-           value_plain(&attr->value).type == VALUE_ARRAY;
+    return get_le64(trace_id) || get_le64(trace_id + 8);
 }
 
 static void add_stored(struct warnings *warnings, const struct attr *attr)
 {
-    struct str array = value_plain(&attr->value).raw;
+    struct str array = value_plain(&attr->value).raw, text;
     const uint8_t *at = wire_begin(array), *end = wire_end(array);
-    struct wire_field item, text;
 
-    while (wire_next(&at, end, &item) == 1) {
-        const uint8_t *p = wire_begin(item.bytes), *stop = wire_end(item.bytes);
-        if (item.number == 1 && wire_next(&p, stop, &text) == 1 && text.number == 1 &&
-            text.type == WIRE_BYTES)
-            VEC_PUSH(&warnings->list, text.bytes);
-    }
+    while (jaeger_warning_next(&at, end, &text) == 1)
+        VEC_PUSH(&warnings->list, text);
 }
 
 /* RFC 3339 with nanoseconds: the two times may be as close as that. */
@@ -279,7 +268,7 @@ static void add_links(struct warnings *warnings, struct str links)
     struct link_view link;
 
     while (link_next(&at, end, &link) == 1)
-        if (!link_is_shown(&link))
+        if (!link_is_shown(link.trace_id))
             VEC_PUSH(&warnings->list, STR("Invalid span link removed"));
 }
 
@@ -288,7 +277,7 @@ size_t span_warnings(const struct span *span, struct arena *arena, struct str **
     struct warnings warnings = {0};
 
     for (uint32_t i = 0; i < span->n_attrs; i++)
-        if (attr_is_warnings(&span->attrs[i]))
+        if (jaeger_attr_is_warnings(&span->attrs[i]))
             add_stored(&warnings, &span->attrs[i]);
     if (span->end_ns < span->start_ns)
         VEC_PUSH(&warnings.list, negative_duration(span, arena));
@@ -307,16 +296,37 @@ size_t span_warnings(const struct span *span, struct arena *arena, struct str **
 
 void span_tags(const struct span *span, bool raw, struct tag_list *tags, struct arena *arena)
 {
-    struct attr name = {STR("invalid-span-name"), {.type = VALUE_BYTES, .str = span->name}};
+    struct attr name;
 
     VEC_CLEAR(tags);
     for (uint32_t i = 0; i < span->n_attrs; i++)
-        if (raw || !attr_is_warnings(&span->attrs[i]))
+        if (raw || !jaeger_attr_is_warnings(&span->attrs[i]))
             tag_list_add(tags, &span->attrs[i]);
     if (raw)
         return;
-    if (!utf8_valid(span->name.ptr, span->name.len))
+    if (jaeger_name_tag(span, &name))
         tag_list_add(tags, &name);
+    tag_list_adjust(tags, true, arena);
+}
+
+void resource_tags(struct str resource, bool raw, struct tag_list *tags, struct arena *arena)
+{
+    struct attr attr, name = {STR("service.name"), {.type = VALUE_STRING}};
+    struct resource_view view;
+
+    resource_view(resource, &view);
+    VEC_CLEAR(tags);
+    for (uint32_t i = 0; i < view.n; i++) {
+        struct str message = view.attributes_owner[i];
+        const uint8_t *at = wire_begin(message), *end = wire_end(message);
+        while (attr_next(&at, end, 1, &attr) == 1)
+            if (raw || !str_eq(attr.key, name.key))
+                tag_list_add(tags, &attr);
+    }
+    if (raw)
+        return;
+    name.value.str = view_service(resource, arena);
+    tag_list_add(tags, &name);
     tag_list_adjust(tags, true, arena);
 }
 

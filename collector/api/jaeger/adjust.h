@@ -15,15 +15,16 @@ struct adjusted_span {
 size_t trace_adjust(const struct query_trace *trace, bool raw, struct arena *arena,
                     struct adjusted_span **out);
 
-/* A link whose trace id is missing, zero or of another length leads nowhere and is not shown. */
-bool link_is_shown(const struct link_view *link);
+/* The trace id of a link: when missing, zero or of another length (then it is zero in its view) the
+ * link leads nowhere and is not shown. */
+bool link_is_shown(const uint8_t trace_id[16]);
 /* What is to be said about a span, sanitised, in the arena: the strings of an attribute
  * `@jaeger@warnings`, an end before the start, links that are not shown. */
 size_t span_warnings(const struct span *span, struct arena *arena, struct str **out);
-/* Is this the attribute whose content span_warnings tells? It is no tag then. */
-bool attr_is_warnings(const struct attr *attr);
 /* Fills the list with the span's own attributes, adjusted unless raw: without the one whose content
  * span_warnings tells, and with the bytes of a name that is not UTF-8. */
 void span_tags(const struct span *span, bool raw, struct tag_list *tags, struct arena *arena);
+/* The same for a resource's attributes; adjusted, service.name is the name a person sees. */
+void resource_tags(struct str resource, bool raw, struct tag_list *tags, struct arena *arena);
 /* The events in the arena; by time unless raw, those of one time in their order. */
 size_t span_events(const struct span *span, bool raw, struct arena *arena, struct event_view **out);

@@ -5,6 +5,7 @@
 #include "api/jaeger/dependencies.h"
 #include "api/jaeger/envelope.h"
 #include "api/jaeger/job.h"
+#include "api/jaeger/operations.h"
 #include "api/jaeger/trace_json.h"
 #include "api/jaeger/transform.h"
 #include "api/jaeger/v3.h"
@@ -80,18 +81,6 @@ static void operation_write(struct json_writer *w, struct str name, struct str k
     json_object_end(w);
 }
 
-/* Is an operation of the same name and kind name before this one? Only kinds without a name can be:
- * by number they are several. They stand at both ends of the same name. */
-static bool is_told(const struct catalog_operation *operations, size_t i)
-{
-    if (span_kind_name(operations[i].kind)[0])
-        return false;
-    for (size_t k = i; k-- > 0 && str_eq(operations[k].name, operations[i].name);)
-        if (!span_kind_name(operations[k].kind)[0])
-            return true;
-    return false;
-}
-
 static enum mg_err produce_operations(struct job *job, struct query *query, struct mg_why *why)
 {
     struct catalog_operation *operations;
@@ -101,10 +90,9 @@ static enum mg_err produce_operations(struct job *job, struct query *query, stru
     envelope_begin(&job->w);
     json_array(&job->w);
     for (size_t i = 0; i < n; i++) {
-        struct str kind = str_of(span_kind_name(operations[i].kind));
-        if ((job->kind.len && !str_eq(job->kind, kind)) || is_told(operations, i))
+        if (!operation_is_shown(operations, i, operation_kind_legacy, job->kind))
             continue;
-        operation_write(&job->w, operations[i].name, kind);
+        operation_write(&job->w, operations[i].name, operation_kind_legacy(operations[i].kind));
         total++;
         MG_TRY(job_flush(job, &job->out));
     }
@@ -281,15 +269,7 @@ static void on_one_trace(void *owner, struct http_request *request)
 
 static enum mg_err produce_archived(struct job *job, struct query *query, struct mg_why *why)
 {
-    static const uint8_t zero[16];
-    const uint8_t *id = job->search.trace_ids[0];
-    enum mg_err err = MG_E_ABSENT;
-
-    if (memcmp(id, zero, sizeof zero) != 0) /* nobody's id */
-        err = query_archive(query, id, why);
-    if (err == MG_E_ABSENT)
-        return mg_fail(why, err, NOT_FOUND);
-    MG_TRY(err);
+    MG_TRY(job_archive(query, job->search.trace_ids[0], NOT_FOUND, why));
     envelope_begin(&job->w);
     json_array(&job->w);
     json_array_end(&job->w);
@@ -318,6 +298,7 @@ struct jaeger_api *jaeger_api_new(struct query_pool *pool, const struct query_co
 
     api->pool = pool;
     api->conf = conf;
+    reflection_init(&api->reflection);
     return api;
 }
 
@@ -328,6 +309,8 @@ void jaeger_api_reload(struct jaeger_api *api, const struct query_conf *conf)
 
 void jaeger_api_free(struct jaeger_api **api)
 {
+    if (*api)
+        reflection_fini(&(*api)->reflection);
     mem_free(*api);
     *api = NULL;
 }

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 
 #define JSON_TYPE "application/json"
+#define FULL      "too many queries are waiting, try again later"
 
 static struct job *job_of(struct query_job *query)
 {
@@ -16,6 +17,11 @@ static struct job *job_of(struct query_job *query)
 static bool is_gone(const struct query_job *query)
 {
     return http_pipe_is_gone(((const struct job *)query)->pipe);
+}
+
+static bool is_grpc(const struct job *job)
+{
+    return !job->options.put_failure;
 }
 
 static void put_failure(struct job *job, enum mg_err err, const char *message)
@@ -30,7 +36,8 @@ static enum mg_err send(struct job *job, struct buf *out)
 {
     if (job->running)
         query_pause(job->running);
-    enum mg_err err = http_pipe_write(job->pipe, out);
+    enum mg_err err =
+        is_grpc(job) ? http_pipe_message(job->pipe, out) : http_pipe_write(job->pipe, out);
     if (job->running)
         query_resume(job->running);
     return err;
@@ -55,9 +62,14 @@ static void run(struct query_job *query_job, struct query *query)
     struct job *job = job_of(query_job);
     struct mg_why why = {""};
 
-    http_pipe_head(job->pipe, 200, JSON_TYPE);
+    if (!is_grpc(job))
+        http_pipe_head(job->pipe, 200, JSON_TYPE);
     job->running = query;
-    finish(job, job->options.produce(job, query, &why), &why);
+    enum mg_err err = job->options.produce(job, query, &why);
+    if (is_grpc(job))
+        http_pipe_end(&job->pipe, err, str_of(why.text));
+    else
+        finish(job, err, &why);
     job_free(&job);
 }
 
@@ -97,12 +109,21 @@ void job_free(struct job **pointer)
     *pointer = NULL;
 }
 
+static void refuse(struct job *job, struct http_request *request, enum mg_err err, const char *text)
+{
+    if (is_grpc(job)) {
+        http_respond_error(request, err, str_of(text), 0);
+        return;
+    }
+    put_failure(job, err, text);
+    http_respond(request, mg_err_http(err), JSON_TYPE, buf_str(&job->out));
+}
+
 void job_start(struct job *job, struct http_request *request, enum mg_err err,
                const struct mg_why *why)
 {
     if (err) {
-        put_failure(job, err, why->text);
-        http_respond(request, mg_err_http(err), JSON_TYPE, buf_str(&job->out));
+        refuse(job, request, err, why->text);
         job_free(&job);
         return;
     }
@@ -110,8 +131,9 @@ void job_start(struct job *job, struct http_request *request, enum mg_err err,
     err = query_submit(job->api->pool, &job->query);
     if (!err)
         return;
-    put_failure(job, err, "too many queries are waiting, try again later");
-    http_pipe_end(&job->pipe, err, buf_str(&job->out));
+    if (!is_grpc(job))
+        put_failure(job, err, FULL);
+    http_pipe_end(&job->pipe, err, is_grpc(job) ? STR(FULL) : buf_str(&job->out));
     job_free(&job);
 }
 
@@ -125,13 +147,29 @@ enum mg_err job_flush(void *owner, struct buf *out)
     return send(job, out);
 }
 
+enum mg_err job_message(void *owner, struct buf *message)
+{
+    MG_TRY(buf_err(message));
+    return send(owner, message);
+}
+
+static bool is_somebodys(const uint8_t id[16])
+{
+    return get_le64(id) || get_le64(id + 8);
+}
+
 enum mg_err job_trace(struct query *query, const uint8_t id[16], const char *absent,
                       struct query_trace *out, struct mg_why *why)
 {
-    static const uint8_t zero[16];
-    enum mg_err err = MG_E_ABSENT;
+    enum mg_err err = is_somebodys(id) ? query_trace(query, id, out, why) : MG_E_ABSENT;
 
-    if (memcmp(id, zero, sizeof zero) != 0)
-        err = query_trace(query, id, out, why);
+    return err == MG_E_ABSENT ? mg_fail(why, err, "%s", absent) : err;
+}
+
+enum mg_err job_archive(struct query *query, const uint8_t id[16], const char *absent,
+                        struct mg_why *why)
+{
+    enum mg_err err = is_somebodys(id) ? query_archive(query, id, why) : MG_E_ABSENT;
+
     return err == MG_E_ABSENT ? mg_fail(why, err, "%s", absent) : err;
 }

@@ -6,10 +6,10 @@
 #include "api/jaeger/params.h"
 
 #include "api/jaeger/go_text.h"
+#include "api/jaeger/tags.h"
 #include "base/vec.h"
 #include "codec/base64.h"
 #include "codec/json_read.h"
-#include "codec/utf8.h"
 #include "http/http.h"
 
 #define US_NS            UINT64_C(1000)
@@ -18,17 +18,11 @@
 /* --- pairs
  * -------------------------------------------------------------------------------------------- */
 
-static struct str clean_copy(struct str text, struct arena *arena)
+struct str jaeger_text(struct str text, struct arena *arena)
 {
-    struct buf clean;
+    struct str clean = text_clean(text, arena);
 
-    if (utf8_valid(text.ptr, text.len))
-        return arena_str(arena, text);
-    buf_init(&clean, 3 * text.len);
-    utf8_sanitize(&clean, text);
-    struct str copy = arena_str(arena, buf_str(&clean));
-    buf_fini(&clean);
-    return copy;
+    return clean.ptr == text.ptr ? arena_str(arena, text) : clean;
 }
 
 enum mg_err jaeger_params_read(struct str query, struct arena *arena, struct jaeger_params *out,
@@ -44,7 +38,7 @@ enum mg_err jaeger_params_read(struct str query, struct arena *arena, struct jae
     struct jaeger_param *at = arena_alloc(arena, room * sizeof *at);
     buf_init(&scratch, query.len);
     while (http_query_next(&query, &scratch, &name, &value, &bad))
-        at[n++] = (struct jaeger_param){clean_copy(name, arena), clean_copy(value, arena)};
+        at[n++] = (struct jaeger_param){jaeger_text(name, arena), jaeger_text(value, arena)};
     buf_fini(&scratch);
     if (bad)
         return mg_fail(why, MG_E_FORMAT,
@@ -107,6 +101,13 @@ static enum mg_err take_time(const struct jaeger_params *params, const char *nam
     return MG_OK;
 }
 
+uint64_t jaeger_start_default(uint64_t now_ns, uint64_t end_ns)
+{
+    uint64_t before_ns = MG_MIN(now_ns, end_ns);
+
+    return before_ns > DEFAULT_RANGE_NS ? before_ns - DEFAULT_RANGE_NS : 0;
+}
+
 static enum mg_err take_window(const struct jaeger_params *params, uint64_t now_ns,
                                struct span_filter *filter, struct mg_why *why)
 {
@@ -115,11 +116,7 @@ static enum mg_err take_window(const struct jaeger_params *params, uint64_t now_
 
     MG_TRY(take_time(params, "start", 0, &has_start, &start_ns, why));
     MG_TRY(take_time(params, "end", US_NS - 1, &has_end, &end_ns, why));
-    if (!has_start) {
-        uint64_t before_ns = MG_MIN(now_ns, end_ns);
-        start_ns = before_ns > DEFAULT_RANGE_NS ? before_ns - DEFAULT_RANGE_NS : 0;
-    }
-    filter->start_min_ns = start_ns;
+    filter->start_min_ns = has_start ? start_ns : jaeger_start_default(now_ns, end_ns);
     filter->start_max_ns = end_ns;
     return MG_OK;
 }
@@ -184,12 +181,7 @@ enum mg_err jaeger_trace_parse(struct str query, bool *raw, struct mg_why *why)
 /* --- tags
  * --------------------------------------------------------------------------------------------- */
 
-struct tag_set {
-    struct map places; /* key -> place in `list` + 1 */
-    VEC(struct filter_tag) list;
-};
-
-static void tag_put(struct tag_set *set, struct str key, struct str value)
+void jaeger_tag_put(struct jaeger_tag_set *set, struct str key, struct str value)
 {
     bool is_new;
     void **place = map_put(&set->places, key, &is_new);
@@ -224,7 +216,7 @@ static enum mg_err type_fail(struct mg_why *why, const struct json_reader *reade
                    wanted);
 }
 
-static enum mg_err members_read(struct json_reader *reader, struct tag_set *set,
+static enum mg_err members_read(struct json_reader *reader, struct jaeger_tag_set *set,
                                 struct arena *arena, struct mg_why *why)
 {
     enum json_token token;
@@ -236,12 +228,12 @@ static enum mg_err members_read(struct json_reader *reader, struct tag_set *set,
             value = arena_str(arena, json_text(reader));
         else if (token != JSON_TOKEN_NULL) /* which Go reads as an empty string */
             return type_fail(why, reader, token, "string");
-        tag_put(set, key, value);
+        jaeger_tag_put(set, key, value);
     }
     return token == JSON_TOKEN_OBJECT_END ? MG_OK : json_fail(why, json_reader_error(reader));
 }
 
-static enum mg_err json_tags_read(struct str text, struct tag_set *set, struct arena *arena,
+static enum mg_err json_tags_read(struct str text, struct jaeger_tag_set *set, struct arena *arena,
                                   struct mg_why *why)
 {
     MG_AUTO(json_reader_free) struct json_reader *reader = json_reader_new(4);
@@ -257,7 +249,7 @@ static enum mg_err json_tags_read(struct str text, struct tag_set *set, struct a
     return MG_OK;
 }
 
-static enum mg_err tags_read(const struct jaeger_params *params, struct tag_set *set,
+static enum mg_err tags_read(const struct jaeger_params *params, struct jaeger_tag_set *set,
                              struct arena *arena, struct mg_why *why)
 {
     for (size_t i = 0; i < params->n; i++) {
@@ -268,7 +260,7 @@ static enum mg_err tags_read(const struct jaeger_params *params, struct tag_set 
             return mg_fail(why, MG_E_FORMAT,
                            "malformed 'tag' parameter, expecting key:value, received: %.*s",
                            STR_ARG(text));
-        tag_put(set, key, value);
+        jaeger_tag_put(set, key, value);
     }
     for (size_t i = 0; i < params->n; i++) {
         if (str_eq(params->at[i].name, STR("where"))) {
@@ -284,8 +276,7 @@ static enum mg_err tags_read(const struct jaeger_params *params, struct tag_set 
     return MG_OK;
 }
 
-/* Releases the set, and gives its tags to the filter when there is one. */
-static void tag_set_end(struct tag_set *set, struct span_filter *filter, struct arena *arena)
+void jaeger_tag_set_end(struct jaeger_tag_set *set, struct span_filter *filter, struct arena *arena)
 {
     if (filter && set->list.n) {
         struct filter_tag *tags = arena_alloc(arena, set->list.n * sizeof *tags);
@@ -300,20 +291,20 @@ static void tag_set_end(struct tag_set *set, struct span_filter *filter, struct 
 static enum mg_err take_tags(const struct jaeger_params *params, struct arena *arena,
                              struct span_filter *filter, struct mg_why *why)
 {
-    struct tag_set set = {0};
+    struct jaeger_tag_set set = {0};
     enum mg_err err = tags_read(params, &set, arena, why);
 
-    tag_set_end(&set, err ? NULL : filter, arena);
+    jaeger_tag_set_end(&set, err ? NULL : filter, arena);
     return err;
 }
 
 enum mg_err jaeger_tags_json(struct str text, struct arena *arena, struct span_filter *filter,
                              struct mg_why *why)
 {
-    struct tag_set set = {0};
+    struct jaeger_tag_set set = {0};
     enum mg_err err = json_tags_read(text, &set, arena, why);
 
-    tag_set_end(&set, err ? NULL : filter, arena);
+    jaeger_tag_set_end(&set, err ? NULL : filter, arena);
     return err;
 }
 

@@ -7,6 +7,8 @@
  * strings are that they are compared with. A malformed percent escape refuses the query: Go drops
  * such a pair, and a filter that is silently dropped finds too much. */
 #pragma once
+#include "base/map.h"
+#include "base/vec.h"
 #include "query/query.h"
 
 struct jaeger_param {
@@ -43,8 +45,21 @@ enum mg_err jaeger_search_parse(struct str query, uint64_t now_ns, uint64_t trac
                                 struct jaeger_search *out, struct mg_why *why) MG_MUST_USE;
 void jaeger_search_fini(struct jaeger_search *search);
 
-/* --- parts of a search that v3 has too -------------------------------------------------------- */
+/* --- parts of a search that v3 and gRPC have too ---------------------------------------------- */
 #define JAEGER_LIMIT_DEFAULT 100
+/* A copy in the arena, sanitised. */
+struct str jaeger_text(struct str text, struct arena *arena);
+/* Two days before now, or before `end_ns` when that is earlier. */
+uint64_t jaeger_start_default(uint64_t now_ns, uint64_t end_ns);
+/* Tags by key: of two with one key the last counts. Zeroed memory is an empty set; it borrows. */
+struct jaeger_tag_set {
+    struct map places; /* key -> place in `list` + 1 */
+    VEC(struct filter_tag) list;
+};
+void jaeger_tag_put(struct jaeger_tag_set *set, struct str key, struct str value);
+/* Releases the set, and gives its tags to the filter when there is one. */
+void jaeger_tag_set_end(struct jaeger_tag_set *set, struct span_filter *filter,
+                        struct arena *arena);
 /* A JSON object of strings, each of which a span must have as a tag. E_FORMAT says as Go does what
  * is wrong with the JSON, without the parameter's name. */
 enum mg_err jaeger_tags_json(struct str text, struct arena *arena, struct span_filter *filter,

@@ -5,12 +5,11 @@
  * looked for with a set of digests, since a span may hold thousands of attributes with one key. */
 #include "api/jaeger/tags.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include "base/map.h"
 #include "base/vec.h"
-#include "codec/base64.h"
 #include "codec/utf8.h"
+#include "model/jaeger_tags.h"
 
 #define JSON_INT_MAX                                                                               \
     INT64_C(9007199254740991) /* 2^53 - 1: what a JavaScript number holds exactly */
@@ -32,6 +31,56 @@ void tag_list_add_message(struct tag_list *tags, struct str message, uint32_t fi
 
     while (attr_next(&at, end, field, &attr) == 1)
         VEC_PUSH(tags, attr);
+}
+
+/* One member of an AnyValue; an unknown one leaves the value as it is. */
+static void member_take(const struct wire_field *field, struct value *out)
+{
+    static const enum value_type texts[] = {
+        [1] = VALUE_STRING, [5] = VALUE_ARRAY, [6] = VALUE_KVLIST, [7] = VALUE_BYTES};
+
+    switch (WIRE_TAG(field->number, field->type)) {
+    case WIRE_TAG(1, WIRE_BYTES):
+    case WIRE_TAG(5, WIRE_BYTES):
+    case WIRE_TAG(6, WIRE_BYTES):
+    case WIRE_TAG(7, WIRE_BYTES):
+        *out = (struct value){.type = texts[field->number], .str = field->bytes};
+        break;
+    case WIRE_TAG(2, WIRE_VARINT):
+        *out = (struct value){.type = VALUE_BOOL, .b = field->value != 0};
+        break;
+    case WIRE_TAG(3, WIRE_VARINT):
+        *out = (struct value){.type = VALUE_INT, .i = (int64_t)field->value};
+        break;
+    case WIRE_TAG(4, WIRE_FIXED64):
+        *out = (struct value){.type = VALUE_DOUBLE};
+        memcpy(&out->d, &field->value, sizeof out->d);
+        break;
+    }
+}
+
+struct value any_value(struct str item)
+{
+    const uint8_t *at = wire_begin(item), *end = wire_end(item);
+    struct value value = {.type = VALUE_EMPTY};
+    struct wire_field field;
+
+    while (wire_next(&at, end, &field) == 1)
+        member_take(&field, &value);
+    return value;
+}
+
+struct str text_clean(struct str text, struct arena *arena)
+{
+    struct buf clean;
+
+    if (text.len == 0 || utf8_valid(text.ptr, text.len))
+        return text;
+    buf_init(&clean, 3 * text.len);
+    utf8_sanitize(&clean, text);
+    struct str copy = arena_str(arena, buf_str(&clean));
+    buf_fini(&clean);
+    return copy;
 }
 
 /* --- digests
@@ -65,56 +114,8 @@ uint64_t tag_list_digest(const struct tag_list *tags)
     return sum;
 }
 
-bool tag_list_has(const struct tag_list *tags, const struct attr *attr)
-{
-    for (size_t i = 0; i < tags->n; i++)
-        if (tags->at[i].value.type == attr->value.type && str_eq(tags->at[i].key, attr->key) &&
-            digest(&tags->at[i]) == digest(attr))
-            return true;
-    return false;
-}
-
 /* --- adjusting
  * ---------------------------------------------------------------------------------------- */
-
-static struct str buf_to_arena(struct buf *from, struct arena *arena)
-{
-    struct str copy = arena_str(arena, buf_str(from));
-
-    buf_fini(from);
-    return copy;
-}
-
-/* jaeger.md 3.8: the pair becomes bytes under a key that can be shown. */
-static void hide_key(struct attr *attr, unsigned number, struct arena *arena)
-{
-    struct buf pair;
-
-    buf_init(&pair, SIZE_MAX);
-    buf_put_str(&pair, attr->key);
-    buf_put_char(&pair, ':');
-    if (attr->value.type == VALUE_STRING)
-        buf_put_str(&pair, attr->value.str);
-    else
-        value_text(&pair, &attr->value);
-    attr->key = arena_printf(arena, "invalid-tag-key-%u", number);
-    attr->value = (struct value){.type = VALUE_BYTES, .str = buf_to_arena(&pair, arena)};
-}
-
-static void sanitize(struct tag_list *tags, struct arena *arena)
-{
-    unsigned n_hidden = 0;
-
-    for (size_t i = 0; i < tags->n; i++) {
-        struct attr *attr = &tags->at[i];
-        attr->value = value_plain(&attr->value);
-        if (!utf8_valid(attr->key.ptr, attr->key.len))
-            hide_key(attr, ++n_hidden, arena);
-        else if (attr->value.type == VALUE_STRING &&
-                 !utf8_valid(attr->value.str.ptr, attr->value.str.len))
-            attr->value.type = VALUE_BYTES;
-    }
-}
 
 /* Old clients send the address as a signed or an unsigned number of 32 bits, some as a double. */
 static bool address_of(const struct value *value, uint32_t *address)
@@ -205,7 +206,10 @@ static void drop_duplicates(struct tag_list *tags)
 
 void tag_list_adjust(struct tag_list *tags, bool format_ips, struct arena *arena)
 {
-    sanitize(tags, arena);
+    unsigned n_hidden = 0;
+
+    for (size_t i = 0; i < tags->n; i++)
+        jaeger_tag_sanitize(&tags->at[i], &n_hidden, arena);
     if (format_ips)
         format_addresses(tags, arena);
     sort(tags, arena);

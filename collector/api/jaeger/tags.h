@@ -21,11 +21,15 @@ void tag_list_add_message(struct tag_list *tags, struct str message, uint32_t fi
  * `peer.ipv4` become dotted quads when format_ips (7, step 5); sorted by key, equal keys in the
  * order received; the same key with the same value only once. */
 void tag_list_adjust(struct tag_list *tags, bool format_ips, struct arena *arena);
-bool tag_list_has(const struct tag_list *tags,
-                  const struct attr *attr); /* same key, type and value */
 /* Independent of the order; two lists with the same digest hold the same attributes (64 bits,
  * seeded by process). */
 uint64_t tag_list_digest(const struct tag_list *tags);
+
+/* A bare AnyValue, read where it lies: attr_decode would need a copy with a key's frame, and copies
+ * of copies at each level. The last member counts; an unknown one leaves the value as it is. */
+struct value any_value(struct str message);
+/* The text itself, or a copy in the arena with what is not UTF-8 replaced. */
+struct str text_clean(struct str text, struct arena *arena);
 
 /* {"key":…,"type":…,"value":…}. `text` is scratch; what does not fit into it is lost, so its limit
  * must be that of the output (check buf_err of both). */

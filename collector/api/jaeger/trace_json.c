@@ -15,6 +15,7 @@
 #include "api/jaeger/tags.h"
 #include "base/map.h"
 #include "base/vec.h"
+#include "model/jaeger_tags.h"
 
 #define TEXT_KEPT 65536 /* bytes of scratch that stay allocated between values */
 
@@ -61,12 +62,12 @@ static void put_tags(struct trace_writer *t, struct json_writer *w)
         put_tag(t, w, &t->tags.at[i]);
 }
 
-static void put_string_tag(struct trace_writer *t, const char *key, struct str value)
+/* A derived tag that is an attribute too is said once; raw data is not compared. */
+static void put_derived(struct trace_writer *t, const struct attr *derived, unsigned n)
 {
-    struct attr tag = {str_of(key), {.type = VALUE_STRING, .str = value}};
-
-    if (value.len && (t->raw || !tag_list_has(&t->tags, &tag)))
-        put_tag(t, t->w, &tag);
+    for (unsigned i = 0; i < n; i++)
+        if (t->raw || !jaeger_tag_is_attr(&derived[i], t->tags.at, t->tags.n))
+            put_tag(t, t->w, &derived[i]);
 }
 
 static void adjust_tags(struct trace_writer *t, bool format_ips)
@@ -180,130 +181,54 @@ static void put_processes(struct trace_writer *t)
 /* --- references
  * --------------------------------------------------------------------------------------- */
 
-static bool has_parent(const struct adjusted_span *a)
+static void put_reference(struct trace_writer *t, const struct jaeger_reference *reference)
 {
-    return get_le64(a->parent_id) != 0;
-}
-
-static bool is_parent(const struct adjusted_span *a, const struct link_view *link)
-{
-    return has_parent(a) && memcmp(link->trace_id, a->span->trace_id, sizeof link->trace_id) == 0 &&
-           memcmp(link->span_id, a->parent_id, sizeof link->span_id) == 0;
-}
-
-static bool is_child_of(const struct link_view *link)
-{
-    const uint8_t *at = wire_begin(link->message), *end = wire_end(link->message);
-    struct attr attr;
-
-    while (attr_next(&at, end, 4, &attr) == 1) {
-        if (!str_eq(attr.key, STR("opentracing.ref_type")))
-            continue;
-        struct value value = value_plain(&attr.value);
-        return value.type == VALUE_STRING && str_eq(value.str, STR("child_of"));
-    }
-    return false;
-}
-
-/* The type of the parent's reference is CHILD_OF unless a link to the parent says something else.
- */
-static bool parent_is_child_of(const struct adjusted_span *a)
-{
-    const uint8_t *at = wire_begin(a->span->links), *end = wire_end(a->span->links);
-    struct link_view link;
-    bool child_of = true;
-
-    while (link_next(&at, end, &link) == 1)
-        if (is_parent(a, &link))
-            child_of = is_child_of(&link);
-    return child_of;
-}
-
-static void put_reference(struct trace_writer *t, bool child_of, struct str trace_id,
-                          const uint8_t span_id[8])
-{
-    json_object(t->w);
-    json_key_text(t->w, "refType");
-    json_put_str(t->w, child_of ? STR("CHILD_OF") : STR("FOLLOWS_FROM"));
-    json_key_text(t->w, "traceID");
-    json_put_str(t->w, trace_id);
-    json_key_text(t->w, "spanID");
-    json_put_hex(t->w, span_id, 8);
-    json_object_end(t->w);
-}
-
-static void put_links(struct trace_writer *t, const struct adjusted_span *a)
-{
-    const uint8_t *at = wire_begin(a->span->links), *end = wire_end(a->span->links);
-    struct link_view link;
     char text[32];
 
-    while (step(t) && link_next(&at, end, &link) == 1)
-        if (!is_parent(a, &link) && (t->raw || link_is_shown(&link)))
-            put_reference(t, is_child_of(&link), str_n(text, jaeger_id_text(link.trace_id, text)),
-                          link.span_id);
+    json_object(t->w);
+    json_key_text(t->w, "refType");
+    json_put_str(t->w, reference->is_child_of ? STR("CHILD_OF") : STR("FOLLOWS_FROM"));
+    json_key_text(t->w, "traceID");
+    json_put_str(t->w, str_n(text, jaeger_id_text(reference->trace_id, text)));
+    json_key_text(t->w, "spanID");
+    json_put_hex(t->w, reference->span_id, sizeof reference->span_id);
+    json_object_end(t->w);
 }
 
 static void put_references(struct trace_writer *t, const struct adjusted_span *a)
 {
+    struct jaeger_references references;
+    struct jaeger_reference reference;
+
     json_key_text(t->w, "references");
     json_array(t->w);
-    if (has_parent(a))
-        put_reference(t, parent_is_child_of(a), str_n(t->trace_id, t->trace_id_len), a->parent_id);
-    put_links(t, a);
+    jaeger_references(&references, a->span, a->parent_id);
+    while (step(t) && jaeger_reference_next(&references, &reference))
+        if (t->raw || link_is_shown(reference.trace_id))
+            put_reference(t, &reference);
     json_array_end(t->w);
 }
 
 /* --- tags and logs
  * ------------------------------------------------------------------------------------ */
 
-static void put_error_tag(struct trace_writer *t)
-{
-    struct attr tag = {STR("error"), {.type = VALUE_BOOL, .b = true}};
-
-    if (t->raw || !tag_list_has(&t->tags, &tag))
-        put_tag(t, t->w, &tag);
-}
-
-static void put_derived_tags(struct trace_writer *t, const struct span *span)
-{
-    put_string_tag(t, "span.kind", str_of(span_kind_name(span->kind)));
-    if (span->status_code == STATUS_OK)
-        put_string_tag(t, "otel.status_code", STR("OK"));
-    if (span->status_code == STATUS_ERROR) {
-        put_string_tag(t, "otel.status_code", STR("ERROR"));
-        put_error_tag(t);
-    }
-    put_string_tag(t, "otel.status_description", span->status_message);
-    put_string_tag(t, "w3c.tracestate", span->trace_state);
-}
-
 static void put_span_tags(struct trace_writer *t, const struct span *span)
 {
-    struct scope_view scope;
+    struct jaeger_derived derived;
 
-    scope_view(span->scope, &scope);
+    jaeger_derive(span, &derived);
     span_tags(span, t->raw, &t->tags, &t->scratch);
     json_key_text(t->w, "tags");
     json_array(t->w);
-    put_string_tag(t, "otel.scope.name", scope.name);
-    put_string_tag(t, "otel.scope.version", scope.version);
+    put_derived(t, derived.front, derived.n_front);
     put_tags(t, t->w);
-    put_derived_tags(t, span);
+    put_derived(t, derived.behind, derived.n_behind);
     json_array_end(t->w);
-}
-
-static bool has_field(const struct tag_list *tags, struct str key)
-{
-    for (size_t i = 0; i < tags->n; i++)
-        if (str_eq(tags->at[i].key, key))
-            return true;
-    return false;
 }
 
 static void put_log(struct trace_writer *t, const struct event_view *event)
 {
-    struct attr name = {STR("event"), {.type = VALUE_STRING, .str = event->name}};
+    struct attr name;
 
     VEC_CLEAR(&t->tags);
     tag_list_add_message(&t->tags, event->message, 3);
@@ -313,7 +238,7 @@ static void put_log(struct trace_writer *t, const struct event_view *event)
     json_put_u64(t->w, event->time_ns / 1000);
     json_key_text(t->w, "fields");
     json_array(t->w);
-    if (event->name.len && !has_field(&t->tags, name.key))
+    if (jaeger_event_field(event, &name))
         put_tag(t, t->w, &name);
     put_tags(t, t->w);
     json_array_end(t->w);

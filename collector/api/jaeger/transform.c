@@ -24,7 +24,7 @@ struct upload {
     VEC(struct group) groups; /* one a trace */
     struct map by_id;         /* trace id -> place in groups + 1 */
     size_t n_refused;
-    enum otlp_refusal refusal; /* the first one */
+    enum span_refusal refusal; /* the first one */
     bool is_too_large;
 };
 
@@ -71,7 +71,7 @@ static void on_span(void *owner, const struct span *span, uint32_t ordinal)
     VEC_PUSH(&group->spans, copy);
 }
 
-static void on_refused(void *owner, enum otlp_refusal why, uint32_t ordinal)
+static void on_refused(void *owner, enum span_refusal why, uint32_t ordinal)
 {
     struct upload *upload = owner;
 
@@ -82,7 +82,7 @@ static void on_refused(void *owner, enum otlp_refusal why, uint32_t ordinal)
 
 static enum mg_err read_otlp(struct upload *upload, struct mg_why *why)
 {
-    static const struct otlp_visitor visitor = {on_part, on_part, on_span, on_refused};
+    static const struct span_visitor visitor = {on_part, on_part, on_span, on_refused};
     struct job *job = upload->job;
     struct str body = buf_str(&job->body);
     struct otlp_json *reader = otlp_json_new();
@@ -121,7 +121,7 @@ static void put_refused(struct json_writer *w, const struct upload *upload)
 
     buf_init(&message, sizeof text);
     buf_printf(&message, "spans left out: %zu; the first because %s", upload->n_refused,
-               otlp_refusal_text(upload->refusal));
+               span_refusal_text(upload->refusal));
     json_array(w);
     json_object(w);
     json_key_text(w, "msg");

@@ -3,6 +3,7 @@
 #include "api/jaeger/v3.h"
 
 #include "api/jaeger/job.h"
+#include "api/jaeger/operations.h"
 #include "api/jaeger/v3_json.h"
 #include "api/jaeger/v3_params.h"
 #include "api/jaeger/v3_summary.h"
@@ -50,33 +51,13 @@ static enum mg_err produce_services(struct job *job, struct query *query, struct
     return MG_OK;
 }
 
-/* The UI refuses an operation without a kind. */
-static struct str kind_of(const struct catalog_operation *operation)
-{
-    const char *name = span_kind_name(operation->kind);
-
-    return str_of(name[0] ? name : "internal");
-}
-
-/* Is an operation with this name and kind name before this one? Kinds without a name are internal
- * here, and so is one with a name: at most the five that have one stand between two of them. */
-static bool is_told(const struct catalog_operation *operations, size_t i)
-{
-    struct str kind = kind_of(&operations[i]);
-
-    for (size_t k = i; k-- > 0 && str_eq(operations[k].name, operations[i].name);)
-        if (str_eq(kind_of(&operations[k]), kind))
-            return true;
-    return false;
-}
-
 static void put_operation(struct json_writer *w, const struct catalog_operation *operation)
 {
     json_object(w);
     json_key_text(w, "name");
     json_put_str(w, operation->name);
     json_key_text(w, "spanKind");
-    json_put_str(w, kind_of(operation));
+    json_put_str(w, operation_kind_v3(operation->kind));
     json_object_end(w);
 }
 
@@ -91,8 +72,7 @@ static enum mg_err produce_operations(struct job *job, struct query *query, stru
     json_key_text(&job->w, "operations");
     json_array(&job->w);
     for (size_t i = 0; i < n; i++) {
-        bool is_wanted = job->kind.len == 0 || str_eq(job->kind, kind_of(&operations[i]));
-        if (!is_wanted || is_told(operations, i))
+        if (!operation_is_shown(operations, i, operation_kind_v3, job->kind))
             continue;
         put_operation(&job->w, &operations[i]);
         MG_TRY(job_flush(job, &job->out));

@@ -1,5 +1,4 @@
-/* v3_json.c - spans come by time, OTLP wants them under resource and scope: each span is placed in
- * a group, numbered in the order in which groups appear, and the places are sorted.
+/* v3_json.c - group after group, as groups.h has them.
  *
  * A value may be nested deeper than json_writer counts (64): a deep one gets a writer of its own
  * over the same buffer, as lib/model's OTLP/JSON writer does. An error is kept in `err` and
@@ -7,18 +6,13 @@
  * arena lives for one span or one head of a group. */
 #include "api/jaeger/v3_json.h"
 
-#include <stdlib.h>
-#include "api/jaeger/adjust.h"
-#include "base/map.h"
+#include "api/jaeger/groups.h"
 #include "base/vec.h"
 
-#define WRITER_DEPTH 56 /* an item needs up to four levels before the next one can change writers  \
-                         */
-#define VALUE_DEPTH 64  /* values inside each other; deeper ones are shown empty */
-
-struct place {
-    size_t resource, group, span; /* group: resource and scope; span: in `spans` */
-};
+#define WRITER_DEPTH                                                                               \
+    56                 /* an item needs up to four levels before the next one can change writers   \
+                        */
+#define VALUE_DEPTH 64 /* values inside each other; deeper ones are shown empty */
 
 struct v3_writer {
     struct json_writer *w;
@@ -85,45 +79,6 @@ static void put_id(struct json_writer *w, const char *key, const void *id, size_
 
 static void put_value(struct json_writer *w, const struct value *value, unsigned depth);
 
-/* One member of an AnyValue; an unknown one leaves the value as it is. */
-static void member_take(const struct wire_field *field, struct value *out)
-{
-    static const enum value_type texts[] = {
-        [1] = VALUE_STRING, [5] = VALUE_ARRAY, [6] = VALUE_KVLIST, [7] = VALUE_BYTES};
-
-    switch (WIRE_TAG(field->number, field->type)) {
-    case WIRE_TAG(1, WIRE_BYTES):
-    case WIRE_TAG(5, WIRE_BYTES):
-    case WIRE_TAG(6, WIRE_BYTES):
-    case WIRE_TAG(7, WIRE_BYTES):
-        *out = (struct value){.type = texts[field->number], .str = field->bytes};
-        break;
-    case WIRE_TAG(2, WIRE_VARINT):
-        *out = (struct value){.type = VALUE_BOOL, .b = field->value != 0};
-        break;
-    case WIRE_TAG(3, WIRE_VARINT):
-        *out = (struct value){.type = VALUE_INT, .i = (int64_t)field->value};
-        break;
-    case WIRE_TAG(4, WIRE_FIXED64):
-        *out = (struct value){.type = VALUE_DOUBLE};
-        memcpy(&out->d, &field->value, sizeof out->d);
-        break;
-    }
-}
-
-/* A bare AnyValue, where it lies: attr_decode would need a copy with a key's frame, and copies of
- * copies at each level. The last member counts, as everywhere in protobuf. */
-static struct value item_value(struct str item)
-{
-    const uint8_t *at = wire_begin(item), *end = wire_end(item);
-    struct value value = {.type = VALUE_EMPTY};
-    struct wire_field field;
-
-    while (wire_next(&at, end, &field) == 1)
-        member_take(&field, &value);
-    return value;
-}
-
 static void put_items(struct json_writer *w, struct str array, unsigned depth)
 {
     const uint8_t *at = wire_begin(array), *end = wire_end(array);
@@ -136,7 +91,7 @@ static void put_items(struct json_writer *w, struct str array, unsigned depth)
     while (wire_next(&at, end, &field) == 1) {
         if (field.number != 1 || field.type != WIRE_BYTES)
             continue;
-        struct value item = item_value(field.bytes);
+        struct value item = any_value(field.bytes);
         put_value(w, &item, depth);
     }
     json_array_end(w);
@@ -271,32 +226,12 @@ static void put_message_attributes(struct v3_writer *t, struct str message, uint
 /* --- resource and scope
  * ------------------------------------------------------------------------------- */
 
-static void collect_resource(struct v3_writer *t, struct str resource,
-                             const struct resource_view *view)
-{
-    struct attr attr, name = {STR("service.name"), {.type = VALUE_STRING}};
-
-    VEC_CLEAR(&t->tags);
-    for (uint32_t i = 0; i < view->n; i++) {
-        struct str message = view->attributes_owner[i];
-        const uint8_t *at = wire_begin(message), *end = wire_end(message);
-        while (attr_next(&at, end, 1, &attr) == 1)
-            if (t->raw || !str_eq(attr.key, name.key))
-                tag_list_add(&t->tags, &attr);
-    }
-    if (t->raw)
-        return;
-    name.value.str = view_service(resource, &t->scratch);
-    tag_list_add(&t->tags, &name);
-    tag_list_adjust(&t->tags, true, &t->scratch);
-}
-
 static void put_resource(struct v3_writer *t, struct str resource)
 {
     struct resource_view view;
 
     resource_view(resource, &view);
-    collect_resource(t, resource, &view);
+    resource_tags(resource, t->raw, &t->tags, &t->scratch);
     put_text(t->w, "schemaUrl", view.schema_url);
     json_key_text(t->w, "resource");
     json_object(t->w);
@@ -362,7 +297,7 @@ static void put_links(struct v3_writer *t, const struct span *span)
     bool has_begun = false;
 
     while (step(t) && link_next(&at, end, &link) == 1) {
-        if (!t->raw && !link_is_shown(&link))
+        if (!t->raw && !link_is_shown(link.trace_id))
             continue;
         if (!has_begun) {
             json_key_text(t->w, "links");
@@ -425,57 +360,6 @@ static void put_span(struct v3_writer *t, const struct adjusted_span *a)
 /* --- groups
  * ------------------------------------------------------------------------------------------- */
 
-static size_t number_of(struct map *map, struct str key)
-{
-    bool is_new;
-    void **number = map_put(map, key, &is_new);
-
-    if (is_new)
-        *number = (void *)(uintptr_t)map->n;
-    return (uintptr_t)*number;
-}
-
-static bool is_same(struct str a, struct str b)
-{
-    return a.ptr == b.ptr && a.len == b.len;
-}
-
-/* Neighbours often share resource and scope, bytes and all: then nothing is looked up. */
-static void place_spans(const struct adjusted_span *spans, size_t n, struct place *places)
-{
-    struct map resources = {0}, groups = {0};
-    struct buf key;
-
-    buf_init(&key, SIZE_MAX); /* as long as a scope, which was accepted */
-    for (size_t i = 0; i < n; i++) {
-        const struct span *span = spans[i].span, *last = i ? spans[i - 1].span : NULL;
-        if (last && is_same(span->resource, last->resource) && is_same(span->scope, last->scope)) {
-            places[i] = places[i - 1];
-        } else {
-            size_t resource = number_of(&resources, span->resource);
-            buf_clear(&key);
-            buf_put(&key, &resource, sizeof resource);
-            buf_put_str(&key, span->scope);
-            places[i] = (struct place){resource, number_of(&groups, buf_str(&key)), 0};
-        }
-        places[i].span = i;
-    }
-    buf_fini(&key);
-    map_fini(&resources);
-    map_fini(&groups);
-}
-
-static int place_order(const void *left, const void *right)
-{
-    const struct place *a = left, *b = right;
-
-    if (a->resource != b->resource)
-        return a->resource < b->resource ? -1 : 1;
-    if (a->group != b->group)
-        return a->group < b->group ? -1 : 1;
-    return (a->span > b->span) - (a->span < b->span);
-}
-
 /* The spans of one group; returns the place behind it. */
 static size_t put_group(struct v3_writer *t, const struct adjusted_span *spans,
                         const struct place *places, size_t from, size_t n)
@@ -520,9 +404,7 @@ enum mg_err v3_trace_write(struct json_writer *w, const struct query_trace *trac
 
     arena_init(&arena);
     size_t n = trace_adjust(trace, raw, &arena, &spans);
-    struct place *places = arena_alloc(&arena, n * sizeof *places);
-    place_spans(spans, n, places);
-    qsort(places, n, sizeof *places, place_order);
+    const struct place *places = spans_grouped(spans, n, &arena);
     for (size_t i = 0; i < n && step(&t);)
         i = put_resource_spans(&t, spans, places, i, n);
     (void)step(&t); /* t.err says it */

@@ -13,6 +13,9 @@ struct service {
 };
 
 struct trace_summary {
+    uint8_t id[16];
+    bool raw;
+    struct arena arena;               /* of what is told about the trace */
     const struct adjusted_span *root; /* the earliest span without a parent, or NULL */
     uint64_t start_ns, end_ns;
     size_t spans, errors, orphans;
@@ -78,13 +81,49 @@ static size_t count_orphans(const struct adjusted_span *spans, size_t n)
     return orphans;
 }
 
-/* --- writing
- * ------------------------------------------------------------------------------------------ */
-
 static int service_order(const void *left, const void *right)
 {
     return str_cmp(((const struct service *)left)->name, ((const struct service *)right)->name);
 }
+
+static void summary_of(struct trace_summary *summary, const struct query_trace *trace, bool raw)
+{
+    struct adjusted_span *spans;
+
+    *summary = (struct trace_summary){.raw = raw};
+    memcpy(summary->id, trace->id, sizeof summary->id);
+    size_t n = trace_adjust(trace, raw, &summary->arena, &spans);
+    count_all(summary, spans, n, &summary->arena);
+    summary->orphans = count_orphans(spans, n);
+    if (summary->services.n)
+        qsort(summary->services.at, summary->services.n, sizeof *summary->services.at,
+              service_order);
+}
+
+static void summary_fini(struct trace_summary *summary)
+{
+    VEC_FINI(&summary->services);
+    map_fini(&summary->by_name);
+    arena_fini(&summary->arena);
+}
+
+/* Empty when there is no root. */
+static struct str root_service(struct trace_summary *summary)
+{
+    return summary->root ? view_service(summary->root->span->resource, &summary->arena) : STR("");
+}
+
+static struct str root_operation(struct trace_summary *summary)
+{
+    struct str name = summary->root ? summary->root->span->name : STR("");
+
+    if (!summary->root || summary->raw)
+        return name;
+    return view_operation(name, &summary->arena);
+}
+
+/* --- JSON
+ * --------------------------------------------------------------------------------------------- */
 
 static void put_count(struct json_writer *w, const char *key, size_t n)
 {
@@ -110,9 +149,8 @@ static void put_time(struct json_writer *w, const char *key, uint64_t ns)
     json_put_u64_text(w, ns);
 }
 
-static void put_services(struct json_writer *w, struct service *services, size_t n)
+static void put_services(struct json_writer *w, const struct service *services, size_t n)
 {
-    qsort(services, n, sizeof *services, service_order);
     json_key_text(w, "services");
     json_array(w);
     for (size_t i = 0; i < n; i++) {
@@ -126,41 +164,71 @@ static void put_services(struct json_writer *w, struct service *services, size_t
     json_array_end(w);
 }
 
-static void put_root(struct json_writer *w, const struct span *root, bool raw, struct arena *arena)
-{
-    put_text(w, "rootServiceName", view_service(root->resource, arena));
-    put_text(w, "rootOperationName", raw ? root->name : view_operation(root->name, arena));
-}
-
-static void put_summary(struct json_writer *w, struct trace_summary *summary, const uint8_t id[16],
-                        bool raw, struct arena *arena)
-{
-    json_object(w);
-    json_key_text(w, "traceId");
-    json_put_hex(w, id, 16);
-    if (summary->root)
-        put_root(w, summary->root->span, raw, arena);
-    put_time(w, "minStartTimeUnixNano", summary->start_ns);
-    put_time(w, "maxEndTimeUnixNano", summary->end_ns);
-    put_count(w, "spanCount", summary->spans);
-    put_count(w, "errorSpanCount", summary->errors);
-    put_count(w, "orphanSpanCount", summary->orphans);
-    put_services(w, summary->services.at, summary->services.n);
-    json_object_end(w);
-}
-
 void v3_summary_write(struct json_writer *w, const struct query_trace *trace, bool raw)
 {
-    struct trace_summary summary = {0};
-    struct adjusted_span *spans;
-    struct arena arena;
+    struct trace_summary summary;
 
-    arena_init(&arena);
-    size_t n = trace_adjust(trace, raw, &arena, &spans);
-    count_all(&summary, spans, n, &arena);
-    summary.orphans = count_orphans(spans, n);
-    put_summary(w, &summary, trace->id, raw, &arena);
-    VEC_FINI(&summary.services);
-    map_fini(&summary.by_name);
-    arena_fini(&arena);
+    summary_of(&summary, trace, raw);
+    json_object(w);
+    json_key_text(w, "traceId");
+    json_put_hex(w, summary.id, sizeof summary.id);
+    put_text(w, "rootServiceName", root_service(&summary));
+    put_text(w, "rootOperationName", root_operation(&summary));
+    put_time(w, "minStartTimeUnixNano", summary.start_ns);
+    put_time(w, "maxEndTimeUnixNano", summary.end_ns);
+    put_count(w, "spanCount", summary.spans);
+    put_count(w, "errorSpanCount", summary.errors);
+    put_count(w, "orphanSpanCount", summary.orphans);
+    put_services(w, summary.services.at, summary.services.n);
+    json_object_end(w);
+    summary_fini(&summary);
+}
+
+/* --- protobuf
+ * ----------------------------------------------------------------------------------------- */
+
+static void wire_text(struct buf *out, uint32_t number, struct str text, struct arena *arena)
+{
+    if (text.len)
+        wire_put_bytes(out, number, text_clean(text, arena));
+}
+
+static void wire_number(struct buf *out, uint32_t number, uint64_t value)
+{
+    if (value)
+        wire_put_varint(out, number, value);
+}
+
+static void wire_time(struct buf *out, uint32_t number, uint64_t ns)
+{
+    if (ns)
+        wire_put_fixed64(out, number, ns);
+}
+
+void v3_summary_put(struct buf *out, uint32_t number, const struct query_trace *trace, bool raw)
+{
+    struct trace_summary summary;
+    size_t mark = wire_open(out, number);
+    char id[32];
+
+    summary_of(&summary, trace, raw);
+    hex_encode(summary.id, sizeof summary.id, id);
+    wire_put_bytes(out, 1, str_n(id, sizeof id));
+    wire_text(out, 2, root_service(&summary), &summary.arena);
+    wire_text(out, 3, root_operation(&summary), &summary.arena);
+    wire_time(out, 4, summary.start_ns);
+    wire_time(out, 5, summary.end_ns);
+    wire_number(out, 6, summary.spans);
+    wire_number(out, 7, summary.errors);
+    wire_number(out, 8, summary.orphans);
+    for (size_t i = 0; i < summary.services.n; i++) {
+        const struct service *service = &summary.services.at[i];
+        size_t entry = wire_open(out, 9);
+        wire_text(out, 1, service->name, &summary.arena);
+        wire_number(out, 2, service->spans);
+        wire_number(out, 3, service->errors);
+        wire_close(out, entry);
+    }
+    summary_fini(&summary);
+    wire_close(out, mark);
 }

@@ -8,3 +8,5 @@
 
 /* One TraceSummary object. */
 void v3_summary_write(struct json_writer *w, const struct query_trace *trace, bool raw);
+/* One TraceSummary message, as that field of the message around it. */
+void v3_summary_put(struct buf *out, uint32_t number, const struct query_trace *trace, bool raw);

@@ -115,20 +115,6 @@ struct str site_etag(struct str bytes, struct arena *arena)
                         bytes.len);
 }
 
-bool site_is_known(struct str if_none_match, struct str etag)
-{
-    struct str tag;
-
-    while (str_cut(&if_none_match, ',', &tag)) {
-        tag = str_trim(tag);
-        if (str_starts(tag, STR("W/")))
-            tag = str_n(tag.ptr + 2, tag.len - 2);
-        if (str_eq(tag, etag) || str_eq(tag, STR("*")))
-            return true;
-    }
-    return false;
-}
-
 /* --- reading
  * ------------------------------------------------------------------------------------------ */
 

@@ -44,7 +44,5 @@ enum mg_err site_load(struct site *out, const char *path, const char *folder, ui
 void site_fini(struct site *site); /* zeroed memory is fine */
 const struct site_file *site_find(const struct site *site, struct str name); /* NULL: none */
 
-/* Parts, for files that are made and not read. */
+/* For files that are made and not read. */
 struct str site_etag(struct str bytes, struct arena *arena);
-/* RFC 9110 13.1.2: does If-None-Match name this tag, or any? */
-bool site_is_known(struct str if_none_match, struct str etag);

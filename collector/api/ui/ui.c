@@ -4,6 +4,7 @@
 #include "api/ui/site.h"
 #include "api/ui/page.h"
 #include "base/mem.h"
+#include "http/etag.h"
 
 #define CONFIG_BYTES_MAX ((uint64_t)1 << 20)
 #define CONSOLE          "/console/"
@@ -115,7 +116,7 @@ static void respond(struct http_request *request, const struct site_file *file)
         {STR("cache-control"), str_of(file->cache)},
         {STR("x-content-type-options"), STR("nosniff")},
     };
-    bool is_known = site_is_known(http_request_header(request, STR("if-none-match")), file->etag);
+    bool is_known = etag_is_known(http_request_header(request, STR("if-none-match")), file->etag);
 
     http_respond_with(request, is_known ? 304 : 200, is_known ? NULL : file->type,
                       is_known ? STR("") : file->bytes, headers, MG_COUNT(headers));

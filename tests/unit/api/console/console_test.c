@@ -10,16 +10,11 @@
 #include <stdio.h>
 #include <strings.h>
 #include <cmocka.h>
+#include "unit/base/assert_str.h"
 
 #define POLICY                                                                                     \
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "              \
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
-/* --- one request, one answer ------------------------------------------------------------------ */
-struct reply {
-    int status;
-    struct str head, body; /* in the wire's buffer, until the next request */
-};
 
 static int setup(void **state)
 {
@@ -39,44 +34,6 @@ static int teardown(void **state)
     wire_fini(wire);
     test_free(wire);
     return 0;
-}
-
-static struct reply ask(struct wire *wire, const char *method, const char *path, const char *more)
-{
-    char request[1024];
-    size_t end, len = (size_t)snprintf(request, sizeof request,
-                                       "%s %s HTTP/1.1\r\nHost: x\r\n%s\r\n", method, path, more);
-
-    assert_true(len < sizeof request);
-    buf_clear(&wire->out);
-    wire_send(wire, request, len);
-    struct str out = buf_str(&wire->out);
-    assert_true(str_find(out, STR("\r\n\r\n"), &end));
-    assert_true(str_starts(out, STR("HTTP/1.1 ")));
-    struct reply answer = {.head = str_n(out.ptr, end + 2),
-                           .body = str_n(out.ptr + end + 4, out.len - end - 4)};
-    uint64_t status;
-    assert_int_equal(str_u64(str_n(out.ptr + 9, 3), &status), MG_OK);
-    answer.status = (int)status;
-    return answer;
-}
-
-/* The value of a header, or an empty text. */
-static struct str header(const struct reply *answer, const char *name)
-{
-    struct str rest = answer->head, line, key, value;
-
-    while (str_cut(&rest, '\n', &line)) {
-        if (str_split_at(line, ':', &key, &value) && str_eq_nocase(key, str_of(name)))
-            return str_trim(str_n(value.ptr, value.len - 1)); /* without its CR */
-    }
-    return STR("");
-}
-
-static void assert_str(struct str have, const char *want)
-{
-    if (!str_eq(have, str_of(want)))
-        fail_msg("'%.*s' is not '%s'", STR_ARG(have), want);
 }
 
 static const struct console_file *file_named(const char *name)
@@ -114,19 +71,19 @@ static void other_places_lead_to_the_page(void **state)
     static const char *const places[] = {"/", "/console"};
 
     for (size_t i = 0; i < MG_COUNT(places); i++) {
-        struct reply answer = ask(*state, "GET", places[i], "");
+        struct reply answer = wire_ask(*state, "GET", places[i], "");
         assert_int_equal(answer.status, 302);
-        assert_str(header(&answer, "location"), "/console/");
+        assert_str(reply_header(&answer, "location"), "/console/");
         assert_int_equal(answer.body.len, 0);
     }
 }
 
 static void the_folder_is_the_page(void **state)
 {
-    struct reply answer = ask(*state, "GET", "/console/", "");
+    struct reply answer = wire_ask(*state, "GET", "/console/", "");
 
     assert_int_equal(answer.status, 200);
-    assert_str(header(&answer, "content-type"), "text/html; charset=utf-8");
+    assert_str(reply_header(&answer, "content-type"), "text/html; charset=utf-8");
     assert_true(str_eq(answer.body, file_named("index.html")->bytes));
 }
 
@@ -137,15 +94,15 @@ static void every_file_is_reachable_with_its_type_and_the_policy(void **state)
         const struct console_file *file = &console_files[i];
         char path[256];
         snprintf(path, sizeof path, "/console/%.*s", STR_ARG(file->name));
-        struct reply answer = ask(*state, "GET", path, "");
+        struct reply answer = wire_ask(*state, "GET", path, "");
         assert_int_equal(answer.status, 200);
         assert_true(str_eq(answer.body, file->bytes));
-        assert_str(header(&answer, "content-type"), type_for(file->name));
-        assert_str(header(&answer, "content-security-policy"), POLICY);
-        assert_str(header(&answer, "x-content-type-options"), "nosniff");
-        assert_str(header(&answer, "referrer-policy"), "no-referrer");
-        assert_str(header(&answer, "cache-control"), "no-cache");
-        assert_true(str_eq(header(&answer, "etag"), file->etag));
+        assert_str(reply_header(&answer, "content-type"), type_for(file->name));
+        assert_str(reply_header(&answer, "content-security-policy"), POLICY);
+        assert_str(reply_header(&answer, "x-content-type-options"), "nosniff");
+        assert_str(reply_header(&answer, "referrer-policy"), "no-referrer");
+        assert_str(reply_header(&answer, "cache-control"), "no-cache");
+        assert_true(str_eq(reply_header(&answer, "etag"), file->etag));
     }
 }
 
@@ -169,7 +126,7 @@ static void what_is_not_there_is_absent(void **state)
     };
 
     for (size_t i = 0; i < MG_COUNT(paths); i++) {
-        struct reply answer = ask(*state, "GET", paths[i], "");
+        struct reply answer = wire_ask(*state, "GET", paths[i], "");
         /* A NUL in a parameter is the server's own refusal. */
         if (answer.status != 404 && !(answer.status == 400 && strstr(paths[i], "%00")))
             fail_msg("%s: %d", paths[i], answer.status);
@@ -178,16 +135,17 @@ static void what_is_not_there_is_absent(void **state)
 
 static void only_reading_is_a_method(void **state)
 {
-    struct reply head = ask(*state, "HEAD", "/console/main.js", "");
+    struct reply head = wire_ask(*state, "HEAD", "/console/main.js", "");
 
     assert_int_equal(head.status, 200);
     assert_int_equal(head.body.len, 0);
-    assert_str(header(&head, "content-type"), "text/javascript; charset=utf-8");
+    assert_str(reply_header(&head, "content-type"), "text/javascript; charset=utf-8");
     static const char *const methods[] = {"POST", "PUT", "DELETE"};
     for (size_t i = 0; i < MG_COUNT(methods); i++) {
-        struct reply answer = ask(*state, methods[i], "/console/main.js", "Content-Length: 0\r\n");
+        struct reply answer =
+            wire_ask(*state, methods[i], "/console/main.js", "Content-Length: 0\r\n");
         assert_int_equal(answer.status, 405);
-        assert_str(header(&answer, "allow"), "GET, HEAD");
+        assert_str(reply_header(&answer, "allow"), "GET, HEAD");
     }
 }
 
@@ -215,12 +173,12 @@ static void a_known_tag_is_answered_without_the_file(void **state)
         else
             snprintf(value, sizeof value, "%s", rows[i].format);
         snprintf(line, sizeof line, "If-None-Match: %s\r\n", value);
-        struct reply answer = ask(*state, "GET", "/console/console.css", line);
+        struct reply answer = wire_ask(*state, "GET", "/console/console.css", line);
         if (answer.status != rows[i].want)
             fail_msg("%s: %d", value, answer.status);
-        assert_true(str_eq(header(&answer, "etag"), file->etag));
+        assert_true(str_eq(reply_header(&answer, "etag"), file->etag));
         assert_int_equal(answer.body.len, rows[i].want == 304 ? 0 : file->bytes.len);
-        assert_str(header(&answer, "cache-control"), "no-cache");
+        assert_str(reply_header(&answer, "cache-control"), "no-cache");
     }
 }
 

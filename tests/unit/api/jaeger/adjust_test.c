@@ -269,10 +269,8 @@ static void stored_warnings(void **state)
     (void)state;
     set_attrs(span, list, 1);
     assert_true(str_eq(warned(span), STR("x|yz|")));
-    assert_true(attr_is_warnings(&list[0]));
     set_attrs(span, text, 1);
     assert_int_equal(warned(span).len, 0);
-    assert_false(attr_is_warnings(&text[0]));
     set_attrs(span, broken, 1);
     assert_true(str_eq(warned(span), STR("x|")));
 }

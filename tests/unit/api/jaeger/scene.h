@@ -5,6 +5,7 @@
 #include "spans.h"
 #include "trees.h"
 #include <pthread.h>
+#include <sched.h>
 #include "api/jaeger/jaeger.h"
 #include "http/client.h"
 #include "http/conf.h"
@@ -28,7 +29,10 @@ static struct {
     struct str asked_service, asked_operation;
     uint32_t asked_limit;
     size_t n_trace_queries;
-    struct span *span; /* the only one of the only trace */
+    struct span *span;   /* the only one of the only trace, */
+    struct span **spans; /* unless there are these */
+    size_t n_spans;
+    bool waits; /* a query for traces ends only when its asker has gone */
     pthread_t thread;
     bool has_thread;
     struct query_job *job;
@@ -77,26 +81,41 @@ enum mg_err query_operations(struct query *query, struct str service,
     return MG_OK;
 }
 
+static inline struct query_trace fake_trace(void)
+{
+    struct query_trace trace = {.spans = fake.spans ? fake.spans : &fake.span,
+                                .n = fake.spans ? fake.n_spans : 1};
+
+    memcpy(trace.id, trace.spans[0]->trace_id, sizeof trace.id);
+    return trace;
+}
+
+static inline enum mg_err gone(struct mg_why *why)
+{
+    if (!fake.waits)
+        return MG_OK;
+    while (!fake.job->is_gone(fake.job))
+        sched_yield();
+    return mg_fail(why, MG_E_IO, "the asker has gone");
+}
+
 enum mg_err query_trace(struct query *query, const uint8_t id[16], struct query_trace *out,
                         struct mg_why *why)
 {
     (void)query;
     MG_TRY(failure(why));
+    MG_TRY(gone(why));
     fake.n_trace_queries++;
-    if (memcmp(id, fake.span->trace_id, 16) != 0)
-        return mg_fail(why, MG_E_ABSENT, "nothing here");
-    *out = (struct query_trace){.spans = &fake.span, .n = 1};
-    memcpy(out->id, id, 16);
-    return MG_OK;
+    *out = fake_trace();
+    return memcmp(id, out->id, 16) == 0 ? MG_OK : mg_fail(why, MG_E_ABSENT, "nothing here");
 }
 
 enum mg_err query_search(struct query *query, const struct query_search *search,
                          query_trace_fn *on_trace, void *owner, struct mg_why *why)
 {
-    struct query_trace trace = {.spans = &fake.span, .n = 1};
+    struct query_trace trace = fake_trace();
 
     (void)query;
-    memcpy(trace.id, fake.span->trace_id, 16);
     fake.asked_service = search->filter.service.ptr
                              ? arena_str(&spans_arena, search->filter.service)
                              : (struct str){NULL, 0};
@@ -104,6 +123,7 @@ enum mg_err query_search(struct query *query, const struct query_search *search,
                                ? arena_str(&spans_arena, search->filter.operation)
                                : (struct str){NULL, 0};
     fake.asked_limit = search->limit;
+    MG_TRY(gone(why));
     for (size_t i = 0; i < fake.n_traces; i++)
         MG_TRY(on_trace(owner, &trace));
     return failure(why);

@@ -165,8 +165,6 @@ static void digests_do_not_know_order(void **state)
     assert_false(tag_list_digest(&tags) == want);
     fill(&tags, one, 2);
     assert_false(tag_list_digest(&tags) == want);
-    assert_true(tag_list_has(&tags, &one[1]));
-    assert_false(tag_list_has(&tags, &other[2]));
     tag_list_fini(&tags);
 }
 

@@ -1,28 +1,14 @@
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include "api/ui/conf.h"
-
-static enum mg_err load(const char *set, struct ui_conf *conf, struct conf **made)
-{
-    const struct conf_section section = {
-        .prefix = "ui", .fields = ui_fields, .n_fields = ui_fields_n, .target = conf};
-    struct mg_why why;
-
-    *made = NULL;
-    return conf_load(made, &section, 1, &(struct conf_source){.sets = &set, .n_sets = set != NULL},
-                     &why);
-}
+#include "unit/conf/section.h"
 
 static void defaults(void **state)
 {
     struct ui_conf conf = {0};
+    const struct conf_section section = {"ui", ui_fields, ui_fields_n, &conf};
     struct conf *made;
 
     (void)state;
-    assert_int_equal(load(NULL, &conf, &made), MG_OK);
+    assert_int_equal(conf_load(&made, &section, 1, &(struct conf_source){0}, NULL), MG_OK);
     assert_int_equal(conf.dir.len, 0);
     assert_int_equal(conf.config.len, 0);
     assert_true(str_eq(conf.base, STR("/")));
@@ -32,10 +18,7 @@ static void defaults(void **state)
 
 static void rows(void **state)
 {
-    static const struct {
-        const char *set;
-        enum mg_err err;
-    } cases[] = {
+    static const struct section_case cases[] = {
         {"ui.dir=/x", MG_OK},
         {"ui.config=/x.json", MG_OK},
         {"ui.base_path=/jaeger", MG_OK},
@@ -45,14 +28,11 @@ static void rows(void **state)
         {"ui.bytes_max=2GiB", MG_E_FORMAT},
         {"ui.direction=/x", MG_E_FORMAT},
     };
+    struct ui_conf conf = {0};
+    const struct conf_section section = {"ui", ui_fields, ui_fields_n, &conf};
 
     (void)state;
-    for (size_t i = 0; i < MG_COUNT(cases); i++) {
-        struct ui_conf conf = {0};
-        struct conf *made;
-        assert_int_equal(load(cases[i].set, &conf, &made), cases[i].err);
-        conf_free(&made);
-    }
+    section_check(&section, cases, MG_COUNT(cases));
 }
 
 int main(void)

@@ -238,22 +238,6 @@ static void single_files(void **state)
     buf_fini(&out);
 }
 
-static void known_tags(void **state)
-{
-    static const struct {
-        const char *header;
-        bool is_known;
-    } rows[] = {
-        {"\"a\"", true}, {"W/\"a\"", true},   {"\"b\", \"a\"", true}, {"*", true},
-        {"", false},     {"\"b\"", false},    {"a", false},           {"\"a\"x", false},
-        {",,", false},   {"W/ \"a\"", false},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < MG_COUNT(rows); i++)
-        assert_int_equal(site_is_known(str_of(rows[i].header), STR("\"a\"")), rows[i].is_known);
-}
-
 int main(void)
 {
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -262,7 +246,6 @@ int main(void)
         IN_FOLDER(links_are_refused),        IN_FOLDER(other_things_are_refused),
         IN_FOLDER(the_folder_itself),        IN_FOLDER(bytes_are_bounded),
         IN_FOLDER(depth_is_bounded),         IN_FOLDER(single_files),
-        cmocka_unit_test(known_tags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "folder.h"
 #include "wire.h"
 #include "api/ui/ui.h"
+#include "unit/base/assert_str.h"
 
 #define PAGE                                                                                       \
     "<html><head></head><script>\n// JAEGER_CONFIG_JS\n\n"                                         \
@@ -91,45 +92,9 @@ static void must_open(struct scene *scene)
         fail_msg("%s", why.text);
 }
 
-struct reply {
-    int status;
-    struct str head, body; /* in the wire's buffer, until the next request */
-};
-
 static struct reply ask(struct scene *scene, const char *method, const char *path, const char *more)
 {
-    struct wire *wire = scene->wire;
-    char request[1024];
-    size_t end, len = (size_t)snprintf(request, sizeof request,
-                                       "%s %s HTTP/1.1\r\nHost: x\r\n%s\r\n", method, path, more);
-
-    assert_true(len < sizeof request);
-    buf_clear(&wire->out);
-    wire_send(wire, request, len);
-    struct str out = buf_str(&wire->out);
-    assert_true(str_find(out, STR("\r\n\r\n"), &end));
-    struct reply answer = {.head = str_n(out.ptr, end + 2),
-                           .body = str_n(out.ptr + end + 4, out.len - end - 4)};
-    uint64_t status;
-    assert_int_equal(str_u64(str_n(out.ptr + 9, 3), &status), MG_OK);
-    answer.status = (int)status;
-    return answer;
-}
-
-static struct str header(const struct reply *answer, const char *name)
-{
-    struct str rest = answer->head, line, key, value;
-
-    while (str_cut(&rest, '\n', &line))
-        if (str_split_at(line, ':', &key, &value) && str_eq_nocase(key, str_of(name)))
-            return str_trim(str_n(value.ptr, value.len - 1)); /* without its CR */
-    return STR("");
-}
-
-static void assert_str(struct str have, const char *want)
-{
-    if (!str_eq(have, str_of(want)))
-        fail_msg("'%.*s' is not '%s'", STR_ARG(have), want);
+    return wire_ask(scene->wire, method, path, more);
 }
 
 static bool has(struct str text, const char *part)
@@ -170,8 +135,8 @@ static void the_page_is_everywhere(void **state)
         struct reply answer = ask(*state, "GET", paths[i], "");
         if (answer.status != 200)
             fail_msg("%s: %d", paths[i], answer.status);
-        assert_str(header(&answer, "content-type"), "text/html; charset=utf-8");
-        assert_str(header(&answer, "cache-control"), "no-cache");
+        assert_str(reply_header(&answer, "content-type"), "text/html; charset=utf-8");
+        assert_str(reply_header(&answer, "cache-control"), "no-cache");
         assert_str(
             answer.body,
             "<html><head><base href=\"/\" data-inject-target=\"BASE_URL\" /></head><script>\n"
@@ -199,9 +164,9 @@ static void files_of_static(void **state)
     for (size_t i = 0; i < MG_COUNT(rows); i++) {
         struct reply answer = ask(*state, "GET", rows[i].path, "");
         assert_int_equal(answer.status, 200);
-        assert_str(header(&answer, "content-type"), rows[i].type);
-        assert_str(header(&answer, "cache-control"), rows[i].cache);
-        assert_str(header(&answer, "x-content-type-options"), "nosniff");
+        assert_str(reply_header(&answer, "content-type"), rows[i].type);
+        assert_str(reply_header(&answer, "cache-control"), rows[i].cache);
+        assert_str(reply_header(&answer, "x-content-type-options"), "nosniff");
         assert_str(answer.body, rows[i].body);
     }
 }
@@ -241,7 +206,7 @@ static void what_is_not_there(void **state)
         if (answer.status != 404)
             fail_msg("%s: %d", paths[i], answer.status);
         assert_str(answer.body, "404 page not found\n");
-        assert_true(str_starts(header(&answer, "content-type"), STR("text/plain")));
+        assert_true(str_starts(reply_header(&answer, "content-type"), STR("text/plain")));
     }
 }
 
@@ -264,7 +229,7 @@ static void methods(void **state)
     assert_int_equal(answer.body.len, 0);
     answer = ask(*state, "HEAD", "/static/favicon.ico", "");
     assert_int_equal(answer.status, 200);
-    assert_str(header(&answer, "content-length"), "4");
+    assert_str(reply_header(&answer, "content-length"), "4");
     static const char *const paths[] = {"/", "/search", "/static/favicon.ico"};
     for (size_t i = 0; i < MG_COUNT(paths); i++) {
         answer = ask(*state, "POST", paths[i], "Content-Length: 0\r\n");
@@ -281,11 +246,12 @@ static void known_files_are_not_sent_again(void **state)
     must_open(*state);
     for (size_t i = 0; i < MG_COUNT(paths); i++) {
         struct reply answer = ask(*state, "GET", paths[i], "");
-        snprintf(line, sizeof line, "If-None-Match: %.*s\r\n", STR_ARG(header(&answer, "etag")));
+        snprintf(line, sizeof line, "If-None-Match: %.*s\r\n",
+                 STR_ARG(reply_header(&answer, "etag")));
         answer = ask(*state, "GET", paths[i], line);
         assert_int_equal(answer.status, 304);
         assert_int_equal(answer.body.len, 0);
-        assert_true(header(&answer, "cache-control").len > 0);
+        assert_true(reply_header(&answer, "cache-control").len > 0);
         answer = ask(*state, "GET", paths[i], "If-None-Match: \"other\"\r\n");
         assert_int_equal(answer.status, 200);
     }
@@ -297,7 +263,7 @@ static void without_a_ui(void **state)
     struct reply answer = ask(*state, "GET", "/", "");
 
     assert_int_equal(answer.status, 302);
-    assert_str(header(&answer, "location"), "/console/");
+    assert_str(reply_header(&answer, "location"), "/console/");
     for (size_t i = 0; i < MG_COUNT(absent); i++) {
         answer = ask(*state, "GET", absent[i], "");
         assert_int_equal(answer.status, 404);

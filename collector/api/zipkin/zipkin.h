@@ -1,0 +1,56 @@
+/* zipkin.h - Zipkin's query API on the zipkin door (zipkin.md 7, 8, 12), each path also under
+ * /zipkin:
+ *
+ *     GET /api/v2/{services,spans,remoteServices,traces,trace/{id},traceMany,dependencies,
+ *                  autocompleteKeys,autocompleteValues}
+ *     GET /zipkin/config.json, /health, /info      (these three where they stand)
+ *
+ * Parameters on the loop, the query on a query thread. Traces and dependencies are streamed through
+ * an http_pipe; lists of names are answered whole by the loop, because they carry a header. The
+ * ingest half of the door is collector/ingest's.
+ *
+ * Answers are application/json; a failure is its sentence in text/plain, until bytes have left:
+ * from then on it cuts the connection. What Zipkin does and this does not: no answer is compressed,
+ * and its page (Lens) is not served, only what it asks for.
+ *
+ * Where our data answers otherwise than Zipkin's:
+ *
+ * - traces: see find.h for how they are found, and for what is bounded there. `limit` above
+ *   query.traces_max is refused (400). Spans of a trace come by start time, unmerged; those equal
+ *   in every field come once.
+ * - services and spans: from the catalogue, in Zipkin's lower case. Spans without a service name
+ *   stand in the catalogue under one name, and what Zipkin calls their service is read from the
+ *   newest SAMPLE_TRACES (names.h) of them.
+ * - remoteServices, autocompleteValues: there is no catalogue of these. They are read from the
+ *   newest SAMPLE_TRACES traces of that service, and from those with that tag within
+ *   zipkin.lookback. Nothing is kept between two requests.
+ * - dependencies: links are our service edges, counted for every trace when it was decided, also of
+ *   those sampled out: one for each span whose parent is a span of another service. So there is no
+ *   link from a client span's remoteEndpoint alone, and none of a service with itself, because an
+ *   edge does not tell a call from a step; names are as the catalogue has them, in lower case. The
+ *   window is of receive time, in whole minutes. Zipkin's own rules (zipkin.md 8.3) need every span
+ *   of the window at each request. */
+#pragma once
+#include "conf/conf.h"
+#include "http/http.h"
+#include "query/query.h"
+
+struct zipkin_conf {                    /* section zipkin */
+    struct conf_list autocomplete_keys; /* zipkin.autocomplete_keys, none: tag keys whose values are
+                                         * offered; Zipkin's AUTOCOMPLETE_KEYS */
+    uint64_t lookback_ns;               /* zipkin.lookback, 24h: `lookback` when it is not given;
+                                         * also the longest that the page is told to begin with */
+    uint64_t limit;                     /* zipkin.limit, 10: `limit` when it is not given, at most
+                                         * query.traces_max; also what the page begins with */
+};
+extern const struct conf_field zipkin_fields[];
+extern const size_t zipkin_fields_n;
+
+struct zipkin_api;
+struct zipkin_api *zipkin_api_new(struct query_pool *pool, const struct query_conf *query,
+                                  const struct zipkin_conf *conf, const char *version);
+/* Any thread; both, and the ones before, must stay readable until zipkin_api_free. */
+void zipkin_api_reload(struct zipkin_api *api, const struct query_conf *query,
+                       const struct zipkin_conf *conf);
+void zipkin_api_free(struct zipkin_api **api);         /* after the pool is gone */
+const struct http_route *zipkin_api_routes(size_t *n); /* owner: the struct zipkin_api */
