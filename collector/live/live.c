@@ -1,7 +1,7 @@
 /* live.c - the steady state: a round takes everything that waits, applies it in order, decides what is due,
  * publishes the ledger, and only then lets the acks go, so that an acked span is already counted and visible.
  *
- * A decided trace keeps its record until the store has it: look-ups find its rows, and a row that comes
+ * A decided trace keeps its record until the store and forward have it: look-ups find its rows, and a row that comes
  * meanwhile starts a new record in front of it. Rows are never copied or freed one by one: a segment goes
  * when its last held row is let go. */
 #include "live/private.h"
@@ -150,6 +150,7 @@ void live_insert(struct live *live, const struct row_batch *rows, const struct j
         return;
     charge(live, segment, rows->epoch_growth);
     segment_publish(segment);
+    live->own.held += rows->n;
     live->own.undecided += rows->n;
     live->own.ledger.pending += rows->n;
 }
@@ -181,7 +182,7 @@ void live_release(struct live *live, struct trace *trace)
                 break;
             }
     }
-    live->own.ledger.pending -= trace->n;
+    live->own.held -= trace->n;
     trace_remove(live->own.traces, trace);
 }
 
@@ -198,6 +199,7 @@ struct decided *decided_new(struct live *live)
 
 void decided_free(struct decided **decided)
 {
+    list_remove(&(*decided)->link);
     buf_fini(&(*decided)->body);
     VEC_FINI(&(*decided)->traces);
     VEC_FINI(&(*decided)->fragments);
@@ -205,13 +207,17 @@ void decided_free(struct decided **decided)
     *decided = NULL;
 }
 
-void decided_add(struct decided *decided, struct trace *trace, uint64_t position)
+void decided_add(struct decided *decided, struct trace *trace, bool is_kept)
 {
-    struct fragment fragment = { .last = trace->last, .n = trace->n, .position = position };
+    struct fragment fragment = { .last = trace->last, .n = trace->n, .is_kept = is_kept };
 
     memcpy(fragment.trace_id, trace->id, sizeof fragment.trace_id);
     VEC_PUSH(&decided->traces, trace);
     VEC_PUSH(&decided->fragments, fragment);
+    if (!is_kept)
+        return;
+    decided->fragments.at[decided->fragments.n - 1] = decided->fragments.at[decided->n_kept];
+    decided->fragments.at[decided->n_kept++] = fragment;
 }
 
 static void on_decision_durable(struct journal_record *record, enum mg_err err)
@@ -277,7 +283,7 @@ static void decide_record(struct live *live, struct decided **open, struct trace
     trace->is_decided = true;
     trace->through = live->own.position;
     live->own.undecided -= trace->n;
-    decided_add(*open, trace, 0);
+    decided_add(*open, trace, true);
     metric_add(live->metrics, LIVE_decisions, (unsigned)reason - 1, 0, 1);
 }
 
@@ -292,14 +298,23 @@ static void decide(struct live *live, struct decided **open, struct trace *trace
         finish_decided(live, open);
 }
 
-/* The share of the ring that will come back without a further decision. */
+/* The share of the ring that will come back without a further decision. What waits for an exporter's queue alone counts too: to decide
+ * more would not bring it back sooner, so a slow queue never makes decisions early beyond what the ring's low mark asks for. */
 static int64_t coming_back(const struct live *live)
 {
-    uint64_t held = live->own.ledger.pending;
+    size_t held = live->own.held;
 
     if (held == 0)
         return 0;
     return (int64_t)((double)live->own.ring_bytes * (double)(held - live->own.undecided) / (double)held);
+}
+
+void live_hurry(struct live *live)
+{
+    if (live->own.undecided < live->own.ledger.pending)
+        store_hurry(live->store);
+    if (live->options.forward && live->own.undecided < live->own.held)
+        forward_hurry(live->options.forward);
 }
 
 static void relieve(struct live *live, struct decided **open)
@@ -310,8 +325,7 @@ static void relieve(struct live *live, struct decided **open)
         return;
     while (!list_empty(&live->own.by_deadline) && credit_free(live->credit) + coming_back(live) < low)
         decide(live, open, LIST_FIRST(&live->own.by_deadline, struct trace, deadline_link), REASON_EARLY);
-    if (live->own.undecided < live->own.ledger.pending)
-        store_hurry(live->store);
+    live_hurry(live);
 }
 
 static void decide_due(struct live *live)
@@ -374,17 +388,55 @@ static void on_stored(struct store_batch *batch) /* block thread */
     queue_push(decided->live->queue, &decided->note.link);
 }
 
-void live_close_traces(struct live *live, struct decided *decided)
+static void on_forwarded(struct forward_batch *batch) /* forward's thread */
+{
+    struct decided *decided = MG_CONTAINER(batch, struct decided, forward);
+
+    decided->forwarded.kind = NOTE_FORWARDED;
+    queue_push(decided->live->queue, &decided->forwarded.link);
+}
+
+static void give_to_store(struct live *live, struct decided *decided)
 {
     decided->batch = (struct store_batch){ .position = decided->record.position, .log_ns = decided->record.log_ns,
-                                           .fragments = decided->fragments.at, .n = decided->fragments.n,
-                                           .done = on_stored };
-    for (size_t i = 0; i < decided->fragments.n; i++) {
-        decided->fragments.at[i].position = decided->record.position;
+                                           .fragments = decided->fragments.at, .n = decided->n_kept, .done = on_stored };
+    for (size_t i = 0; i < decided->n_kept; i++)
         decided->batch.rows += decided->fragments.at[i].n;
-    }
+    decided->waits++;
     store_put(live->store, &decided->batch);
-    live->own.is_dirty = true;
+}
+
+static void give_to_forward(struct live *live, struct decided *decided)
+{
+    decided->forward = (struct forward_batch){ .position = decided->record.position, .fragments = decided->fragments.at,
+                                               .n = decided->fragments.n, .done = on_forwarded };
+    decided->waits++;
+    forward_put(live->options.forward, &decided->forward);
+}
+
+static void on_one_done(struct live *live, struct decided *decided)
+{
+    live->own.is_dirty = true; /* the watermark can rise */
+    if (--decided->waits > 0)
+        return;
+    for (size_t i = 0; i < decided->traces.n; i++)
+        live_release(live, decided->traces.at[i]);
+    decided_free(&decided);
+}
+
+void live_close_traces(struct live *live, struct decided *decided)
+{
+    uint64_t position = decided->record.position;
+
+    for (size_t i = 0; i < decided->fragments.n; i++)
+        decided->fragments.at[i].position = position;
+    list_add_last(&live->own.given, &decided->link);
+    decided->waits = 1; /* for this function */
+    if (decided->n_kept > 0 && position > live->own.stored_from)
+        give_to_store(live, decided);
+    if (position > live->own.forwarded_from)
+        give_to_forward(live, decided);
+    on_one_done(live, decided);
 }
 
 static void on_decided(struct live *live, struct decided *decided)
@@ -407,13 +459,10 @@ static void on_store_done(struct live *live, struct decided *decided)
 
     live->own.ledger.stored += batch->stored;
     live->own.ledger.duplicate += batch->duplicates;
-    live->own.is_dirty = true;
     for (; batch; batch = next) {
         next = batch->link.next ? MG_CONTAINER(batch->link.next, struct store_batch, link) : NULL;
-        decided = MG_CONTAINER(batch, struct decided, batch);
-        for (size_t i = 0; i < decided->traces.n; i++)
-            live_release(live, decided->traces.at[i]);
-        decided_free(&decided);
+        live->own.ledger.pending -= batch->rows;
+        on_one_done(live, MG_CONTAINER(batch, struct decided, batch));
     }
 }
 
@@ -446,6 +495,8 @@ static void hold(struct live_found *found, struct segment *segment)
     found->segments[found->n_segments++] = segment_ref(segment);
 }
 
+/* A trace that is stored and waits for forward alone is found here and in the store: who asks both shows spans that are equal in
+ * every field once (R9), as it must for a commit between its two questions. */
 static void collect(struct live *live, const uint8_t id[16], struct live_rows *rows, struct live_found *found)
 {
     struct trace *newest = trace_find(live->own.traces, id);
@@ -607,6 +658,9 @@ void live_serve_queue(struct live *live, uint64_t timeout_ns)
         case NOTE_STORED:
             on_store_done(live, MG_CONTAINER(note, struct decided, note));
             break;
+        case NOTE_FORWARDED:
+            on_one_done(live, MG_CONTAINER(note, struct decided, forwarded));
+            break;
         case NOTE_LOOKUP:
             on_lookup(live, MG_CONTAINER(note, struct lookup, note));
             break;
@@ -669,9 +723,10 @@ void live_count_cpu(struct live *live, enum live_stage stage, uint64_t ns)
     metric_add(live->metrics, LIVE_stage_cpu, stage, 0, ns);
 }
 
-/* What the two threads below live have used since the last scrape. */
+/* What the threads below live have used since the last scrape. */
 static void count_others(struct live *live)
 {
+    uint64_t forward_ns = live->options.forward ? forward_cpu_ns(live->options.forward) : 0;
     struct journal_stats journal;
     struct store_stats store;
 
@@ -680,8 +735,10 @@ static void count_others(struct live *live)
     pthread_mutex_lock(&live->shared.lock);
     live_count_cpu(live, STAGE_JOURNAL, journal.writer_cpu_ns - live->shared.journal_cpu_ns);
     live_count_cpu(live, STAGE_BLOCK, store.cpu_ns - live->shared.block_cpu_ns);
+    live_count_cpu(live, STAGE_FORWARD, forward_ns - live->shared.forward_cpu_ns);
     live->shared.journal_cpu_ns = journal.writer_cpu_ns;
     live->shared.block_cpu_ns = store.cpu_ns;
+    live->shared.forward_cpu_ns = forward_ns;
     pthread_mutex_unlock(&live->shared.lock);
 }
 
@@ -728,6 +785,8 @@ struct live *live_new(const struct live_options *options)
     list_init(&live->own.by_deadline);
     list_init(&live->own.by_root);
     list_init(&live->own.failed);
+    list_init(&live->own.given);
+    live->own.forwarded_from = options->forward ? forward_recovered(options->forward) : UINT64_MAX;
     pthread_mutex_init(&live->shared.lock, NULL);
     list_init(&live->shared.ring);
     read_snapshot(live, store_recovered(live->store));
@@ -782,14 +841,10 @@ void live_stop(struct live *live)
     live->is_started = false;
 }
 
-/* What the last commit could not store stays in the journal; its memory does not. */
-static void free_unstored(struct live *live)
+static void free_decided(struct list *list)
 {
-    struct store_batch *batch = store_take_back(live->store), *next;
-
-    for (; batch; batch = next) {
-        struct decided *decided = MG_CONTAINER(batch, struct decided, batch);
-        next = batch->link.next ? MG_CONTAINER(batch->link.next, struct store_batch, link) : NULL;
+    while (!list_empty(list)) {
+        struct decided *decided = LIST_FIRST(list, struct decided, link);
         decided_free(&decided);
     }
 }
@@ -802,12 +857,9 @@ void live_free(struct live **pointer)
         return;
     assert(!live->is_started);
     live_serve_queue(live, 0);
-    free_unstored(live);
-    while (!list_empty(&live->own.failed)) {
-        struct decided *decided = LIST_FIRST(&live->own.failed, struct decided, link);
-        list_remove(&decided->link);
-        decided_free(&decided);
-    }
+    (void)store_take_back(live->store); /* what the store or a queue could not take is in `given`; it stays in the journal */
+    free_decided(&live->own.given);
+    free_decided(&live->own.failed);
     while (!list_empty(&live->shared.ring)) {
         struct segment *segment = LIST_FIRST(&live->shared.ring, struct segment, live.link);
         list_remove(&segment->live.link);

@@ -4,15 +4,20 @@
  * function of a prefix of the log, and it decides only between records. What comes to it:
  *
  *   batches      loop -> journal (durable) -> live: rows into the ring, counted, published; then the ack goes to the loop
- *   decisions    made here, appended to the journal, and when durable handed to the store
- *   stored       from the block thread after a commit: rows are let go, credit is given back
+ *   decisions    made here, appended to the journal, and when durable handed to the store and to forward
+ *   stored       from the block thread after a commit: counted
+ *   forwarded    from forward's thread, when the exporters' queues hold the rows; NULL: no exporter
  *   look-ups     from query threads
  *
  * live_start's thread first replays (R5): it calls the given function, which reads the journal through
  * live_replay_*; then it starts the journal and serves. Nothing blocks it but replay's wait for ring room.
  *
+ * Rows are let go, and their credit given back, when both have them. A slow exporter queue so holds the ring, and is felt at the
+ * doors, but not the ledger: a span is stored as soon as the store has it.
+ *
  * The ledger balances at every instant: accepted = stored + sampled_out + duplicate + pending. */
 #pragma once
+#include "forward/forward.h"
 #include "journal/journal.h"
 #include "live/conf.h"
 #include "live/credit.h"
@@ -48,6 +53,7 @@ struct live_options {
     const struct decision_conf *decisions;
     struct journal *journal;        /* opened, not started */
     struct store *store;            /* started */
+    struct forward *forward;        /* started before live; NULL: no exporter */
     struct credit *credit;
     size_t loops;                   /* how many intern, each into an epoch of its own */
     struct metric_registry *metrics;
@@ -65,9 +71,10 @@ void live_submit(struct live *live, struct live_batch *batch);
 /* Any thread: ends a replay that runs; ready then hears E_BUSY, and nothing of the half-read state is kept. */
 void live_cancel(struct live *live);
 /* Handles everything that was submitted and every durable decision, makes no new ones, joins the thread.
- * Call with the journal stopped and before store_stop. */
+ * Call with the journal stopped and before forward_stop and store_stop. */
 void live_stop(struct live *live);
-void live_free(struct live **live); /* after store_stop; applies what the store stored last */
+/* After forward_stop, send_stop and store_stop, before forward_free; applies what the store stored last. */
+void live_free(struct live **live);
 
 /* --- replay: live's thread only, inside options.replay ------------------------------------------------ */
 /* Takes the rows of one body record; blocks until there is room in the ring. */
@@ -80,7 +87,7 @@ struct live_stats { uint64_t position, watermark, traces, ring_bytes, ring_segme
 void live_stat(const struct live *live, struct live_stats *out);       /* any thread */
 
 /* CPU time by stage, always on, for the metric meshglass_stage_cpu_seconds_total; in the order of its label. Any thread. */
-enum live_stage { STAGE_LOOP, STAGE_INFLATE, STAGE_TRANSCODE, STAGE_ROWS, STAGE_INSERT, STAGE_DECIDE, STAGE_JOURNAL, STAGE_BLOCK };
+enum live_stage { STAGE_LOOP, STAGE_INFLATE, STAGE_TRANSCODE, STAGE_ROWS, STAGE_INSERT, STAGE_DECIDE, STAGE_JOURNAL, STAGE_BLOCK, STAGE_FORWARD };
 void live_count_cpu(struct live *live, enum live_stage stage, uint64_t ns);
 
 /* The ring as of now: segments, each referenced (segment_unref when done). Query threads. */

@@ -1,20 +1,26 @@
 /* replay.c - R5: the log read again from the watermark, through the same state as in ordinary work.
  *
  * Rows go into the ring. A decision takes the rows it took then: those of its trace up to the
- * through-position. If the store already holds it (position at or below C) the rows are let go, else they are
- * handed to the store as they would have been. What lies at or below P is in the recovered counters
- * already. No decision of our own is made before the log's end. */
+ * through-position, and they go to whoever lacks them: the store, when the decision's position is above C, forward, when it is above
+ * F (the least of the exporters'; those that are further leave it out themselves). At or below both the rows are let go.
+ * What lies at or below P is in the recovered counters already. No decision of our own is made before the log's end.
+ *
+ *     C < F   crash between a queue's sync and the store's commit: to the store alone
+ *     F < C   a queue's disk was slow, or its exporter is new: to forward alone; they are counted stored
+ *
+ * The watermark never passed rows that either lacked, so none are missing. Rows that both had can be here too, because
+ * others of their segment were held. */
 #include "live/private.h"
 
 #define PUMP_NS UINT64_C(50000000)
 
-/* Rows are only freed by the store; when nothing is on its way there, the budget was lowered, and then the
+/* Rows are only freed by the store and forward; when nothing is on its way there, the budget was lowered, and then the
  * ring may pass it until the ordinary decisions have brought it down again. */
 static void wait_for_room(struct live *live, size_t bytes)
 {
     while (!live->own.is_stopping && credit_free(live->credit) < (int64_t)bytes &&
-           live->own.undecided < live->own.ledger.pending) {
-        store_hurry(live->store);
+           live->own.undecided < live->own.held) {
+        live_hurry(live);
         live_serve_queue(live, PUMP_NS);
         live_publish(live);
     }
@@ -101,13 +107,6 @@ static bool cut_to(struct live *live, struct trace *trace, const struct decision
     return true;
 }
 
-static void drop(struct live *live, struct trace *trace, bool is_counted)
-{
-    if (!is_counted)
-        live->own.ledger.sampled_out += trace->n;
-    live_release(live, trace);
-}
-
 /* The undecided record whose rows this is about; NULL: they lie before the watermark, so they are in the store. */
 static struct trace *record_of(struct live *live, const struct decision *decision, uint64_t position)
 {
@@ -123,6 +122,8 @@ static struct trace *record_of(struct live *live, const struct decision *decisio
 static bool apply(struct live *live, const struct decision *decision, uint64_t position, struct decided *decided)
 {
     struct trace *trace = record_of(live, decision, position);
+    bool is_kept = decision->verdict != VERDICT_DROPPED;
+    bool to_store = is_kept && position > live->own.stored_from;
 
     if (!trace)
         return false;
@@ -130,15 +131,15 @@ static bool apply(struct live *live, const struct decision *decision, uint64_t p
     trace->is_decided = true;
     trace->through = decision->through;
     live->own.undecided -= trace->n;
-    if (decision->verdict == VERDICT_DROPPED) {
-        drop(live, trace, position <= live->own.counted_from);
-        return false;
-    }
-    if (position <= live->own.stored_from) {
+    if (!is_kept && position > live->own.counted_from)
+        live->own.ledger.sampled_out += trace->n;
+    if (!to_store)
+        live->own.ledger.pending -= trace->n;
+    if (!to_store && position <= live->own.forwarded_from) {
         live_release(live, trace);
         return false;
     }
-    decided_add(decided, trace, position);
+    decided_add(decided, trace, is_kept);
     return true;
 }
 

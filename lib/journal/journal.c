@@ -9,7 +9,7 @@
  * of zeros.
  *
  * The segment set belongs to the opening thread, then to the writer; what other threads ask for is
- * kept in atomics that the writer sets after each step. */
+ * kept in atomics that the writer sets after each step. Readers copy single segments (read.c). */
 #define _GNU_SOURCE /* pthread_setname_np */
 #include "journal/journal.h"
 #include <assert.h>
@@ -21,7 +21,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "journal/file.h"
-#include "journal/scan.h"
+#include "journal/read.h"
 
 enum {
     GROUP_RECORDS = 255, /* 4 vectors each, group header and padding: under IOV_MAX, 1024 */
@@ -78,8 +78,14 @@ struct journal {
         _Atomic uint64_t segments, disk_bytes, cpu_ns, first_position, next_position;
         _Atomic uint64_t trimmed_position; /* asked for */
         _Atomic uint64_t trim_point;       /* a trim to here releases something */
+        _Atomic uint64_t damage_to;        /* damage below this position is counted; by readers, too */
         _Atomic bool refusing;
-    } seen; /* any thread; trimmed_position by all, the rest by the writer */
+    } seen; /* any thread; trimmed_position by all, corrupt_* by readers, the rest by the writer */
+};
+
+struct journal_reader {
+    struct journal *journal;
+    struct reader reader;
 };
 
 #define SEEN_SET(journal, field, value)                                                            \
@@ -191,6 +197,7 @@ enum mg_err journal_replay(struct journal *journal, uint64_t after, journal_repl
     enum mg_err err = scan_records(&journal->set, after, on_record, owner, &report, why);
     SEEN_SET(journal, corrupt_records, report.corrupt_records);
     SEEN_SET(journal, corrupt_places, report.corrupt_places);
+    SEEN_SET(journal, damage_to, report.damage_to);
     return err;
 }
 
@@ -284,9 +291,7 @@ static enum mg_err group_write(struct journal *j)
     MG_TRY(file_write(set->io, set->current.fd, g->vectors, g->n_vectors, set->current.offset));
     if (!set->os_durability && set->io->fdatasync(set->io->ctx, set->current.fd) < 0)
         return MG_E_IO;
-    set->current.offset += format_align(g->bytes, FORMAT_PAGE);
-    segment_current(set)->end = set->current.offset;
-    segment_current(set)->next_position = set->next_position;
+    segment_commit(set, set->current.offset + format_align(g->bytes, FORMAT_PAGE));
     return MG_OK;
 }
 
@@ -479,6 +484,52 @@ void journal_stop(struct journal *journal)
     pthread_join(journal->thread, NULL);
     journal->has_thread = false;
     life_set(journal, LIFE_STOPPED);
+}
+
+/* --- reading meanwhile --- */
+
+struct journal_reader *journal_reader_new(struct journal *journal)
+{
+    struct journal_reader *reader = MEM_NEW(struct journal_reader);
+    reader->journal = journal;
+    reader_init(&reader->reader, &journal->set);
+    return reader;
+}
+
+void journal_reader_free(struct journal_reader **reader)
+{
+    struct journal_reader *r = MG_STEAL(*reader);
+    if (!r)
+        return;
+    reader_fini(&r->reader);
+    mem_free(r);
+}
+
+enum mg_err journal_read(struct journal_reader *reader, uint64_t after,
+                         struct journal_record *record, bool *is_record, struct mg_why *why)
+{
+    struct journal *j = reader->journal;
+    struct scan_report *report = &reader->reader.report;
+    uint64_t trimmed = SEEN(j, trimmed_position), damage_to = SEEN(j, damage_to);
+
+    *report = (struct scan_report){.damage_from = damage_to, .damage_to = damage_to};
+    enum mg_err err = reader_next(&reader->reader, MG_MAX(after, trimmed), record, is_record, why);
+    if (report->corrupt_places > 0) {
+        SEEN_ADD(j, corrupt_records, report->corrupt_records);
+        SEEN_ADD(j, corrupt_places, report->corrupt_places);
+        SEEN_SET(j, damage_to, report->damage_to);
+    }
+    return err;
+}
+
+uint64_t journal_trim_to_fit(struct journal *journal, uint64_t bytes)
+{
+    return segment_fit(&journal->set, bytes);
+}
+
+const struct journal_io *journal_io_os(void)
+{
+    return &file_os;
 }
 
 /* --- any thread --- */

@@ -1,4 +1,5 @@
-/* journal.h - the durable log: append, group commit, positions, replay, trim (DESIGN R1, R2, R12).
+/* journal.h - the durable log: append, group commit, positions, replay, trim, and reading while it is
+ * written (DESIGN R1, R2, R12).
  *
  * One writer thread owns the segment files of one directory. Callers hand it records; it gathers them into
  * groups, writes each group with one pwritev at the next 4 KiB boundary, makes it durable with one
@@ -76,6 +77,8 @@ struct journal_io {
     void *ctx;
 };
 
+const struct journal_io *journal_io_os(void); /* for a caller that keeps files of its own beside the log */
+
 struct journal;
 struct journal_stats {
     uint64_t records, bytes, groups, failed_groups, corrupt_records, corrupt_places, segments, disk_bytes;
@@ -102,11 +105,33 @@ enum mg_err journal_start(struct journal *journal, struct mg_why *why) MG_MUST_U
 enum mg_err journal_append(struct journal *journal, struct journal_record *record) MG_MUST_USE;
 /* Any thread: segments whose records are all ≤ position may be recycled. */
 void journal_trim(struct journal *journal, uint64_t position);
+/* The smallest position whose trim leaves at most `bytes` of disk space in segments, spares apart; 0: they
+ * take no more than that. The segment being written always stays. Any thread. */
+uint64_t journal_trim_to_fit(struct journal *journal, uint64_t bytes);
 uint64_t journal_time_ns(const struct journal *journal); /* log time now; any thread */
 bool journal_refusing(const struct journal *journal);    /* any thread, cheap */
 void journal_stat(const struct journal *journal, struct journal_stats *out); /* any thread */
 void journal_stop(struct journal *journal);   /* commits what was appended, joins the writer */
 void journal_close(struct journal **journal); /* after stop, or without start */
+
+/* --- reading while it is written ---
+ *
+ * A reader sees what is durable, at once and perhaps before the record's owner was told; never a group
+ * that failed or is being written. It belongs to one thread at a time, which may be any but the
+ * writer's (not inside done); several readers do not disturb each other or the writer. It holds one
+ * descriptor and a window of 256 KiB, or of the largest record it met. It is made after journal_open and
+ * freed before journal_close; started or stopped makes no difference. */
+struct journal_reader;
+struct journal_reader *journal_reader_new(struct journal *journal);
+void journal_reader_free(struct journal_reader **reader);
+/* The first durable record with a position > after; *is_record false: there is none yet. The memory of head
+ * and body is the reader's until its next call, so the caller bounds what it takes by when it stops asking.
+ * Asking for the position after the last one goes on where the reader stands, going back searches the
+ * segment from its beginning. Positions that journal_trim was given are not met any more, whether their
+ * segments were recycled or not, and are not missed. Damage is skipped and counted as in replay, once for
+ * all readers. E_IO: a file could not be read; the same call may be made again. */
+enum mg_err journal_read(struct journal_reader *reader, uint64_t after, struct journal_record *record,
+                         bool *is_record, struct mg_why *why) MG_MUST_USE;
 
 /* Offline: walks a stopped directory; finds are told through on_line (a sentence each), counts through *stats.
  * E_FORMAT when anything is wrong beyond a torn tail. */

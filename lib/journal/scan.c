@@ -1,8 +1,9 @@
-/* How it works: a `walk` is one segment being read through a window that moves forward. Both users
+/* How it works: a `walk` is one segment being read through a window that moves forward. All users
  * walk groups: scan_open finds the end of the segments whose end no header tells, by hopping from
  * group header to group header and verifying the records of the last one only; scan_records reads
- * everything up to the ends. Whether something invalid is damage or the torn tail is decided in
- * end_find alone (FORMAT.md, "Reading"); within a known end everything invalid is damage.
+ * everything up to the ends, and read.c one record at a time while the writer goes on. Whether
+ * something invalid is damage or the torn tail is decided in end_find alone (FORMAT.md, "Reading");
+ * within a known end everything invalid is damage.
  *
  * Positions are the second line of defence behind the checksums: `expected` never falls, a group
  * below it is not accepted, and the difference to what comes next is the number of lost records. */
@@ -16,23 +17,6 @@
 #include "journal/file.h"
 
 static const uint64_t window_bytes = 256 << 10; /* read at once, unless a record is larger */
-
-struct walk {
-    struct segment_set *set;
-    struct segment *segment;
-    struct scan_report *report;
-    struct mg_why *why;
-    int fd;
-    uint64_t limit; /* nothing is read beyond */
-    uint64_t nonce; /* of the segment, when has_nonce */
-    bool has_nonce;
-    uint64_t expected; /* the position that comes next; never falls */
-    uint64_t ceiling;  /* positions are below it */
-    uint8_t *window;   /* bytes [window_at, window_at + window_len) of the file */
-    size_t window_room, window_len;
-    uint64_t window_at;
-    struct hash64_stream *hash;
-};
 
 static void tell(const struct scan_report *report, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -48,8 +32,13 @@ static void tell(const struct scan_report *report, const char *format, ...)
     report->on_line(report->owner, line);
 }
 
-static void damaged(struct walk *w, uint64_t offset, uint64_t records, const char *what)
+/* `position`: the last one that may be lost by it, or where the reading was. */
+static void damaged(struct walk *w, uint64_t offset, uint64_t position, uint64_t records,
+                    const char *what)
 {
+    if (position < w->report->damage_from)
+        return;
+    w->report->damage_to = MG_MAX(w->report->damage_to, position + 1);
     w->report->corrupt_places++;
     w->report->corrupt_records += records;
     tell(w->report, "segment %" PRIu64 ": %s at byte %" PRIu64 "; %" PRIu64 " records lost",
@@ -58,8 +47,8 @@ static void damaged(struct walk *w, uint64_t offset, uint64_t records, const cha
 
 /* --- the walk --- */
 
-static enum mg_err walk_open(struct walk *w, struct segment_set *set, struct segment *segment,
-                             struct scan_report *report, struct mg_why *why)
+enum mg_err walk_open(struct walk *w, struct segment_set *set, struct segment *segment,
+                      struct scan_report *report, struct mg_why *why)
 {
     char *path = file_path(set->dir, segment->head.number, FILE_LOG);
     int fd = set->io->open(set->io->ctx, path, O_RDONLY, 0);
@@ -75,13 +64,14 @@ static enum mg_err walk_open(struct walk *w, struct segment_set *set, struct seg
                        .nonce = segment->head.nonce,
                        .has_nonce = segment->has_head,
                        .expected = MG_MAX(segment->head.first_position, (uint64_t)1),
+                       .offset = FORMAT_PAGE,
                        .hash = hash64_new()};
     w->limit = segment->end ? segment->end : segment->bytes;
     w->ceiling = segment->end ? segment->next_position : UINT64_MAX;
     return err;
 }
 
-static void walk_close(struct walk *w)
+void walk_close(struct walk *w)
 {
     if (w->fd >= 0)
         w->set->io->close(w->set->io->ctx, w->fd);
@@ -395,35 +385,6 @@ enum mg_err scan_open(struct segment_set *set, uint64_t *log_ns, struct scan_rep
 
 /* --- reading the records --- */
 
-struct reading {
-    uint64_t after;
-    journal_replay_fn *on_record; /* NULL: only verifies */
-    void *owner;
-};
-
-static enum mg_err group_records(struct walk *w, uint64_t offset, const struct group_head *g,
-                                 const struct reading *r)
-{
-    uint64_t at = offset + FORMAT_GROUP_HEAD;
-    for (uint32_t i = 0; i < g->count; i++) {
-        struct journal_record record;
-        enum record_state state;
-        MG_TRY(record_at(w, at, offset + g->bytes, g->first_position + i, &record, &state));
-        if (state == RECORD_BAD_HEAD) {
-            damaged(w, at, g->count - i, "damaged record header");
-            return MG_OK;
-        }
-        if (state == RECORD_BAD_BODY)
-            damaged(w, at, 1, "damaged record");
-        else
-            w->report->records++;
-        if (state == RECORD_WHOLE && record.position > r->after && r->on_record)
-            MG_TRY(r->on_record(r->owner, &record));
-        at += record_bytes(&record);
-    }
-    return MG_OK;
-}
-
 /* Finds the next group from *offset; counts what had to be skipped. *is_group false: the end. */
 static enum mg_err group_next(struct walk *w, uint64_t *offset, struct group_head *g,
                               bool *is_group)
@@ -432,37 +393,96 @@ static enum mg_err group_next(struct walk *w, uint64_t *offset, struct group_hea
     bool knows_expected = w->segment->has_head || expected_at > FORMAT_PAGE;
 
     MG_TRY(group_search(w, offset, g, is_group));
-    if (!*is_group && expected_at < w->limit)
-        damaged(w, expected_at, 0,
+    if (!*is_group)
+        damaged(w, expected_at, w->expected, 0,
                 "damaged groups up to the end of the segment"); /* counted by the next header */
-    if (*is_group && (*offset > expected_at || (knows_expected && g->first_position > w->expected)))
-        damaged(w, expected_at, g->first_position - w->expected, "damaged group");
+    else if (*offset > expected_at || (knows_expected && g->first_position > w->expected))
+        damaged(w, expected_at, MG_MAX(g->first_position - 1, w->expected),
+                g->first_position - w->expected, "damaged group");
     return MG_OK;
 }
 
-static enum mg_err segment_records(struct walk *w, const struct reading *r)
+/* Enters the next group that is not wholly at or below `after`, or passes one that is. */
+static enum mg_err group_enter(struct walk *w, uint64_t after, bool *is_group)
 {
     struct group_head g;
-    bool is_group;
-    if (!w->segment->has_head)
-        damaged(w, 0, 0, "damaged segment header");
-    for (uint64_t offset = FORMAT_PAGE; offset < w->limit; offset = group_after(offset, &g)) {
-        MG_TRY(group_next(w, &offset, &g, &is_group));
+    uint64_t offset = w->offset;
+
+    *is_group = false;
+    if (offset >= w->limit)
+        return MG_OK;
+    MG_TRY(group_next(w, &offset, &g, is_group));
+    if (!*is_group) {
+        w->offset = w->limit;
+        return MG_OK;
+    }
+    w->offset = group_after(offset, &g);
+    w->record_at = offset + FORMAT_GROUP_HEAD;
+    w->group_end = offset + g.bytes;
+    w->records_left = g.first_position + g.count - 1 > after ? g.count : 0;
+    group_accept(w, &g);
+    return MG_OK;
+}
+
+enum mg_err walk_next(struct walk *w, uint64_t after, struct journal_record *record,
+                      bool *is_record)
+{
+    bool is_group = true;
+    *is_record = false;
+    while (!*is_record) {
+        while (w->records_left == 0 && is_group)
+            MG_TRY(group_enter(w, after, &is_group));
         if (!is_group)
-            break;
-        if (g.first_position + g.count - 1 > r->after)
-            MG_TRY(group_records(w, offset, &g, r));
-        group_accept(w, &g);
+            return MG_OK;
+
+        uint64_t position = w->expected - w->records_left;
+        enum record_state state;
+        MG_TRY(record_at(w, w->record_at, w->group_end, position, record, &state));
+        if (state == RECORD_BAD_HEAD) {
+            damaged(w, w->record_at, w->expected - 1, w->records_left, "damaged record header");
+            w->records_left = 0;
+            continue;
+        }
+        if (state == RECORD_BAD_BODY)
+            damaged(w, w->record_at, position, 1, "damaged record");
+        else
+            w->report->records++;
+        w->record_at += record_bytes(record);
+        w->records_left--;
+        *is_record = state == RECORD_WHOLE && position > after;
     }
     return MG_OK;
 }
 
-/* Records that the header of this segment says were written before it, and that were not met. */
-static void gap_count(struct walk *w, uint64_t reached)
+void walk_begin(struct walk *w, uint64_t reached)
 {
     const struct segment_head *head = &w->segment->head;
+    /* Records that the header of this segment says were written before it, and that were not met. */
     if (w->segment->has_head && reached && reached < head->prev_next_position)
-        damaged(w, 0, head->prev_next_position - reached, "records missing before the segment");
+        damaged(w, 0, head->prev_next_position - 1, head->prev_next_position - reached,
+                "records missing before the segment");
+    w->expected = MG_MAX(w->expected, reached);
+    if (!w->segment->has_head)
+        damaged(w, 0, w->expected, 0, "damaged segment header");
+}
+
+struct reading {
+    uint64_t after;
+    journal_replay_fn *on_record; /* NULL: only verifies */
+    void *owner;
+};
+
+static enum mg_err walk_all(struct walk *w, const struct reading *r)
+{
+    struct journal_record record;
+    bool is_record;
+    for (;;) {
+        MG_TRY(walk_next(w, r->after, &record, &is_record));
+        if (!is_record)
+            return MG_OK;
+        if (r->on_record)
+            MG_TRY(r->on_record(r->owner, &record));
+    }
 }
 
 static enum mg_err segment_read(struct segment_set *set, struct segment *segment, uint64_t *reached,
@@ -472,9 +492,8 @@ static enum mg_err segment_read(struct segment_set *set, struct segment *segment
     struct walk w;
     enum mg_err err = walk_open(&w, set, segment, report, why);
     if (err == MG_OK) {
-        gap_count(&w, *reached);
-        w.expected = MG_MAX(w.expected, *reached);
-        err = segment_records(&w, r);
+        walk_begin(&w, *reached);
+        err = walk_all(&w, r);
         *reached = w.expected;
     }
     walk_close(&w);

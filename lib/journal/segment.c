@@ -31,6 +31,7 @@ void segment_set_init(struct segment_set *set, const struct journal_options *opt
         .next_position = options->floor_position + 1,
         .current.fd = -1,
     };
+    pthread_mutex_init(&set->lock, NULL);
 }
 
 static void current_close(struct segment_set *set)
@@ -49,6 +50,7 @@ void segment_set_fini(struct segment_set *set)
     VEC_FINI(&set->spares);
     mem_free(set->dir);
     set->dir = NULL;
+    pthread_mutex_destroy(&set->lock);
 }
 
 struct segment *segment_current(struct segment_set *set)
@@ -196,7 +198,9 @@ static void previous_settle(struct segment_set *set, bool was_abandoned)
 {
     if (set->segments.n == 0 || segment_current(set)->end > FORMAT_PAGE)
         return;
+    pthread_mutex_lock(&set->lock);
     struct segment empty = VEC_POP(&set->segments);
+    pthread_mutex_unlock(&set->lock);
     if (was_abandoned)
         (void)unlink_file(set, empty.head.number, FILE_LOG); /* else the next open finds it void */
     else
@@ -230,12 +234,23 @@ enum mg_err segment_begin(struct segment_set *set, uint64_t need, uint64_t log_n
     }
     current_close(set);
     previous_settle(set, was_abandoned);
+    pthread_mutex_lock(&set->lock);
     VEC_PUSH(&set->segments, segment);
+    pthread_mutex_unlock(&set->lock);
     set->current.fd = fd;
     set->current.is_open = true;
     set->current.offset = FORMAT_PAGE;
     spares_settle(set);
     return MG_OK;
+}
+
+void segment_commit(struct segment_set *set, uint64_t end)
+{
+    set->current.offset = end;
+    pthread_mutex_lock(&set->lock);
+    segment_current(set)->end = end;
+    segment_current(set)->next_position = set->next_position;
+    pthread_mutex_unlock(&set->lock);
 }
 
 void segment_abandon(struct segment_set *set)
@@ -259,9 +274,14 @@ void segment_trim(struct segment_set *set, uint64_t position)
         if (set->is_name_unsynced && !set->os_durability && set->io->fsync_dir(set->io->ctx, set->dir) < 0)
             return;
         set->is_name_unsynced = true;
-        if (!file_release(set, oldest->head.number, oldest->bytes, oldest->disk_bytes))
+        /* Under one lock: a reader that does not find the file has to see that it is no longer in the log. */
+        pthread_mutex_lock(&set->lock);
+        bool is_released = file_release(set, oldest->head.number, oldest->bytes, oldest->disk_bytes);
+        if (is_released)
+            VEC_REMOVE(&set->segments, 0);
+        pthread_mutex_unlock(&set->lock);
+        if (!is_released)
             return; /* the next trim tries again */
-        VEC_REMOVE(&set->segments, 0);
     }
 }
 
@@ -273,4 +293,50 @@ uint64_t segment_disk_bytes(const struct segment_set *set)
     for (size_t i = 0; i < set->spares.n; i++)
         bytes += set->spares.at[i].disk_bytes;
     return bytes;
+}
+
+/* --- any thread --- */
+
+bool segment_after(struct segment_set *set, uint64_t number, uint64_t after, struct segment *out)
+{
+    bool is_found = false;
+    pthread_mutex_lock(&set->lock);
+    for (size_t i = 0; i < set->segments.n && !is_found; i++) {
+        const struct segment *s = &set->segments.at[i];
+        is_found = s->head.number > number && s->next_position - 1 > after;
+        if (is_found)
+            *out = *s;
+    }
+    pthread_mutex_unlock(&set->lock);
+    return is_found;
+}
+
+bool segment_refresh(struct segment_set *set, struct segment *segment, bool *is_last)
+{
+    bool is_found = false;
+    pthread_mutex_lock(&set->lock);
+    for (size_t i = set->segments.n; i-- > 0 && !is_found;) {
+        const struct segment *s = &set->segments.at[i];
+        is_found = s->head.number == segment->head.number;
+        if (is_found) {
+            *segment = *s;
+            *is_last = i == set->segments.n - 1;
+        }
+    }
+    pthread_mutex_unlock(&set->lock);
+    return is_found;
+}
+
+uint64_t segment_fit(struct segment_set *set, uint64_t bytes)
+{
+    uint64_t position = 0, sum = 0;
+    pthread_mutex_lock(&set->lock);
+    for (size_t i = set->segments.n; i-- > 0 && !position;) {
+        const struct segment *s = &set->segments.at[i];
+        sum += s->disk_bytes;
+        if (sum > bytes && i < set->segments.n - 1)
+            position = s->next_position - 1;
+    }
+    pthread_mutex_unlock(&set->lock);
+    return position;
 }

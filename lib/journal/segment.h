@@ -1,7 +1,9 @@
 /* segment.h - the segment files of one directory: which there are, which one is written, beginning,
  * abandoning and trimming. Module-private. Used by the opening thread, then by the writer thread
- * only. */
+ * only; the functions at the end are for everybody. The writer changes `segments` under the lock and
+ * reads it without. */
 #pragma once
+#include <pthread.h>
 #include "base/vec.h"
 #include "journal/format.h"
 
@@ -31,6 +33,7 @@ struct segment_set {
     bool is_name_unsynced; /* a trimmed segment's name has changed since the directory was synced */
     uint64_t next_number;
     uint64_t next_position;
+    pthread_mutex_t lock;
     VEC(struct segment) segments; /* by number; after segment_begin the last is the one written */
     VEC(struct segment_spare) spares;
     struct {
@@ -57,3 +60,14 @@ void segment_trim(struct segment_set *set, uint64_t position);
 /* The largest position whose trim would release something; UINT64_MAX: nothing can be released. */
 uint64_t segment_trim_point(const struct segment_set *set);
 uint64_t segment_disk_bytes(const struct segment_set *set);
+/* A group in the current segment is durable: its groups end at `end` now. */
+void segment_commit(struct segment_set *set, uint64_t end);
+
+/* --- any thread --- */
+/* Copies the first segment with a higher number that holds positions > after. false: there is none. */
+bool segment_after(struct segment_set *set, uint64_t number, uint64_t after, struct segment *out);
+/* Copies *segment, which is known by its number, anew. false: it is no longer in the log. *is_last: no
+ * segment follows, so its end may still move. */
+bool segment_refresh(struct segment_set *set, struct segment *segment, bool *is_last);
+/* The smallest position whose trim leaves at most `bytes` of segments; 0: they are no more than that. */
+uint64_t segment_fit(struct segment_set *set, uint64_t bytes);

@@ -84,7 +84,7 @@ void shots_commit_each(struct journal *journal, struct shots *shots)
         assert_int_equal(shot_commit(journal, &shots->at[i]), MG_OK);
 }
 
-static enum mg_err on_record(void *owner, const struct journal_record *record)
+enum mg_err record_met(void *owner, const struct journal_record *record)
 {
     struct replayed *replayed = owner;
     struct met met = {.position = record->position, .log_ns = record->log_ns};
@@ -119,7 +119,7 @@ void replay_into(struct journal *journal, uint64_t after, struct replayed *out)
 {
     struct mg_why why = {""};
     *out = (struct replayed){0};
-    if (journal_replay(journal, after, on_record, out, &why) != MG_OK)
+    if (journal_replay(journal, after, record_met, out, &why) != MG_OK)
         fail_msg("%s", why.text);
 }
 

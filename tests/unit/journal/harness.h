@@ -40,6 +40,7 @@ struct replayed {
     struct met *at;
     size_t n, room;
 };
+enum mg_err record_met(void *replayed, const struct journal_record *record); /* a journal_replay_fn */
 struct journal *open_journal(const struct journal_options *options);
 void replay_into(struct journal *journal, uint64_t after, struct replayed *out);
 bool replayed_has(const struct replayed *replayed, uint64_t id);

@@ -1,0 +1,169 @@
+/* How it works: a batch is a request already; it is packed and posted. */
+#include "otlp/otlp.h"
+#include <assert.h>
+#include "base/log.h"
+#include "base/mem.h"
+#include "codec/zip.h"
+#include "otlp/response.h"
+
+static const struct str grpc_path =
+    STR_INIT("/opentelemetry.proto.collector.trace.v1.TraceService/Export");
+static const struct str http_path = STR_INIT("/v1/traces");
+
+#define TYPE struct otlp_export_conf
+const struct conf_field otlp_export_fields[] = {
+    PEER_ROWS(TYPE, peer,
+              "URL of the OTLP receiver, http://host:4317 for gRPC, http://host:4318 for HTTP; "
+              "empty: off."),
+    CONF_ROW_CHOICE(TYPE, "protocol", protocol, "grpc", "grpc|http",
+                    "grpc: over HTTP/2; http: protobuf over HTTP/1.1, to the path /v1/traces."),
+    CONF_ROW_CHOICE(TYPE, "compression", compression, "gzip", "gzip|zstd|none",
+                    "Compression of what is sent; zstd is read by the OpenTelemetry Collector and "
+                    "by few others."),
+    SEND_ROWS(TYPE, send),
+};
+#undef TYPE
+const size_t otlp_export_fields_n = MG_COUNT(otlp_export_fields);
+
+struct otlp_export {
+    const struct otlp_export_conf *conf;
+    struct peer *peer;
+    struct buf path;
+    struct zip *zip;
+    struct buf packed;
+};
+
+/* --- life --- */
+
+static enum mg_err path_make(struct otlp_export *export, struct mg_why *why)
+{
+    struct str path = peer_path(export->peer);
+
+    while (str_ends(path, STR("/")))
+        path.len--;
+    buf_init(&export->path, path.len + grpc_path.len);
+    if (export->conf->protocol == OTLP_EXPORT_GRPC) {
+        if (path.len)
+            return mg_fail(
+                why, MG_E_FORMAT,
+                "exporters.otlp.endpoint: with protocol grpc it has no path: remove '%.*s', or set "
+                "exporters.otlp.protocol to http",
+                STR_ARG(path));
+        buf_put_str(&export->path, grpc_path);
+        return MG_OK;
+    }
+    buf_put_str(&export->path, path);
+    if (!str_ends(path, http_path))
+        buf_put_str(&export->path, http_path);
+    return MG_OK;
+}
+
+enum mg_err otlp_export_new(struct otlp_export **out, const struct otlp_export_conf *conf,
+                            struct mg_why *why)
+{
+    MG_AUTO(otlp_export_free) struct otlp_export *export = MEM_NEW(struct otlp_export);
+
+    export->conf = conf;
+    MG_TRY(peer_new(&export->peer, "exporters.otlp", &conf->peer, why));
+    MG_TRY(path_make(export, why));
+    export->zip = zip_new();
+    buf_init(&export->packed, SIZE_MAX); /* as large as a batch, which is bounded by who made it */
+    *out = MG_STEAL(export);
+    return MG_OK;
+}
+
+void otlp_export_free(struct otlp_export **at)
+{
+    struct otlp_export *export = MG_STEAL(*at);
+
+    if (!export)
+        return;
+    peer_free(&export->peer);
+    buf_fini(&export->path);
+    buf_fini(&export->packed);
+    zip_free(&export->zip);
+    mem_free(export);
+}
+
+/* --- the wire --- */
+
+static enum mg_err on_open(void *wire, struct loop *loop, struct mg_why *why)
+{
+    struct otlp_export *export = wire;
+    bool is_grpc =
+        export->conf->protocol == OTLP_EXPORT_GRPC; /* one connection carries many calls */
+
+    return peer_open(export->peer, loop, is_grpc,
+                     is_grpc ? 1 : (unsigned)export->conf->send.in_flight,
+                     export->conf->send.timeout_ns, why);
+}
+
+static void on_close(void *wire, void (*on_closed)(void *owner), void *owner)
+{
+    struct otlp_export *export = wire;
+
+    peer_close(export->peer, on_closed, owner);
+}
+
+static void look_at_answer(void *owner, const struct http_answer *answer,
+                           struct send_result *result)
+{
+    bool is_json =
+        answer->grpc_status < 0 && str_starts(answer->content_type, STR("application/json"));
+    struct response response;
+
+    (void)owner;
+    if (response_read(answer->body, is_json, &response) != MG_OK) {
+        LOG_EVERY(
+            600, WARN,
+            "the OTLP receiver takes batches with answers that are no ExportTraceServiceResponse: "
+            "spans that it refuses are not counted",
+            F_STR("content_type", answer->content_type));
+        return;
+    }
+    result->refused_spans = (uint32_t)MG_MIN(response.rejected_spans, (uint64_t)UINT32_MAX);
+    if (response.rejected_spans)
+        LOG_EVERY(10, WARN, "the OTLP receiver refused spans of a batch",
+                  F_U64("spans", response.rejected_spans), F_TEXT("message", response.message));
+    else if (response.message[0])
+        LOG_EVERY(10, WARN, "the OTLP receiver took a batch with a warning",
+                  F_TEXT("message", response.message));
+}
+
+/* Level 0 is each library's fast default. Nothing larger than the limit of `packed` can come, so it
+ * does not fail. */
+static struct str pack(struct otlp_export *export, enum zip_kind kind, struct str body)
+{
+    if (kind == ZIP_IDENTITY)
+        return body;
+    buf_clear(&export->packed);
+    enum mg_err err = zip_deflate(export->zip, kind, 0, body, &export->packed);
+    assert(err == MG_OK);
+    return buf_str(&export->packed);
+}
+
+static void on_send(void *wire, struct send_batch *batch)
+{
+    static const enum zip_kind kinds[] = {[OTLP_EXPORT_GZIP] = ZIP_GZIP,
+                                          [OTLP_EXPORT_ZSTD] = ZIP_ZSTD,
+                                          [OTLP_EXPORT_PLAIN] = ZIP_IDENTITY};
+    enum { KEEP_BYTES = 1 << 20 };
+    struct otlp_export *export = wire;
+    enum zip_kind kind = kinds[export->conf->compression];
+    struct peer_post post = {
+        .path = buf_str(&export->path),
+        .content_type = STR("application/x-protobuf"),
+        .encoding = kind == ZIP_IDENTITY ? STR("") : str_of(zip_kind_name(kind)),
+        .body = pack(export, kind, batch->body),
+        .is_grpc = export->conf->protocol == OTLP_EXPORT_GRPC,
+    };
+
+    peer_post(export->peer, &post, batch, look_at_answer, export);
+    buf_shrink(&export->packed, KEEP_BYTES);
+}
+
+void otlp_export_wire(struct otlp_export *export, struct send_wire *out)
+{
+    *out = (struct send_wire){
+        .name = "otlp", .open = on_open, .send = on_send, .close = on_close, .wire = export};
+}

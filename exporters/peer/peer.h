@@ -1,0 +1,97 @@
+/* peer.h - the HTTP server at the other end of an exporter: its rows, its TLS, and what its answers
+ * mean for a batch (otlp.md 2.4, 2.5, 7.1, 9.1). Used by otlp, zipkin and elasticsearch; each adds
+ * what is in a body.
+ *
+ * What came back is judged by these rules. TAKEN: 2xx, gRPC status 0. RETRY with the peer's hint:
+ * no connection, timeout, 429, 502, 503, 504; gRPC status 1, 4, 10, 11, 14, 15, and 8 with
+ * RetryInfo. 401, 403 and gRPC's 16, 7 are RETRY: a credential is mended without losing what
+ * waited. REFUSED: everything else, redirects among it, with what the peer said, cut to 200 bytes.
+ *
+ * Values of headers and the password of the URL are never logged, nor told as part of what the peer
+ * said.
+ *
+ * Loop thread of its send, but peer_new and peer_free. */
+#pragma once
+#include "base/vec.h"
+#include "http/client.h"
+#include "send/send.h"
+
+struct peer_conf {
+    struct str endpoint;      /* "http://host:port/path" or https; empty: the exporter is off.
+                               * "user:password@" before the host      is Basic authentication */
+    struct conf_list headers; /* "name: value"; values may be secrets and are never logged */
+    struct str ca, cert, key; /* PEM files: of the server's CA (else the system's), and our own */
+    bool insecure;            /* true: any certificate is taken; said at every start */
+};
+#define PEER_ROWS(type, member, endpoint_help)                                                     \
+    CONF_ROW(type, CONF_STR, "endpoint", member.endpoint, NULL, NULL, NULL, endpoint_help),        \
+        CONF_ROW_SECRET(type, CONF_LIST, "headers", member.headers,                                \
+                        "Headers sent with every request, as \"name: value\"."),                   \
+        CONF_ROW(                                                                                  \
+            type, CONF_STR, "ca", member.ca, NULL, NULL, NULL,                                     \
+            "PEM file of the CA that signed the server's certificate; empty: the system's CAs."),  \
+        CONF_ROW(type, CONF_STR, "cert", member.cert, NULL, NULL, NULL,                            \
+                 "PEM file of our own certificate chain, for servers that want one."),             \
+        CONF_ROW(type, CONF_STR, "key", member.key, NULL, NULL, NULL,                              \
+                 "PEM file of its private key."),                                                  \
+        CONF_ROW(type, CONF_BOOL, "insecure", member.insecure, "false", NULL, NULL,                \
+                 "Takes any server certificate. For trials only.")
+
+struct peer;
+/* Checks URL and headers, loads the files. E_FORMAT, E_IO name the row: "exporters.otlp.endpoint:
+ * …". *conf and section must outlive it. */
+enum mg_err peer_new(struct peer **out, const char *section, const struct peer_conf *conf,
+                     struct mg_why *why) MG_MUST_USE;
+void peer_free(struct peer **peer);
+struct str peer_path(const struct peer *peer); /* of the URL, as written; "" when it has none */
+enum mg_err peer_open(struct peer *peer, struct loop *loop, bool http2, unsigned connections,
+                      uint64_t timeout_ns, struct mg_why *why) MG_MUST_USE;
+/* Requests that are open end with RETRY before it returns; what comes later is answered with RETRY
+ * at once. */
+void peer_close(struct peer *peer, void (*on_closed)(void *owner), void *owner);
+
+struct peer_post {
+    struct str path, content_type, encoding /* content-encoding or grpc-encoding; empty: none */,
+        body;
+    bool is_grpc;
+    const char *method; /* NULL: POST */
+};
+/* Looks into an answer that means success so far: may turn it into RETRY or REFUSED, or count
+ * refused spans. The answer's body is empty when it could not be read (too large, or broken behind
+ * a gRPC status 0). A reason must live until it returns to peer: use a literal, or memory of the
+ * owner. NULL: a success is one. */
+typedef void peer_judge_fn(void *owner, const struct http_answer *answer,
+                           struct send_result *result);
+/* Sends; send_done(batch) follows when the answer is judged. */
+void peer_post(struct peer *peer, const struct peer_post *post, struct send_batch *batch,
+               peer_judge_fn *judge, void *owner);
+
+/* One request that is no batch's: on_done gets the verdict instead. Once, later; from inside only
+ * when the peer is closed or was never opened. `answer` is borrowed, NULL when none came. */
+typedef void peer_done_fn(void *owner, const struct send_result *result,
+                          const struct http_answer *answer);
+void peer_call(struct peer *peer, const struct peer_post *post, peer_done_fn *on_done, void *owner);
+
+/* --- a batch that takes several requests --- */
+struct peer_part {
+    struct buf body;
+    uint32_t items;
+};
+/* Bodies made of items. `open` stands before the first item of a body, `between` between two,
+ * `close` behind the last. */
+struct peer_parts {
+    const char *open, *between, *close;
+    size_t part_bytes; /* a body is cut before the item that would make it longer; an item that is
+                          longer alone is a body alone */
+    VEC(struct peer_part) list;
+};
+void peer_parts_add(struct peer_parts *parts, struct str item);
+void peer_parts_fini(struct peer_parts *parts);
+/* As peer_judge_fn, for one part with so many items. */
+typedef void peer_part_fn(void *owner, const struct http_answer *answer, uint32_t items,
+                          struct send_result *result);
+/* Posts them one after the other, each when the one before was TAKEN; post->body is not looked at.
+ * Takes the parts' memory. on_done as with peer_call, with answer NULL: TAKEN when all were, with
+ * the sum of refused spans; else the first other verdict. With no parts it is TAKEN from inside. */
+void peer_send_parts(struct peer *peer, const struct peer_post *post, struct peer_parts *parts,
+                     peer_part_fn *judge, peer_done_fn *on_done, void *owner);

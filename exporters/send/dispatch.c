@@ -1,0 +1,493 @@
+/* How it works: batches are read from the journal one after the other (`ahead` is the next one) and become
+ * flights. A flight that is to be tried again leaves its body behind and becomes a ticket in `parked`; when
+ * its time comes the body is read a second time, by a reader of its own, so that the first keeps its place.
+ * So memory holds the bodies at the wire and one more, whatever the peer does.
+ *
+ * Does the peer refuse everything, or one batch only? Two different batches that failed, with no other answer
+ * between or since, mean the peer. Then one batch probes at a time: at first such that were never tried, so
+ * that a few poisonous ones cannot hold up the rest for ever. Any other answer ends that.
+ *
+ * read_to, the flights and the parked tickets together say what is finished; see state.h. */
+#include "send/private.h"
+#include <assert.h>
+#include <stdio.h>
+#include "base/log.h"
+#include "base/mem.h"
+
+static const char damage_reason[] = "batches of the queue are damaged";
+static const char *const outcome_names[] = {"sent", "refused", "queue_full", "too_old", "disk"};
+
+/* --- what is gone --- */
+
+static void loss_log(struct send *send, enum outcome outcome)
+{
+    struct send_loss *loss = &send->own.losses[outcome];
+    LOG(WARN, "export lost spans", F_TEXT("exporter", send->wire.name), F_TEXT("outcome", outcome_names[outcome]),
+        F_U64("spans", loss->spans), F_U64("batches", loss->batches), F_TEXT("reason", loss->reason));
+    loss->spans = loss->batches = 0;
+    loss->log_at_ns = send->mono_ns() + SEND_LOG_EVERY_NS;
+}
+
+void dispatch_lost(struct send *send, enum outcome outcome, uint64_t spans, uint64_t batches, const char *reason)
+{
+    struct send_loss *loss = &send->own.losses[outcome];
+    send_count(send, outcome, spans, batches);
+    loss->spans += spans;
+    loss->batches += batches;
+    snprintf(loss->reason, sizeof loss->reason, "%s", reason);
+    send->own.is_dirty = true;
+}
+
+void dispatch_log_losses(struct send *send)
+{
+    uint64_t now = send->mono_ns();
+    for (enum outcome outcome = OUT_REFUSED; outcome < OUT_COUNT; outcome++) {
+        const struct send_loss *loss = &send->own.losses[outcome];
+        if ((loss->spans || loss->batches) && now >= loss->log_at_ns)
+            loss_log(send, outcome);
+    }
+}
+
+static void queue_leave(struct send *send, const struct ticket *ticket)
+{
+    send->own.batches--;
+    send->own.spans -= ticket->spans;
+    send->own.bytes -= (int64_t)ticket->bytes;
+    send->own.is_dirty = true;
+}
+
+static void ticket_drop(struct send *send, const struct ticket *ticket, enum outcome outcome, const char *reason)
+{
+    queue_leave(send, ticket);
+    dispatch_lost(send, outcome, ticket->spans, 1, reason);
+}
+
+static void parked_remove(struct send *send, size_t i)
+{
+    send->own.parked.at[i] = send->own.parked.at[send->own.parked.n - 1];
+    send->own.parked.n--;
+}
+
+/* --- reading --- */
+
+static struct ticket ahead_ticket(const struct send *send)
+{
+    const struct journal_record *record = &send->own.ahead.record;
+    return (struct ticket){.number = record->position,
+                           .wall_ns = record->wall_ns,
+                           .bytes = record->head.len + record->body.len,
+                           .spans = send->own.ahead.meta.spans};
+}
+
+static void ahead_pass(struct send *send)
+{
+    send->own.read_to = send->own.ahead.record.position;
+    send->own.ahead.is_read = false;
+    send->own.is_dirty = true;
+}
+
+static void read_failed(struct send *send, const struct mg_why *why)
+{
+    LOG_EVERY(60, WARN, "export queue cannot be read: it is tried again", F_TEXT("exporter", send->wire.name),
+              F_WHY(why));
+}
+
+/* Is there a next batch? */
+static bool ahead_fill(struct send *send)
+{
+    struct journal_record *record = &send->own.ahead.record;
+    struct mg_why why = {""};
+    bool is_record;
+
+    while (!send->own.ahead.is_read) {
+        if (send->mono_ns() < send->own.read_at_ns)
+            return false;
+        if (journal_read(send->own.reader, send->own.read_to, record, &is_record, &why) != MG_OK) {
+            read_failed(send, &why);
+            send->own.read_at_ns = send->mono_ns() + SEND_AGAIN_NS;
+            return false;
+        }
+        if (!is_record)
+            return false;
+        send->own.ahead.meta = (struct record_meta){0};
+        send->own.ahead.is_read = record_meta_read(record->head, &send->own.ahead.meta, &why) == MG_OK;
+        if (!send->own.ahead.is_read) {
+            struct ticket ticket = ahead_ticket(send);
+            ticket_drop(send, &ticket, OUT_DISK, why.text);
+            ahead_pass(send);
+        }
+    }
+    return true;
+}
+
+/* --- sending --- */
+
+static bool is_down(const struct send *send)
+{
+    return send->own.failed >= 2;
+}
+
+/* The wait after the n-th failure: doubled each time, shortened by up to half; n is at least 1. */
+static uint64_t wait_after(struct send *send, unsigned n, uint64_t hint_ms)
+{
+    const struct send_conf *conf = send_conf_of(send);
+    uint64_t wait = MG_MIN(conf->retry_initial_ns, conf->retry_max_ns);
+    for (unsigned i = 1; i < n && wait < conf->retry_max_ns; i++)
+        wait = MG_MIN(wait * 2, conf->retry_max_ns);
+    wait -= random_below(&send->own.random, wait / 2 + 1);
+    uint64_t hint = MG_MIN(hint_ms, SEND_HINT_MAX_NS / 1000000) * 1000000;
+    return MG_MAX(wait, hint);
+}
+
+static void flight_free(struct flight *flight)
+{
+    list_remove(&flight->link);
+    mem_free((char *)flight->batch.body.ptr);
+    mem_free(flight);
+}
+
+static void flight_begin(struct send *send, const struct ticket *ticket, char *body, size_t bytes)
+{
+    struct flight *flight = MEM_NEW(struct flight);
+    flight->send = send;
+    flight->ticket = *ticket;
+    flight->batch = (struct send_batch){.body = str_n(body, bytes), .spans = ticket->spans, .number = ticket->number};
+    flight->begun_ns = send->mono_ns();
+    flight->is_probe = is_down(send);
+    list_add_last(&send->own.flights, &flight->link);
+    send->own.n_flights++;
+    send->wire.send(send->wire.wire, &flight->batch); /* may be answered and gone already */
+}
+
+static void record_begin(struct send *send, const struct journal_record *record, const struct record_meta *meta,
+                         const struct ticket *ticket)
+{
+    struct mg_why why = {""};
+    char *body;
+    if (record_unpack(send->own.zip, record, meta, &body, &why) != MG_OK)
+        ticket_drop(send, ticket, OUT_DISK, why.text);
+    else
+        flight_begin(send, ticket, body, (size_t)meta->plain_bytes);
+}
+
+static bool begin_next(struct send *send)
+{
+    if (send->own.parked.n + send->own.n_flights >= SEND_PARKED_MAX || !ahead_fill(send))
+        return false;
+    struct ticket ticket = ahead_ticket(send);
+    ahead_pass(send);
+    record_begin(send, &send->own.ahead.record, &send->own.ahead.meta, &ticket); /* still the reader's memory */
+    return true;
+}
+
+static void parked_missing(struct send *send, const struct ticket *ticket)
+{
+    struct journal_stats stats;
+    journal_stat(send->journal, &stats);
+    if (ticket->number <= stats.trimmed_position || ticket->number < stats.first_position)
+        queue_leave(send, ticket); /* it was counted before the state file could be written */
+    else
+        ticket_drop(send, ticket, OUT_DISK, damage_reason);
+    send->own.corrupt_seen = stats.corrupt_records;
+}
+
+static void begin_parked(struct send *send, size_t i)
+{
+    struct ticket *parked = &send->own.parked.at[i], ticket = *parked;
+    struct journal_record record;
+    struct record_meta meta;
+    struct mg_why why = {""};
+    bool is_record;
+
+    if (journal_read(send->own.searcher, ticket.number - 1, &record, &is_record, &why) != MG_OK) {
+        read_failed(send, &why);
+        parked->attempts++; /* as if the peer had failed: others have their turn, and it gets old */
+        parked->due_ns = send->mono_ns() + wait_after(send, parked->attempts, 0);
+        return;
+    }
+    parked_remove(send, i);
+    if (!is_record || record.position != ticket.number)
+        parked_missing(send, &ticket);
+    else if (record_meta_read(record.head, &meta, &why) != MG_OK)
+        ticket_drop(send, &ticket, OUT_DISK, why.text);
+    else
+        record_begin(send, &record, &meta, &ticket);
+}
+
+/* The oldest that is due. */
+static bool begin_due(struct send *send)
+{
+    uint64_t now = send->mono_ns();
+    size_t best = SIZE_MAX;
+    for (size_t i = 0; i < send->own.parked.n; i++) {
+        const struct ticket *t = &send->own.parked.at[i];
+        if (t->due_ns <= now && (best == SIZE_MAX || t->number < send->own.parked.at[best].number))
+            best = i;
+    }
+    if (best == SIZE_MAX)
+        return false;
+    begin_parked(send, best);
+    return true;
+}
+
+/* The one that was tried least. */
+static void begin_probe(struct send *send)
+{
+    size_t best = 0;
+    if (begin_next(send) || send->own.parked.n == 0)
+        return;
+    for (size_t i = 1; i < send->own.parked.n; i++) {
+        const struct ticket *t = &send->own.parked.at[i], *b = &send->own.parked.at[best];
+        if (t->attempts < b->attempts || (t->attempts == b->attempts && t->number < b->number))
+            best = i;
+    }
+    begin_parked(send, best);
+}
+
+void dispatch_pump(void *owner)
+{
+    struct send *send = owner;
+    uint64_t most = send_conf_of(send)->in_flight;
+
+    while (!send->own.is_stopping && !is_down(send) && send->own.n_flights < most)
+        if (!begin_due(send) && !begin_next(send))
+            return;
+    if (!send->own.is_stopping && is_down(send) && send->own.n_flights == 0 &&
+        send->mono_ns() >= send->own.probe_at_ns)
+        begin_probe(send);
+}
+
+/* --- answers --- */
+
+static void error_keep(struct send *send, const char *reason)
+{
+    struct send_stats *stats = &send->shared.stats;
+    pthread_mutex_lock(&send->shared.lock);
+    snprintf(stats->last_error, sizeof stats->last_error, "%s", reason);
+    pthread_mutex_unlock(&send->shared.lock);
+}
+
+/* The peer answers: what waited for that need not wait longer. */
+static void peer_works(struct send *send)
+{
+    bool was_down = is_down(send);
+    send->own.run++;
+    send->own.failed = send->own.probes = 0;
+    for (size_t i = 0; i < send->own.parked.n && was_down; i++)
+        send->own.parked.at[i].due_ns = 0;
+    if (!send->own.is_failing)
+        return;
+    send->own.is_failing = false;
+    LOG(INFO, "export works again", F_TEXT("exporter", send->wire.name),
+        F_U64("waiting_spans", (uint64_t)MG_MAX(send->own.spans, (int64_t)0)));
+}
+
+static void peer_fails(struct send *send, const char *reason)
+{
+    uint64_t now = send->mono_ns();
+    if (send->own.is_failing || now < send->own.fail_log_at_ns)
+        return;
+    send->own.is_failing = true;
+    send->own.fail_log_at_ns = now + SEND_LOG_EVERY_NS;
+    LOG(WARN, "export fails: its batches wait", F_TEXT("exporter", send->wire.name), F_TEXT("reason", reason));
+}
+
+static bool is_too_old(const struct send *send, const struct ticket *ticket)
+{
+    uint64_t most = send_conf_of(send)->retry_for_ns, now = send->wall_ns();
+    return most && now > ticket->wall_ns && now - ticket->wall_ns >= most;
+}
+
+/* The failure counts for the batch and, when it is the second one's, for the peer. */
+static void failure_count(struct send *send, struct flight *flight, uint64_t hint_ms)
+{
+    struct ticket *ticket = &flight->ticket;
+    bool was_down = is_down(send);
+    ticket->attempts++;
+    if (ticket->failed_run != send->own.run)
+        send->own.failed++;
+    ticket->failed_run = send->own.run;
+    ticket->due_ns = send->mono_ns() + wait_after(send, ticket->attempts, hint_ms);
+    if (!is_down(send))
+        return;
+    if (flight->is_probe || !was_down)
+        send->own.probes++;
+    uint64_t probe_at = send->mono_ns() + wait_after(send, send->own.probes, hint_ms);
+    if (flight->is_probe || !was_down)
+        send->own.probe_at_ns = probe_at;
+    else /* it was at the wire when the others failed: only its hint counts */
+        send->own.probe_at_ns = MG_MAX(send->own.probe_at_ns, hint_ms ? probe_at : 0);
+}
+
+static void on_retry(struct send *send, struct flight *flight, const struct send_result *result)
+{
+    const char *reason = result->reason ? result->reason : "no reason given";
+    if (!send->own.is_closing) { /* else our own doing: it stays in the queue as it was */
+        error_keep(send, reason);
+        peer_fails(send, reason);
+        failure_count(send, flight, result->retry_after_ms);
+    }
+    if (flight->is_evicted)
+        ticket_drop(send, &flight->ticket, OUT_QUEUE_FULL, "the queue is full");
+    else if (!send->own.is_closing && is_too_old(send, &flight->ticket))
+        ticket_drop(send, &flight->ticket, OUT_TOO_OLD, reason);
+    else
+        VEC_PUSH(&send->own.parked, flight->ticket);
+}
+
+static void on_taken(struct send *send, const struct flight *flight, const struct send_result *result)
+{
+    uint32_t refused = MG_MIN(result->refused_spans, flight->ticket.spans);
+    queue_leave(send, &flight->ticket);
+    send_count(send, OUT_SENT, flight->ticket.spans - refused, 1);
+    if (refused)
+        dispatch_lost(send, OUT_REFUSED, refused, 0, result->reason ? result->reason : "the peer refused a part");
+    error_keep(send, "");
+    peer_works(send);
+}
+
+static void on_refused(struct send *send, const struct flight *flight, const struct send_result *result)
+{
+    const char *reason = result->reason ? result->reason : "no reason given";
+    ticket_drop(send, &flight->ticket, OUT_REFUSED, reason);
+    error_keep(send, reason);
+    peer_works(send);
+}
+
+void send_done(struct send_batch *batch, const struct send_result *result)
+{
+    struct flight *flight = MG_CONTAINER(batch, struct flight, batch);
+    struct send *send = flight->send;
+
+    assert(list_linked(&flight->link) && send->own.n_flights > 0);
+    send->own.n_flights--;
+    send_count_attempt(send, send->mono_ns() - flight->begun_ns, flight->ticket.attempts > 0);
+    switch (result->verdict) {
+    case SEND_TAKEN:
+        on_taken(send, flight, result);
+        break;
+    case SEND_RETRY:
+        on_retry(send, flight, result);
+        break;
+    case SEND_REFUSED:
+        on_refused(send, flight, result);
+        break;
+    }
+    flight_free(flight);
+    if (!send->own.is_closing)
+        loop_defer(send->own.loop, &send->own.pump);
+}
+
+/* --- bounds --- */
+
+/* Tried batches, and while the peer refuses everything those that come next, too. */
+static void drop_old(struct send *send)
+{
+    if (!send_conf_of(send)->retry_for_ns)
+        return;
+    for (size_t i = send->own.parked.n; i-- > 0;) {
+        struct ticket ticket = send->own.parked.at[i];
+        if (ticket.attempts == 0 || !is_too_old(send, &ticket))
+            continue;
+        parked_remove(send, i);
+        ticket_drop(send, &ticket, OUT_TOO_OLD, "retry_for has passed");
+    }
+    while (is_down(send) && ahead_fill(send)) {
+        struct ticket ticket = ahead_ticket(send);
+        if (!is_too_old(send, &ticket))
+            return;
+        ahead_pass(send);
+        ticket_drop(send, &ticket, OUT_TOO_OLD, "retry_for has passed");
+    }
+}
+
+static void evict_unread(struct send *send, uint64_t position)
+{
+    static const char reason[] = "the queue is full";
+    while (send->own.read_to < position && ahead_fill(send) && send->own.ahead.record.position <= position) {
+        struct ticket ticket = ahead_ticket(send);
+        ahead_pass(send);
+        ticket_drop(send, &ticket, OUT_QUEUE_FULL, reason);
+    }
+    if (send->own.read_to < position) { /* damaged, or not to be read: how many spans cannot be told */
+        send->own.read_to = position;
+        send->own.read_at_ns = 0;
+        send->own.is_dirty = true;
+    }
+}
+
+static void evict(struct send *send, uint64_t position)
+{
+    for (size_t i = send->own.parked.n; i-- > 0;) {
+        struct ticket ticket = send->own.parked.at[i];
+        if (ticket.number > position)
+            continue;
+        parked_remove(send, i);
+        ticket_drop(send, &ticket, OUT_QUEUE_FULL, "the queue is full");
+    }
+    LIST_EACH(&send->own.flights, link) {
+        struct flight *flight = MG_CONTAINER(link, struct flight, link);
+        flight->is_evicted |= flight->ticket.number <= position;
+    }
+    evict_unread(send, position);
+}
+
+/* Spans of what the journal lost cannot be told. */
+static void count_damage(struct send *send)
+{
+    struct journal_stats stats;
+    journal_stat(send->journal, &stats);
+    if (stats.corrupt_records > send->own.corrupt_seen)
+        dispatch_lost(send, OUT_DISK, 0, stats.corrupt_records - send->own.corrupt_seen, damage_reason);
+    send->own.corrupt_seen = stats.corrupt_records;
+}
+
+bool dispatch_bound(struct send *send)
+{
+    uint64_t queue = send_conf_of(send)->queue_bytes, segment = send->segment_bytes;
+    uint64_t most = queue > 2 * segment ? queue - segment : segment; /* a recycled one is kept besides */
+    uint64_t position = journal_trim_to_fit(send->journal, most);
+
+    count_damage(send);
+    drop_old(send);
+    if (position > dispatch_finished(send))
+        evict(send, position);
+    return position > send->own.trimmed_to;
+}
+
+/* --- what is left --- */
+
+uint64_t dispatch_finished(const struct send *send)
+{
+    uint64_t first = send->own.read_to + 1;
+    for (size_t i = 0; i < send->own.parked.n; i++)
+        first = MG_MIN(first, send->own.parked.at[i].number);
+    LIST_EACH(&send->own.flights, link) {
+        const struct flight *flight = MG_CONTAINER(link, struct flight, link);
+        if (!flight->is_evicted)
+            first = MG_MIN(first, flight->ticket.number);
+    }
+    return first - 1;
+}
+
+uint64_t dispatch_oldest(const struct send *send)
+{
+    uint64_t oldest = send->own.ahead.is_read ? send->own.ahead.record.wall_ns : UINT64_MAX;
+    for (size_t i = 0; i < send->own.parked.n; i++)
+        oldest = MG_MIN(oldest, send->own.parked.at[i].wall_ns);
+    LIST_EACH(&send->own.flights, link)
+        oldest = MG_MIN(oldest, MG_CONTAINER(link, struct flight, link)->ticket.wall_ns);
+    return oldest == UINT64_MAX ? 0 : oldest;
+}
+
+void dispatch_state(const struct send *send, struct state *state)
+{
+    state->read_to = send->own.read_to;
+    for (size_t i = 0; i < send->own.parked.n; i++)
+        VEC_PUSH(&state->unfinished, send->own.parked.at[i]);
+    LIST_EACH(&send->own.flights, link) {
+        const struct flight *flight = MG_CONTAINER(link, struct flight, link);
+        if (!flight->is_evicted)
+            VEC_PUSH(&state->unfinished, flight->ticket);
+    }
+}

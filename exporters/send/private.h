@@ -1,0 +1,160 @@
+/* private.h - the inside of struct send, for the files of this folder and their tests.
+ *
+ *   send.c      life, the loop's thread, the tick, the state file, figures
+ *   intake.c    what was put -> the journal -> done
+ *   dispatch.c  the journal -> the wire -> finished; retries, probing, bounds
+ *
+ * Everything under `own` is the loop thread's (and the opening thread's before it runs, the closing one's
+ * after it ended); what givers, the journal's thread and send_stat touch is under `shared`. */
+#pragma once
+#include <pthread.h>
+#include <stdatomic.h>
+#include "base/list.h"
+#include "base/random.h"
+#include "send/record.h"
+#include "send/send.h"
+#include "send/state.h"
+
+enum outcome { OUT_SENT, OUT_REFUSED, OUT_QUEUE_FULL, OUT_TOO_OLD, OUT_DISK, OUT_COUNT };
+struct send_metrics {
+    struct metric_set *set;
+};
+
+enum {
+    SEND_TICK_MS = 20,
+    SEND_PARKED_MAX = 1024, /* batches that wait for a retry; when there are more, no new ones are begun */
+};
+#define SEND_MEMORY_MAX     ((uint64_t)64 << 20)      /* bytes of items that are not yet durable */
+#define SEND_LOT_BYTES      ((uint64_t)16 << 20)      /* given to the journal at a time */
+#define SEND_HINT_MAX_NS    (UINT64_C(3600) * 1000000000) /* longest wait a peer may ask for */
+#define SEND_STATE_EVERY_NS UINT64_C(1000000000)
+#define SEND_LOG_EVERY_NS   (UINT64_C(60) * 1000000000)
+#define SEND_AGAIN_NS       UINT64_C(1000000000)      /* after the disk failed */
+
+struct flight { /* a batch at the wire */
+    struct send_batch batch; /* body and all: ours until send_done */
+    struct send *send;
+    struct ticket ticket;
+    uint64_t begun_ns;
+    bool is_probe;    /* begun while the peer refused everything */
+    bool is_evicted;  /* it lost its place on disk to newer ones: this attempt is its last */
+    struct list link; /* own.flights */
+};
+
+struct send_loss { /* the minute's line about spans that are gone */
+    uint64_t spans, batches, log_at_ns;
+    char reason[120];
+};
+
+enum send_life { SEND_OPEN, SEND_STARTED, SEND_STOPPING, SEND_STOPPED };
+
+struct send {
+    char *dir;
+    struct send_wire wire;
+    struct send_metrics *counts;
+    unsigned label;
+    const struct journal_io *io;
+    uint64_t (*mono_ns)(void), (*wall_ns)(void);
+    _Atomic(const struct send_conf *) conf;
+    struct journal *journal;
+    uint64_t segment_bytes; /* of the journal */
+    uint64_t recovered;     /* as of the opening */
+    bool has_thread;
+    pthread_t thread;
+
+    struct {
+        struct loop *loop;
+        struct mailbox *mailbox;
+        struct timer *timer;
+        struct loop_task pump;
+        struct zip *zip;
+        struct random random;
+
+        /* intake: every item that was put and not yet done, in order; send_item.own.link */
+        struct list undone;
+        uint64_t undone_bytes;
+        size_t lot_left;      /* records that are with the journal; the next lot waits for all of them */
+        uint64_t lot_at_ns;   /* not before: the disk failed a moment ago */
+        bool is_disk_failing;
+        uint64_t given;       /* send_item.position of the last item that was done */
+        uint64_t noted;       /* journal position of the last one that has one */
+
+        /* dispatch */
+        struct journal_reader *reader, *searcher; /* of what comes next; of batches that are tried again */
+        uint64_t read_to;                         /* taken from the journal up to here */
+        struct {
+            bool is_read;
+            struct journal_record record; /* reader's memory */
+            struct record_meta meta;
+        } ahead;              /* the record after read_to */
+        uint64_t read_at_ns;  /* not before: the disk failed a moment ago */
+        struct list flights;  /* flight.link */
+        size_t n_flights;
+        VEC(struct ticket) parked;
+        uint64_t run;         /* rises with every answer that was no retry */
+        unsigned failed;      /* different batches that failed since */
+        unsigned probes;      /* that failed since the peer refuses everything */
+        uint64_t probe_at_ns;
+        bool is_failing;      /* as the log says */
+        uint64_t fail_log_at_ns;
+        struct send_loss losses[OUT_COUNT];
+        uint64_t corrupt_seen;         /* records that the journal lost and that were counted here */
+        int64_t batches, spans, bytes; /* in the queue; signed: a batch may be sent before its put is counted */
+
+        /* the state file */
+        bool is_dirty;
+        uint64_t trimmed_to;
+        uint64_t saved_at_ns;
+        uint64_t save_log_at_ns;
+
+        bool is_stopping, is_closing, is_closed;
+        uint64_t stop_by_ns;
+    } own;
+
+    struct {
+        pthread_mutex_t lock;
+        pthread_cond_t changed; /* has_opened */
+        struct queue_item *put, **put_tail;           /* items, by record.link */
+        struct queue_item *returned, **returned_tail; /* from the journal's thread */
+        struct message wake;
+        bool is_woken;          /* the message is on its way */
+        struct mailbox *mailbox; /* own's, while it can be posted to */
+        enum send_life life;
+        uint64_t grace_ns;
+        bool has_opened;        /* the wire answered: */
+        enum mg_err open_err;
+        struct mg_why open_why;
+        struct send_stats stats;
+    } shared; /* any thread, under the lock */
+};
+
+static inline const struct send_conf *send_conf_of(const struct send *send)
+{
+    return atomic_load_explicit(&((struct send *)send)->conf, memory_order_acquire);
+}
+
+/* send.c */
+void send_wake(struct send *send);  /* under the lock; any thread */
+void send_tick(struct send *send);  /* everything that is due now; loop thread */
+
+/* metrics.c */
+void send_count(struct send *send, enum outcome outcome, uint64_t spans, uint64_t batches);
+void send_count_attempt(struct send *send, uint64_t ns, bool is_retry);
+void send_gauges(struct send *send, const struct send_stats *stats);
+
+/* intake.c */
+enum item_state { ITEM_WAITING, ITEM_APPENDED, ITEM_DURABLE, ITEM_GONE /* empty or dropped */ };
+enum mg_err intake_recover(struct send *send, const struct state *state, struct mg_why *why) MG_MUST_USE;
+void intake_take(struct send *send, struct queue_item *put, struct queue_item *returned);
+void intake_work(struct send *send);      /* appends, and tells the owners */
+bool intake_is_idle(struct send *send);   /* nothing is with the journal, nor could be given to it now */
+void intake_abandon(struct send *send);   /* after the end: the rest is the givers' again */
+
+/* dispatch.c */
+void dispatch_pump(void *send);           /* a loop_task */
+bool dispatch_bound(struct send *send);   /* age, damage and disk space; true: a trim is needed now */
+void dispatch_lost(struct send *send, enum outcome outcome, uint64_t spans, uint64_t batches, const char *reason);
+void dispatch_log_losses(struct send *send);
+uint64_t dispatch_finished(const struct send *send); /* every batch up to here is finished */
+uint64_t dispatch_oldest(const struct send *send);   /* wall time; 0: the queue is empty */
+void dispatch_state(const struct send *send, struct state *state); /* read_to and the unfinished; adds */

@@ -1,0 +1,130 @@
+/* send.h - a durable queue and a sender: what every exporter shares (otlp.md 7.1).
+ *
+ * One struct send per exporter. It takes batches (OTLP protobuf requests), writes them to a journal of its own and hands them
+ * one after the other, several at a time, to a wire, which speaks one protocol. A batch leaves the queue when the peer has
+ * it, when the peer refused it for good, or when the queue is over its bound.
+ *
+ *   put (any thread) -> journal (durable) -> done: the giver may forget it -> wire -> taken | retry | refused
+ *
+ * Durable: what `done` was called for survives kill -9 and power loss; after a start it is sent again. At least once: a peer
+ * may see a batch twice after a crash, never not at all. Batches may overtake each other while one is retried.
+ *
+ * Bounded: queue_bytes on disk. When it is full the oldest batches are dropped (spans counted, reason=queue_full, one log line
+ * a minute) and what is new is taken: put never blocks and never refuses. Space is freed a segment at a time: a sixteenth of
+ * queue_bytes, 64 KiB to 64 MiB. In memory are at most the batches in flight; all others, also those that wait for a retry,
+ * are read from the journal when their turn comes. A batch that never succeeds holds back nothing but disk space.
+ *
+ * Retry: retry_initial, doubled up to retry_max, each time shortened by up to half at random; a longer hint of the peer wins, up
+ * to an hour. For ever when retry_for is 0, else a batch is dropped when it is that old (reason=too_old). When two different
+ * batches failed and nothing succeeded since, the peer refuses everything: one batch probes and the others wait.
+ *
+ * `timeout` is for the wire to keep: it answers SEND_RETRY.
+ *
+ * Threads: its own loop thread, and its journal's. It logs what an operator must know of it: when sending begins to fail and when
+ * it works again, and once a minute what was refused or dropped. */
+#pragma once
+#include "conf/conf.h"
+#include "journal/journal.h"
+#include "metric/metric.h"
+#include "net/loop.h"
+
+enum send_take { SEND_KEPT, SEND_EVERYTHING }; /* `take`: kept|everything */
+struct send_conf {               /* rows of every exporter, by SEND_ROWS */
+    int take;
+    uint64_t queue_bytes;        /* 1GiB */
+    uint64_t batch_spans, batch_wait_ns; /* 8192, 200ms: of collector/forward */
+    uint64_t in_flight;          /* 4: batches at the wire at a time */
+    uint64_t timeout_ns;         /* 10s: for one attempt */
+    uint64_t retry_initial_ns, retry_max_ns, retry_for_ns; /* 1s, 30s, 0 */
+};
+/* The rows in an exporter's table: SEND_ROWS(struct otlp_export_conf, send) with `struct send_conf send` inside. */
+#define SEND_ROWS(type, member) \
+    CONF_ROW_CHOICE(type, "take", member.take, "kept", "kept|everything", "kept: traces that sampling kept; everything: all spans that were accepted."), \
+    CONF_ROW(type, CONF_BYTES, "queue_bytes", member.queue_bytes, "1GiB", "1MiB", NULL, "Disk space of its queue; when it is full the oldest batches are dropped."), \
+    CONF_ROW(type, CONF_U64, "batch_spans", member.batch_spans, "8192", "1", "100000", "Spans of a batch, at most."), \
+    CONF_ROW(type, CONF_DURATION, "batch_wait", member.batch_wait_ns, "200ms", "0", "1m", "Time a batch waits for more spans."), \
+    CONF_ROW(type, CONF_U64, "in_flight", member.in_flight, "4", "1", "64", "Batches sent at a time."), \
+    CONF_ROW(type, CONF_DURATION, "timeout", member.timeout_ns, "10s", "10ms", "10m", "Time for the answer to one batch."), \
+    CONF_ROW(type, CONF_DURATION, "retry_initial", member.retry_initial_ns, "1s", "1ms", "1h", "Wait before the first retry; doubled each time."), \
+    CONF_ROW(type, CONF_DURATION, "retry_max", member.retry_max_ns, "30s", "1ms", "1h", "Longest wait between retries."), \
+    CONF_ROW(type, CONF_DURATION, "retry_for", member.retry_for_ns, "0", "0", "365d", "Age at which a batch that could not be sent is dropped; 0: never.")
+
+/* --- the wire: one protocol, given by an exporter ------------------------------------------------- */
+struct send_batch { /* send's memory, until send_done */
+    struct str body;             /* an OTLP ExportTraceServiceRequest, protobuf, plain */
+    uint32_t spans;
+    uint64_t number;             /* of the queue, rising */
+};
+enum send_verdict { SEND_TAKEN, SEND_RETRY, SEND_REFUSED };
+struct send_result {
+    enum send_verdict verdict;
+    uint64_t retry_after_ms;     /* RETRY: the peer's hint; 0: none */
+    uint32_t refused_spans;      /* TAKEN: of them the peer refused so many (partial success) */
+    const char *reason;          /* RETRY, REFUSED: for the log */
+};
+struct send_wire {
+    const char *name;            /* "otlp": metric label, folder, log */
+    /* All on send's loop thread. open: creates what needs the loop. send: answers with exactly one send_done, now or later, also
+     * when it was closed meanwhile. close: aborts what is open (RETRY), then calls on_closed. */
+    enum mg_err (*open)(void *wire, struct loop *loop, struct mg_why *why);
+    void (*send)(void *wire, struct send_batch *batch);
+    void (*close)(void *wire, void (*on_closed)(void *owner), void *owner);
+    void *wire;
+};
+void send_done(struct send_batch *batch, const struct send_result *result); /* loop thread */
+
+/* --- the queue ------------------------------------------------------------------------------------ */
+struct send;
+struct send_options {
+    const char *dir;             /* data_dir/exporters/<name>; created 0700 */
+    const struct send_conf *conf;/* until send_reload */
+    struct send_wire wire;       /* copied */
+    struct metric_registry *metrics; /* meshglass_export_*{exporter=…}: one registration by send_metrics_register */
+    struct send_metrics *counts; /* shared by all exporters */
+    unsigned label;              /* its number among SEND_NAMES */
+    const struct journal_io *io; /* NULL: the operating system */
+    uint64_t (*mono_ns)(void), (*wall_ns)(void); /* NULL: the clocks; tests move them */
+};
+#define SEND_NAMES "otlp|zipkin|kafka|elasticsearch"
+struct send_metrics;
+struct send_metrics *send_metrics_register(struct metric_registry *registry);
+void send_metrics_free(struct send_metrics **metrics);
+
+/* Opens its journal. Nothing is sent yet. */
+enum mg_err send_open(struct send **out, const struct send_options *options, struct mg_why *why) MG_MUST_USE;
+/* The position (of the collector's log, see send_item) up to which everything given is in the queue, was sent or was dropped. */
+uint64_t send_recovered(const struct send *send);
+enum mg_err send_start(struct send *send, struct mg_why *why) MG_MUST_USE;
+
+struct send_item {               /* the giver's memory, until done */
+    struct journal_record record; /* send's */
+    struct buf body;             /* OTLP request; empty: nothing to send, only the position moves */
+    uint32_t spans;
+    uint64_t position;           /* not falling; what a restart need not give again once done was called. When several items
+                                  * make up one position, all but the last carry the position before */
+    void (*done)(struct send_item *item); /* send's thread, in the order of send_put: must not block. Durable or counted as
+                                  * dropped; never an error: while the disk refuses it comes later */
+    struct {
+        struct list link;
+        struct send *send;
+        int state;
+        enum mg_err err;
+    } own;                       /* send's */
+};
+/* Any thread, after start; never blocks. While the disk refuses, items wait in memory: at most 64 MiB of bodies, then the oldest
+ * are dropped (spans counted, reason=disk) and done. An empty item is done after those before it; its position is noted within
+ * a second, so that a crash may ask for it again. */
+void send_put(struct send *send, struct send_item *item);
+void send_reload(struct send *send, const struct send_conf *conf); /* any thread; the old one stays readable until send_close */
+/* Stops: nothing more is put; batches in flight get up to grace_ms; the rest stays in the queue. Joins its threads. Items that the
+ * disk still refuses then are the giver's again without done: send_recovered of the next start is below them. */
+void send_stop(struct send *send, uint64_t grace_ms);
+void send_close(struct send **send);
+
+struct send_stats {
+    uint64_t put_spans, sent_spans, refused_spans, dropped_full_spans, dropped_old_spans, dropped_disk_spans; /* since the start */
+    uint64_t batches, retries;   /* batches: that left the queue; retries: attempts after a batch's first */
+    uint64_t queued_bytes, queued_batches, oldest_wall_ns; /* of the queue now; 0: empty */
+    char last_error[200];        /* "" when the last attempt was taken */
+};
+void send_stat(const struct send *send, struct send_stats *out); /* any thread */

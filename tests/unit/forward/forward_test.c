@@ -1,0 +1,662 @@
+/* forward_test.c - forward in front of real queues (postbox.h): what arrives, in which requests, and when batches are done. */
+#include "postbox.h"
+#include <stdatomic.h>
+#include <stdlib.h>
+#include "base/clock.h"
+#include "forward/forward.h"
+#include "model/otlp_scan.h"
+#include "stock.h"
+#include "unit/row/sample.h"
+
+#define SECOND UINT64_C(1000000000)
+enum { BOXES = 3, GIFTS = 64, FRAGMENTS = 8 };
+
+static _Atomic uint64_t now_ns;  /* forward's clock: it stands until a test moves it, */
+static _Atomic uint64_t step_ns; /* or goes on by so much whenever it is read */
+
+static uint64_t mono(void)
+{
+    return now_ns += step_ns;
+}
+
+struct gift {
+    struct forward_batch batch;
+    struct fragment fragments[FRAGMENTS];
+    _Atomic unsigned rank; /* 1, 2, … in the order of done; 0: not yet */
+};
+
+struct rig {
+    struct metric_registry *registry;
+    struct send_metrics *counts;
+    struct postbox boxes[BOXES];
+    size_t n;
+    struct forward *forward;
+    struct stock stocks[2];
+    struct gift gifts[GIFTS];
+    size_t n_gifts;
+    struct arena arena;
+    uint64_t ids;
+};
+
+static atomic_uint ranks;
+
+/* --- the rig ---------------------------------------------------------------------------------------- */
+
+static int setup(void **state)
+{
+    struct rig *rig = MEM_NEW(struct rig);
+
+    now_ns = 1000 * SECOND;
+    step_ns = 0;
+    ranks = 0;
+    for (size_t i = 0; i < BOXES; i++)
+        postbox_init(&rig->boxes[i]);
+    for (size_t i = 0; i < 2; i++)
+        stock_init(&rig->stocks[i]);
+    *state = rig;
+    return 0;
+}
+
+/* Opens all and starts the first n boxes' forward. */
+static void rig_start(struct rig *rig, size_t n)
+{
+    struct forward_target targets[BOXES];
+
+    rig->registry = metric_registry_new();
+    rig->counts = send_metrics_register(rig->registry);
+    rig->n = n;
+    for (size_t i = 0; i < n; i++) {
+        postbox_open(&rig->boxes[i], rig->registry, rig->counts, (unsigned)i);
+        postbox_start(&rig->boxes[i]);
+        targets[i] = (struct forward_target){ rig->boxes[i].send, &rig->boxes[i].conf };
+    }
+    rig->forward = forward_new(&(struct forward_options){ .targets = targets, .n = n, .metrics = rig->registry, .mono_ns = mono });
+    forward_start(rig->forward);
+}
+
+static void rig_end(struct rig *rig, bool is_crash)
+{
+    if (is_crash)
+        step_ns = SECOND / 10; /* what a disk refuses is not waited for */
+    forward_stop(rig->forward);
+    step_ns = 0;
+    for (size_t i = 0; i < rig->n; i++) {
+        if (is_crash)
+            postbox_crash(&rig->boxes[i]);
+        else
+            postbox_stop(&rig->boxes[i]);
+    }
+    forward_free(&rig->forward);
+    for (size_t i = 0; i < rig->n; i++)
+        postbox_close(&rig->boxes[i]);
+    send_metrics_free(&rig->counts);
+    metric_registry_free(&rig->registry);
+}
+
+static int teardown(void **state)
+{
+    struct rig *rig = *state;
+
+    if (rig->forward)
+        rig_end(rig, false);
+    for (size_t i = 0; i < BOXES; i++)
+        postbox_fini(&rig->boxes[i]);
+    for (size_t i = 0; i < 2; i++)
+        stock_fini(&rig->stocks[i]);
+    arena_fini(&rig->arena);
+    mem_free(rig);
+    return 0;
+}
+
+static void on_done(struct forward_batch *batch)
+{
+    struct gift *gift = MG_CONTAINER(batch, struct gift, batch);
+
+    if (gift->rank)
+        abort(); /* twice; not the test's thread */
+    gift->rank = ++ranks;
+}
+
+static struct gift *gift_new(struct rig *rig, uint64_t position)
+{
+    struct gift *gift = &rig->gifts[rig->n_gifts++];
+
+    assert_true(rig->n_gifts <= GIFTS);
+    *gift = (struct gift){ .batch = { .position = position, .fragments = gift->fragments, .done = on_done } };
+    return gift;
+}
+
+/* A trace of n spans, each with a value of so many bytes. */
+static void add_trace(struct rig *rig, struct gift *gift, uint32_t n, size_t bytes, bool is_kept)
+{
+    struct span *spans = arena_alloc(&rig->arena, n * sizeof *spans);
+
+    assert_true(gift->batch.n < FRAGMENTS);
+    for (uint32_t i = 0; i < n; i++) {
+        sample_span(&rig->arena, SAMPLE_PARTS, &spans[i]);
+        put_le64(spans[i].span_id, ++rig->ids);
+        if (bytes)
+            sample_value(&rig->arena, &spans[i], bytes);
+    }
+    gift->fragments[gift->batch.n++] = stock_fragment(&rig->stocks[0], spans, n, is_kept);
+}
+
+/* One batch with one kept trace, and off it goes. */
+static struct gift *give(struct rig *rig, uint64_t position, uint32_t n)
+{
+    struct gift *gift = gift_new(rig, position);
+
+    if (n)
+        add_trace(rig, gift, n, 0, true);
+    forward_put(rig->forward, &gift->batch);
+    return gift;
+}
+
+static void give_done(struct rig *rig, uint64_t position, uint32_t n)
+{
+    struct gift *gift = give(rig, position, n);
+
+    AWAIT(gift->rank);
+}
+
+/* Value of a line of the exposition. */
+static uint64_t metric_of(struct rig *rig, const char *line)
+{
+    struct str rest, row;
+    struct buf text;
+    uint64_t value = UINT64_MAX;
+
+    buf_init(&text, 1 << 20);
+    metric_write(rig->registry, METRIC_TEXT_0_0_4, &text);
+    rest = buf_str(&text);
+    while (value == UINT64_MAX && str_cut(&rest, '\n', &row))
+        if (str_starts(row, str_of(line)) && row.ptr[strlen(line)] == ' ')
+            value = (uint64_t)strtod(row.ptr + strlen(line) + 1, NULL);
+    buf_fini(&text);
+    assert_true(value != UINT64_MAX);
+    return value;
+}
+
+static void await_encoded(struct rig *rig, uint64_t spans)
+{
+    AWAIT(metric_of(rig, "meshglass_forward_encoded_spans_total") == spans);
+}
+
+/* --- what arrives ----------------------------------------------------------------------------------- */
+
+struct reading {
+    const struct span *want; /* span ids are 1 … n */
+    size_t n, resources, scopes, spans;
+    bool *seen;
+};
+
+static void on_resource(void *owner, struct str resource)
+{
+    (void)resource;
+    ((struct reading *)owner)->resources++;
+}
+
+static void on_scope(void *owner, struct str scope)
+{
+    (void)scope;
+    ((struct reading *)owner)->scopes++;
+}
+
+static void on_span(void *owner, const struct span *span, uint32_t ordinal)
+{
+    struct reading *reading = owner;
+    uint64_t id = get_le64(span->span_id);
+
+    (void)ordinal;
+    assert_in_range(id, 1, reading->n);
+    assert_false(reading->seen[id - 1]);
+    reading->seen[id - 1] = true;
+    reading->spans++;
+    assert_true(span_equal(span, &reading->want[id - 1]));
+}
+
+static void on_refused(void *owner, enum span_refusal why, uint32_t ordinal)
+{
+    (void)owner, (void)ordinal;
+    fail_msg("%s", span_refusal_text(why));
+}
+
+static void read_all(struct postbox *box, struct reading *reading)
+{
+    static const struct span_visitor visitor = { on_resource, on_scope, on_span, on_refused };
+    struct otlp_scanner *scanner = otlp_scanner_new(NULL);
+    struct mg_why why = { "" };
+
+    reading->seen = mem_zero(reading->n, sizeof *reading->seen);
+    for (size_t i = 0; i < postbox_posts(box); i++) {
+        struct post post = postbox_post(box, i);
+        size_t before = reading->spans;
+        if (otlp_scan(scanner, buf_str(&post.body), &visitor, reading, &why) != MG_OK)
+            fail_msg("%s", why.text);
+        assert_int_equal(reading->spans - before, post.spans);
+    }
+    assert_int_equal(reading->spans, reading->n);
+    mem_free(reading->seen);
+    otlp_scanner_free(&scanner);
+}
+
+static void what_arrives_equals_the_rows(void **state)
+{
+    static const enum sample samples[] = { SAMPLE_TYPES, SAMPLE_KEYS, SAMPLE_PARTS, SAMPLE_NUMBERS, SAMPLE_KIND_254, SAMPLE_KIND_255,
+                                           SAMPLE_KIND_256, SAMPLE_KIND_NEGATIVE, SAMPLE_STATUS_WIDE, SAMPLE_BOTH_WIDE,
+                                           SAMPLE_VALUE_1024, SAMPLE_VALUE_1025, SAMPLE_VALUE_HUGE, SAMPLE_STATE_LONG };
+    /* Neighbours always differ, so that only gathering brings equal ones together. */
+    static const struct { const char *resource, *scope; } groups[] = {
+        { "\x1a\x01" "A", "\x1a\x01" "x" }, { "\x1a\x01" "B", "\x1a\x01" "x" }, { "\x1a\x01" "A", "\x1a\x01" "y" }, { "", "" },
+    };
+    enum { N = MG_COUNT(samples) * 2 * MG_COUNT(groups) };
+    struct rig *rig = *state;
+    struct span *spans = arena_zero(&rig->arena, N * sizeof *spans);
+    struct gift *gift = gift_new(rig, 10);
+    struct reading reading = { .want = spans, .n = N };
+
+    for (size_t i = 0; i < N; i++) {
+        sample_span(&rig->arena, samples[i % MG_COUNT(samples)], &spans[i]);
+        put_le64(spans[i].span_id, i + 1);
+        spans[i].resource = str_of(groups[i / 4 % MG_COUNT(groups)].resource);
+        spans[i].scope = str_of(groups[i / 4 % MG_COUNT(groups)].scope);
+    }
+    for (size_t i = 0; i < FRAGMENTS; i++) /* of two loops by turns */
+        gift->fragments[i] = stock_fragment(&rig->stocks[i % 2], &spans[i * N / FRAGMENTS], N / FRAGMENTS, true);
+    gift->batch.n = FRAGMENTS;
+    rig_start(rig, 1);
+    forward_put(rig->forward, &gift->batch);
+    AWAIT(gift->rank);
+    AWAIT(postbox_spans(&rig->boxes[0]) == N);
+    read_all(&rig->boxes[0], &reading);
+}
+
+static void a_flush_has_each_resource_and_scope_once(void **state)
+{
+    struct rig *rig = *state;
+    enum { N = 60 };
+    struct span *spans = arena_zero(&rig->arena, N * sizeof *spans);
+    struct reading reading = { .want = spans, .n = N };
+
+    rig->boxes[0].conf.batch_wait_ns = SECOND;
+    rig_start(rig, 1);
+    for (size_t i = 0; i < N; i++) { /* 3 resources with 2 scopes each */
+        sample_span(&rig->arena, SAMPLE_PARTS, &spans[i]);
+        put_le64(spans[i].span_id, i + 1);
+        spans[i].resource = arena_printf(&rig->arena, "\x1a\x01%c", (char)('A' + i % 3));
+        spans[i].scope = arena_printf(&rig->arena, "\x1a\x01%c", (char)('x' + i / 3 % 2));
+    }
+    for (size_t i = 0; i < N / 10; i++) {
+        struct gift *gift = gift_new(rig, 10 + i);
+        gift->fragments[gift->batch.n++] = stock_fragment(&rig->stocks[0], &spans[i * 10], 10, true);
+        forward_put(rig->forward, &gift->batch);
+    }
+    await_encoded(rig, N); /* else the stop could cut it in two */
+    forward_stop(rig->forward);
+    AWAIT(postbox_spans(&rig->boxes[0]) == N);
+    assert_int_equal(postbox_posts(&rig->boxes[0]), 1);
+    read_all(&rig->boxes[0], &reading);
+    assert_int_equal(reading.resources, 3);
+    assert_int_equal(reading.scopes, 6);
+}
+
+static void kept_and_everything_get_what_they_take(void **state)
+{
+    struct rig *rig = *state;
+    struct gift *gift = gift_new(rig, 10), *none;
+
+    rig->boxes[1].conf.take = SEND_EVERYTHING;
+    rig_start(rig, 2);
+    add_trace(rig, gift, 3, 0, true);
+    add_trace(rig, gift, 5, 0, false);
+    add_trace(rig, gift, 2, 0, true);
+    forward_put(rig->forward, &gift->batch);
+    none = gift_new(rig, 20);
+    add_trace(rig, none, 7, 0, false);
+    forward_put(rig->forward, &none->batch);
+    AWAIT(gift->rank && none->rank);
+    AWAIT(postbox_spans(&rig->boxes[0]) == 5 && postbox_spans(&rig->boxes[1]) == 17);
+    assert_int_equal(metric_of(rig, "meshglass_forward_spans_total{take=\"kept\"}"), 5);
+    assert_int_equal(metric_of(rig, "meshglass_forward_spans_total{take=\"everything\"}"), 17);
+    assert_int_equal(metric_of(rig, "meshglass_forward_encoded_spans_total"), 17);
+    rig_end(rig, false); /* nothing was sent for position 20, and still it has moved */
+    rig_start(rig, 2);
+    assert_int_equal(forward_recovered(rig->forward), 20);
+}
+
+static void equal_rows_share_one_encoding(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->boxes[2].conf.take = SEND_EVERYTHING;
+    rig_start(rig, 3);
+    give_done(rig, 10, 100);
+    for (size_t i = 0; i < 3; i++)
+        AWAIT(postbox_spans(&rig->boxes[i]) == 100);
+    struct post a = postbox_post(&rig->boxes[0], 0), b = postbox_post(&rig->boxes[1], 0);
+    assert_int_equal(a.body.len, b.body.len);
+    assert_memory_equal(a.body.ptr, b.body.ptr, a.body.len);
+    assert_int_equal(metric_of(rig, "meshglass_forward_encoded_spans_total"), 100);
+    assert_int_equal(metric_of(rig, "meshglass_forward_spans_total{take=\"kept\"}"), 200);
+    assert_int_equal(metric_of(rig, "meshglass_forward_spans_total{take=\"everything\"}"), 100);
+}
+
+/* --- limits ----------------------------------------------------------------------------------------- */
+
+static void a_batch_is_full_or_has_waited(void **state)
+{
+    struct rig *rig = *state;
+    struct gift *gifts[5];
+
+    rig->boxes[0].conf.batch_spans = 10;
+    rig->boxes[0].conf.batch_wait_ns = SECOND;
+    rig_start(rig, 1);
+    for (size_t i = 0; i < 5; i++)
+        gifts[i] = give(rig, 10 * (i + 1), 5);
+    AWAIT(gifts[3]->rank && postbox_posts(&rig->boxes[0]) == 2); /* the third waits: 5 of 10 */
+    assert_int_equal(gifts[4]->rank, 0);
+    now_ns += SECOND - 1;
+    give(rig, 60, 0); /* wakes it */
+    AWAIT(metric_of(rig, "meshglass_forward_waiting_batches") == 2);
+    assert_int_equal(postbox_posts(&rig->boxes[0]), 2);
+    now_ns += 1;
+    give_done(rig, 70, 0);
+    assert_int_not_equal(gifts[4]->rank, 0);
+    AWAIT(postbox_posts(&rig->boxes[0]) == 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(postbox_post(&rig->boxes[0], i).spans, i < 2 ? 10 : 5);
+}
+
+static void who_is_in_a_hurry_does_not_wait(void **state)
+{
+    struct rig *rig = *state;
+    struct gift *gift;
+
+    rig->boxes[0].conf.batch_wait_ns = 60 * SECOND;
+    rig_start(rig, 1);
+    gift = give(rig, 10, 5);
+    await_encoded(rig, 5);
+    assert_int_equal(gift->rank, 0);
+    forward_hurry(rig->forward);
+    AWAIT(gift->rank);
+}
+
+static void a_request_keeps_below_4_mb(void **state)
+{
+    struct rig *rig = *state;
+    struct gift *gift = gift_new(rig, 10);
+
+    rig_start(rig, 1);
+    add_trace(rig, gift, 9, 900 << 10, true);
+    add_trace(rig, gift, 1, 5 << 20, true); /* alone beyond it: nothing can be done */
+    add_trace(rig, gift, 1, 10, true);
+    forward_put(rig->forward, &gift->batch);
+    AWAIT(gift->rank && postbox_spans(&rig->boxes[0]) == 11);
+    for (size_t i = 0; i < postbox_posts(&rig->boxes[0]); i++) {
+        struct post post = postbox_post(&rig->boxes[0], i);
+        assert_true(post.body.len <= 4000000 || post.spans == 1);
+    }
+    assert_int_equal(postbox_posts(&rig->boxes[0]), 5); /* 4 + 4 + 1, 1, 1 */
+}
+
+static void a_request_fits_into_a_small_queue(void **state)
+{
+    struct rig *rig = *state;
+    struct gift *gift = gift_new(rig, 10);
+
+    rig->boxes[0].conf.queue_bytes = 1 << 20;
+    rig_start(rig, 1);
+    add_trace(rig, gift, 20, 100 << 10, true);
+    forward_put(rig->forward, &gift->batch);
+    AWAIT(gift->rank && postbox_spans(&rig->boxes[0]) == 20);
+    for (size_t i = 0; i < postbox_posts(&rig->boxes[0]); i++)
+        assert_true(postbox_post(&rig->boxes[0], i).body.len <= (256 << 10));
+}
+
+static void of_a_huge_trace_only_the_last_item_carries_the_position(void **state)
+{
+    struct rig *rig = *state;
+    struct noted noted[16];
+    struct gift *gift;
+
+    rig->boxes[0].conf.batch_spans = 100;
+    rig->boxes[0].is_mute = true;
+    rig_start(rig, 1);
+    give_done(rig, 10, 5);
+    gift = give(rig, 20, 1000);
+    AWAIT(gift->rank);
+    rig_end(rig, true);
+    assert_int_equal(postbox_noted(&rig->boxes[0], noted, 16), 11);
+    assert_int_equal(noted[0].position, 10);
+    for (size_t i = 1; i < 11; i++) {
+        assert_int_equal(noted[i].spans, 100);
+        assert_int_equal(noted[i].position, i < 10 ? 10 : 20);
+    }
+}
+
+static void no_more_is_encoded_than_the_disk_takes(void **state)
+{
+    struct rig *rig = *state;
+    struct gift *gift = gift_new(rig, 10);
+    uint64_t encoded;
+
+    rig_start(rig, 1);
+    add_trace(rig, gift, 60, 900 << 10, true); /* 54 MB */
+    postbox_refuse(&rig->boxes[0], true);
+    forward_put(rig->forward, &gift->batch);
+    AWAIT(metric_of(rig, "meshglass_forward_waiting_bytes") >= 32 << 20);
+    encoded = metric_of(rig, "meshglass_forward_encoded_spans_total");
+    assert_true(encoded < 45);
+    now_ns += 4 * SECOND;
+    forward_hurry(rig->forward);
+    usleep(300000); /* it looks every tenth of a second, and must find nothing to do */
+    assert_int_equal(metric_of(rig, "meshglass_forward_encoded_spans_total"), encoded);
+    assert_int_equal(gift->rank, 0);
+    postbox_refuse(&rig->boxes[0], false);
+    AWAIT(gift->rank && postbox_spans(&rig->boxes[0]) == 60);
+}
+
+static void a_disk_that_takes_nothing_holds_up_nobody(void **state)
+{
+    struct rig *rig = *state;
+    struct gift *gift = gift_new(rig, 10);
+
+    rig->boxes[1].conf.batch_spans = 8191; /* a stream of its own */
+    rig_start(rig, 2);
+    add_trace(rig, gift, 120, 900 << 10, true); /* 108 MB: more than the queue keeps in memory */
+    postbox_refuse(&rig->boxes[0], true);
+    forward_put(rig->forward, &gift->batch);
+    AWAIT(metric_of(rig, "meshglass_forward_waiting_bytes") >= 32 << 20);
+    step_ns = SECOND / 10;
+    AWAIT(postbox_spans(&rig->boxes[1]) == 120);
+    assert_int_equal(gift->rank, 0); /* some of it is still in the first queue's memory */
+    assert_true(metric_of(rig, "meshglass_export_spans_total{exporter=\"otlp\",outcome=\"disk\"}") > 0);
+    postbox_refuse(&rig->boxes[0], false);
+    AWAIT(gift->rank);
+    AWAIT(postbox_spans(&rig->boxes[0]) + metric_of(rig, "meshglass_export_spans_total{exporter=\"otlp\",outcome=\"disk\"}") == 120);
+}
+
+/* --- done and positions ----------------------------------------------------------------------------- */
+
+static void a_batch_is_done_when_every_queue_has_it_and_in_order(void **state)
+{
+    struct rig *rig = *state;
+    struct gift *gifts[6];
+
+    rig->boxes[1].conf.take = SEND_EVERYTHING;
+    rig_start(rig, 2);
+    postbox_refuse(&rig->boxes[1], true);
+    for (size_t i = 0; i < 6; i++)
+        gifts[i] = give(rig, 10 * (i + 1), i % 2 ? 0 : 4); /* every second one is empty */
+    AWAIT(postbox_spans(&rig->boxes[0]) == 12);
+    assert_int_equal(ranks, 0);
+    AWAIT(metric_of(rig, "meshglass_forward_waiting_batches") == 6);
+    postbox_refuse(&rig->boxes[1], false);
+    AWAIT(gifts[5]->rank);
+    for (unsigned i = 0; i < 6; i++)
+        assert_int_equal(gifts[i]->rank, i + 1);
+    AWAIT(metric_of(rig, "meshglass_forward_waiting_batches") == 0);
+    assert_int_equal(metric_of(rig, "meshglass_forward_waiting_bytes"), 0);
+}
+
+static void who_has_a_position_does_not_get_it_again(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_start(rig, 1); /* the second exporter is new at the next start */
+    give(rig, 10, 1);
+    give(rig, 20, 2);
+    give_done(rig, 30, 4);
+    AWAIT(postbox_spans(&rig->boxes[0]) == 7);
+    rig_end(rig, false);
+    rig->boxes[0].conf.batch_wait_ns = rig->boxes[1].conf.batch_wait_ns = 60 * SECOND; /* equal rows: one stream */
+    rig_start(rig, 2);
+    assert_int_equal(forward_recovered(rig->forward), 0);
+    assert_int_equal(forward_newest(rig->forward), 30);
+    give(rig, 20, 2);
+    give(rig, 30, 4);
+    give(rig, 40, 8);
+    give(rig, 50, 16);
+    await_encoded(rig, 30);
+    forward_stop(rig->forward);
+    AWAIT(postbox_spans(&rig->boxes[1]) == 30);
+    AWAIT(postbox_spans(&rig->boxes[0]) == 31);
+    assert_int_equal(postbox_posts(&rig->boxes[1]), 2); /* cut where the first one begins to lack */
+    assert_int_equal(ranks, 7);
+}
+
+static void what_all_have_is_done_without_a_queue(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_start(rig, 2);
+    give_done(rig, 30, 4);
+    AWAIT(postbox_spans(&rig->boxes[0]) == 4 && postbox_spans(&rig->boxes[1]) == 4);
+    rig_end(rig, false);
+    rig_start(rig, 2);
+    postbox_refuse(&rig->boxes[0], true);
+    postbox_refuse(&rig->boxes[1], true);
+    give_done(rig, 30, 4);
+    assert_int_equal(metric_of(rig, "meshglass_forward_encoded_spans_total"), 0);
+    postbox_refuse(&rig->boxes[0], false);
+    postbox_refuse(&rig->boxes[1], false);
+}
+
+static void a_kill_loses_nothing_that_was_done(void **state)
+{
+    struct rig *rig = *state;
+    struct gift *gifts[4];
+
+    rig->boxes[0].is_mute = true;
+    rig_start(rig, 1);
+    gifts[0] = give(rig, 10, 3);
+    gifts[1] = give(rig, 20, 5);
+    AWAIT(gifts[1]->rank);
+    postbox_refuse(&rig->boxes[0], true);
+    gifts[2] = give(rig, 30, 7);
+    await_encoded(rig, 15);
+    rig_end(rig, true);
+    assert_int_equal(gifts[2]->rank, 0);
+    rig->boxes[0].is_mute = false;
+    rig_start(rig, 1);
+    assert_int_equal(forward_recovered(rig->forward), 20);
+    give(rig, 10, 3);
+    give(rig, 20, 5);
+    gifts[3] = give(rig, 30, 7);
+    AWAIT(gifts[3]->rank);
+    AWAIT(postbox_spans(&rig->boxes[0]) == 15);
+}
+
+static void a_stop_puts_what_was_given(void **state)
+{
+    struct rig *rig = *state;
+    struct gift *gifts[3];
+
+    rig->boxes[0].conf.batch_wait_ns = 60 * SECOND;
+    rig_start(rig, 1);
+    for (size_t i = 0; i < 3; i++)
+        gifts[i] = give(rig, 10 * (i + 1), 6);
+    await_encoded(rig, 18);
+    forward_stop(rig->forward);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(gifts[i]->rank, i + 1);
+    AWAIT(postbox_spans(&rig->boxes[0]) == 18);
+    assert_int_equal(postbox_posts(&rig->boxes[0]), 1);
+}
+
+static void a_stop_does_not_wait_for_a_disk_that_refuses(void **state)
+{
+    struct rig *rig = *state;
+    struct gift *gift;
+
+    rig_start(rig, 2);
+    postbox_refuse(&rig->boxes[0], true);
+    gift = give(rig, 10, 6);
+    AWAIT(postbox_spans(&rig->boxes[1]) == 6);
+    step_ns = SECOND / 10;
+    rig_end(rig, false);
+    assert_int_equal(gift->rank, 0);
+    postbox_refuse(&rig->boxes[0], false);
+    rig_start(rig, 2);
+    assert_int_equal(forward_recovered(rig->forward), 0);
+    assert_int_equal(forward_newest(rig->forward), 10);
+}
+
+static void nothing_given_is_a_stop_at_once(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_start(rig, 3);
+}
+
+static void new_rows_are_taken_over(void **state)
+{
+    struct rig *rig = *state;
+    struct send_conf confs[2];
+    struct gift *gift;
+
+    rig->boxes[0].conf.batch_wait_ns = rig->boxes[1].conf.batch_wait_ns = 60 * SECOND;
+    rig_start(rig, 2);
+    gift = give(rig, 10, 6);
+    await_encoded(rig, 6);
+    confs[0] = (struct send_conf){ .take = SEND_EVERYTHING, .queue_bytes = 1 << 30, .batch_spans = 2 };
+    confs[1] = (struct send_conf){ .take = SEND_KEPT, .queue_bytes = 1 << 30, .batch_spans = 3 };
+    forward_reload(rig->forward, (const struct send_conf *const[]){ &confs[0], &confs[1] });
+    AWAIT(gift->rank); /* what waited goes with the old rows */
+    gift = gift_new(rig, 20);
+    add_trace(rig, gift, 6, 0, true);
+    add_trace(rig, gift, 6, 0, false);
+    forward_put(rig->forward, &gift->batch);
+    AWAIT(gift->rank && postbox_spans(&rig->boxes[0]) == 18 && postbox_spans(&rig->boxes[1]) == 12);
+    assert_int_equal(postbox_posts(&rig->boxes[0]), 1 + 6);
+    assert_int_equal(postbox_posts(&rig->boxes[1]), 1 + 2);
+    rig_end(rig, false); /* before confs go */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(what_arrives_equals_the_rows),
+        TEST(a_flush_has_each_resource_and_scope_once),
+        TEST(kept_and_everything_get_what_they_take),
+        TEST(equal_rows_share_one_encoding),
+        TEST(a_batch_is_full_or_has_waited),
+        TEST(who_is_in_a_hurry_does_not_wait),
+        TEST(a_request_keeps_below_4_mb),
+        TEST(a_request_fits_into_a_small_queue),
+        TEST(of_a_huge_trace_only_the_last_item_carries_the_position),
+        TEST(no_more_is_encoded_than_the_disk_takes),
+        TEST(a_disk_that_takes_nothing_holds_up_nobody),
+        TEST(a_batch_is_done_when_every_queue_has_it_and_in_order),
+        TEST(who_has_a_position_does_not_get_it_again),
+        TEST(what_all_have_is_done_without_a_queue),
+        TEST(a_kill_loses_nothing_that_was_done),
+        TEST(a_stop_puts_what_was_given),
+        TEST(a_stop_does_not_wait_for_a_disk_that_refuses),
+        TEST(nothing_given_is_a_stop_at_once),
+        TEST(new_rows_are_taken_over),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

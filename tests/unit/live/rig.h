@@ -1,0 +1,48 @@
+/* rig.h - live with a real journal and a real store in a temporary directory, and, when a test wants it, forward with one exporter
+ * (unit/forward/postbox.h). A body is a line of text (`trace first spans root`) from which the same spans are made at the door and at replay. */
+#pragma once
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <pthread.h>
+#include "live/live.h"
+#include "unit/forward/postbox.h"
+
+#define SECOND UINT64_C(1000000000)
+
+struct rig {
+    char dir[64], store_dir[96], journal_dir[96];
+    struct live_conf live_conf;
+    struct decision_conf decisions;
+    struct store_conf store_conf;
+    struct metric_registry *registry;
+    struct store *store;
+    struct journal *journal;
+    struct credit credit;
+    struct live *live;
+    struct interner *interner;
+    bool has_exporter;             /* from the next rig_start on */
+    struct postbox box;
+    struct send_metrics *counts;
+    struct forward *forward;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool is_ready;
+    enum mg_err ready_err;
+};
+int rig_setup(void **state);          /* without an exporter, started */
+int rig_teardown(void **state);
+void rig_start(struct rig *rig);
+void rig_stop(struct rig *rig);       /* an orderly one */
+/* Stops as a kill would: what the store, the journal and the queue hold now is what the next start finds. They must be at rest. */
+void rig_crash(struct rig *rig);
+
+/* Spans `first` … of a trace, received as one body; returns the ack's. */
+struct want { uint64_t trace, first; unsigned spans; bool root; };
+enum mg_err rig_send(struct rig *rig, struct want want);
+struct live_ledger ledger_of(struct rig *rig);                       /* asserts that it balances */
+struct live_ledger wait_stored(struct rig *rig, uint64_t stored);    /* until the ledger says so many are stored or duplicates */
+size_t in_ring(struct rig *rig, uint64_t trace);
+size_t in_store(struct rig *rig, uint64_t trace);

@@ -1,0 +1,486 @@
+/* From the queue to the peer: order and number of attempts, waits under a moved clock, verdicts, probing, bounds. */
+#include "rig.h"
+#include <stdio.h>
+
+static struct rig rig;
+
+static int setup(void **state)
+{
+    (void)state;
+    rig_init(&rig);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    rig_fini(&rig);
+    return 0;
+}
+
+/* Puts items and returns when they are done; their memory goes at once. */
+static void give(uint64_t first, size_t n, size_t bytes)
+{
+    struct gift *gifts = mem_zero(n, sizeof *gifts);
+    for (size_t i = 0; i < n; i++)
+        gift_init(&gifts[i], first + i, bytes);
+    rig_put(&rig, gifts, n);
+    AWAIT(gift_is_done(&gifts[n - 1]));
+    for (size_t i = 0; i < n; i++)
+        gift_fini(&gifts[i]);
+    mem_free(gifts);
+}
+
+static uint64_t spans_of(uint64_t first, uint64_t last)
+{
+    uint64_t spans = 0;
+    for (uint64_t id = first; id <= last; id++)
+        spans += gift_spans(id);
+    return spans;
+}
+
+static uint64_t counted(const char *outcome)
+{
+    char line[120];
+    snprintf(line, sizeof line, "meshglass_export_spans_total{exporter=\"otlp\",outcome=\"%s\"}", outcome);
+    return rig_metric(&rig, line);
+}
+
+/* Moves the clock until the n-th attempt was made; answers how far, in steps of `step`. */
+static uint64_t moved_until(size_t attempts, uint64_t step, uint64_t most)
+{
+    uint64_t moved = 0;
+    for (;;) {
+        rig_settle(&rig);
+        if (peer_attempts(&rig.peer) >= attempts || moved >= most)
+            return moved;
+        rig_move(step);
+        moved += step;
+    }
+}
+
+static void everything_arrives_once(void **state)
+{
+    (void)state;
+    for (int at_once = 0; at_once < 2; at_once++) {
+        uint64_t first = 1 + 500 * (uint64_t)at_once;
+        rig.peer.answers_at_once = at_once;
+        rig_start(&rig);
+        give(first, 500, 3000);
+        AWAIT(rig_is_drained(&rig));
+        for (uint64_t id = first; id < first + 500; id++)
+            assert_int_equal(peer_times(&rig.peer, id), 1);
+        struct send_stats stats = rig_stat(&rig);
+        assert_int_equal(stats.sent_spans, spans_of(first, first + 499));
+        assert_int_equal(stats.batches, 500);
+        assert_int_equal(stats.retries, 0);
+        assert_int_equal(stats.oldest_wall_ns, 0);
+        assert_string_equal(stats.last_error, "");
+        send_close(&rig.send);
+    }
+    for (size_t i = 1; i < 500; i++) /* the peer answers in order, so they come in order */
+        assert_true(peer_attempt(&rig.peer, i).number > peer_attempt(&rig.peer, i - 1).number);
+    assert_true(rig.peer.at_wire_most <= 4);
+}
+
+static void no_more_than_in_flight_are_at_the_wire(void **state)
+{
+    (void)state;
+    static const uint64_t most[] = {1, 2, 4, 64};
+    peer_mode(&rig.peer, PEER_HOLDS);
+    for (size_t i = 0; i < MG_COUNT(most); i++) {
+        rig.conf.in_flight = most[i];
+        rig.peer.at_wire_most = 0;
+        peer_mode(&rig.peer, PEER_HOLDS);
+        rig_start(&rig);
+        give(1 + i * 100, 100, 100);
+        AWAIT(rig.peer.at_wire_most == most[i]);
+        rig_settle(&rig);
+        assert_int_equal(rig.peer.at_wire_most, most[i]);
+        peer_mode(&rig.peer, PEER_TAKES);
+        AWAIT(rig_is_drained(&rig));
+        assert_int_equal(rig.peer.at_wire_most, most[i]);
+        send_close(&rig.send);
+    }
+}
+
+static void a_reload_counts_from_then_on(void **state)
+{
+    (void)state;
+    struct send_conf wider = rig.conf;
+    wider.in_flight = 9;
+    peer_mode(&rig.peer, PEER_HOLDS);
+    rig_start(&rig);
+    give(1, 30, 100);
+    AWAIT(rig.peer.at_wire_most == 4);
+    rig_settle(&rig);
+    assert_int_equal(rig.peer.at_wire_most, 4);
+    send_reload(rig.send, &wider);
+    AWAIT(rig.peer.at_wire_most == 9);
+    peer_mode(&rig.peer, PEER_TAKES);
+    AWAIT(rig_is_drained(&rig));
+}
+
+/* --- retries --- */
+
+static void a_retry_waits_twice_as_long_each_time(void **state)
+{
+    (void)state;
+    peer_mode(&rig.peer, PEER_RETRIES);
+    rig_start(&rig);
+    give(1, 1, 100);
+    AWAIT(peer_attempts(&rig.peer) == 1);
+    static const uint64_t waits[] = {1, 2, 4, 8, 16, 30, 30, 30}; /* seconds; shortened by up to half */
+    for (size_t i = 0; i < MG_COUNT(waits); i++) {
+        uint64_t moved = moved_until(i + 2, waits[i] * SECOND / 20, 40 * SECOND);
+        assert_in_range(moved, waits[i] * SECOND / 2, waits[i] * SECOND + waits[i] * SECOND / 20);
+    }
+    assert_int_equal(rig_stat(&rig).queued_batches, 1);
+    assert_string_equal(rig_stat(&rig).last_error, "connection refused");
+    peer_mode(&rig.peer, PEER_TAKES);
+    rig_move(30 * SECOND);
+    AWAIT(peer_taken(&rig.peer) == 1);
+    AWAIT(rig_is_drained(&rig));
+    assert_int_equal(rig_stat(&rig).retries, MG_COUNT(waits) + 1);
+    assert_int_equal(rig_metric(&rig, "meshglass_export_retries_total{exporter=\"otlp\"}"), MG_COUNT(waits) + 1);
+    assert_string_equal(rig_stat(&rig).last_error, "");
+}
+
+static void a_longer_hint_of_the_peer_wins(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t hint_ms, least, most; /* of the wait, in seconds */
+    } cases[] = {
+        {0, 0, 1}, {100, 0, 1}, {10000, 10, 11}, {3600000, 3600, 3700}, {UINT64_MAX, 3600, 3700} /* an hour at most */
+    };
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        size_t before = peer_attempts(&rig.peer);
+        peer_mode(&rig.peer, PEER_RETRIES);
+        rig.peer.hint_ms = cases[i].hint_ms;
+        rig_start(&rig);
+        give(1 + i, 1, 100);
+        AWAIT(peer_attempts(&rig.peer) == before + 1);
+        uint64_t step = MG_MAX(cases[i].most * SECOND / 20, SECOND / 10);
+        uint64_t moved = moved_until(before + 2, step, 5000 * SECOND);
+        assert_in_range(moved, cases[i].least * SECOND, cases[i].most * SECOND + step);
+        rig.peer.hint_ms = 0;
+        peer_mode(&rig.peer, PEER_TAKES);
+        rig_move(3600 * SECOND);
+        AWAIT(rig_is_drained(&rig));
+        send_close(&rig.send);
+    }
+}
+
+static void a_dead_peer_costs_few_attempts_and_no_batch(void **state)
+{
+    (void)state;
+    enum { N = 200 };
+    peer_mode(&rig.peer, PEER_RETRIES);
+    rig_start(&rig);
+    give(1, N, 1000);
+    uint64_t from = rig_mono();
+    while (rig_mono() < from + 600 * SECOND) { /* ten minutes */
+        rig_move(2 * SECOND);
+        rig_settle(&rig);
+    }
+    size_t attempts = peer_attempts(&rig.peer);
+    assert_in_range(attempts, 20, 55); /* one each 15 to 30 s, once the wait has grown */
+    assert_int_equal(rig_stat(&rig).queued_batches, N);
+    assert_true(rig.peer.at_wire_most <= 4);
+    assert_in_range(rig_wall() - rig_stat(&rig).oldest_wall_ns, 600 * SECOND, 610 * SECOND);
+    assert_in_range(rig_metric(&rig, "meshglass_export_oldest_seconds{exporter=\"otlp\"}"), 599, 610);
+    peer_mode(&rig.peer, PEER_TAKES);
+    rig_move(30 * SECOND); /* the next probe */
+    AWAIT(rig_is_drained(&rig));
+    for (uint64_t id = 1; id <= N; id++)
+        assert_int_equal(peer_times(&rig.peer, id), 1);
+    assert_int_equal(rig_stat(&rig).sent_spans, spans_of(1, N));
+}
+
+static void while_everything_is_refused_one_batch_probes(void **state)
+{
+    (void)state;
+    peer_mode(&rig.peer, PEER_RETRIES);
+    rig_start(&rig);
+    give(1, 50, 100);
+    AWAIT(peer_attempts(&rig.peer) >= 2);
+    rig_settle(&rig);
+    assert_true(peer_attempts(&rig.peer) <= 5); /* what was at the wire already */
+    peer_mode(&rig.peer, PEER_HOLDS);
+    rig.peer.at_wire_most = 0;
+    size_t before = peer_attempts(&rig.peer);
+    for (int i = 0; i < 20; i++) { /* far beyond every wait: the probe is not answered, so there is no second */
+        rig_move(30 * SECOND);
+        rig_settle(&rig);
+    }
+    assert_int_equal(peer_attempts(&rig.peer), before + 1);
+    assert_int_equal(rig.peer.at_wire_most, 1);
+    peer_mode(&rig.peer, PEER_TAKES);
+    AWAIT(rig_is_drained(&rig));
+    assert_int_equal(peer_taken(&rig.peer), 50);
+}
+
+/* One batch that always fails, and nothing else to do, is not a dead peer. */
+static void a_poisonous_batch_holds_up_no_other(void **state)
+{
+    (void)state;
+    rig.peer.poison_id = 3;
+    rig_start(&rig);
+    give(1, 20, 100);
+    AWAIT(peer_taken(&rig.peer) == 19);
+    for (uint64_t id = 21; id < 61; id++) { /* the clock moves on, and the poison is tried again and again */
+        rig_move(5 * SECOND);
+        rig_settle(&rig);
+        give(id, 1, 100);
+        AWAIT(peer_times(&rig.peer, id) == 1);
+    }
+    assert_true(rig_stat(&rig).retries >= 5);
+    AWAIT(rig_stat(&rig).queued_batches == 1);
+    rig_crash(&rig); /* and a crash makes it no second time of the others */
+    rig_start(&rig);
+    rig.peer.poison_id = 0;
+    AWAIT(peer_times(&rig.peer, 3) == 1);
+    AWAIT(rig_is_drained(&rig));
+    rig_settle(&rig);
+    assert_in_range(peer_taken(&rig.peer), 60, 62); /* the last one or two were not noted yet */
+}
+
+static void a_refused_batch_is_gone(void **state)
+{
+    (void)state;
+    peer_mode(&rig.peer, PEER_REFUSES);
+    rig_start(&rig);
+    give(1, 10, 100);
+    AWAIT(rig_is_drained(&rig));
+    struct send_stats stats = rig_stat(&rig);
+    assert_int_equal(stats.refused_spans, spans_of(1, 10));
+    assert_int_equal(stats.sent_spans, 0);
+    assert_int_equal(stats.retries, 0);
+    assert_int_equal(peer_attempts(&rig.peer), 10);
+    assert_string_equal(stats.last_error, "400 malformed");
+    assert_int_equal(counted("refused"), spans_of(1, 10));
+    assert_int_equal(counted("sent"), 0);
+}
+
+static void a_partly_refused_batch_is_sent(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t refused, sent, counted;
+    } cases[] = {{0, 4, 0}, {1, 3, 1}, {4, 0, 4}, {5, 0, 4}, {UINT32_MAX, 0, 4}};
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        rig.peer.refused_spans = cases[i].refused;
+        rig_start(&rig);
+        give(3 + i * 5, 1, 100); /* of 4 spans */
+        AWAIT(rig_stat(&rig).batches == 1);
+        AWAIT(rig_is_drained(&rig));
+        assert_int_equal(rig_stat(&rig).sent_spans, cases[i].sent);
+        assert_int_equal(rig_stat(&rig).refused_spans, cases[i].counted);
+        assert_string_equal(rig_stat(&rig).last_error, "");
+        send_close(&rig.send);
+    }
+    assert_int_equal(rig_metric(&rig, "meshglass_export_batches_total{exporter=\"otlp\",outcome=\"sent\"}"), MG_COUNT(cases));
+    assert_int_equal(rig_metric(&rig, "meshglass_export_batches_total{exporter=\"otlp\",outcome=\"refused\"}"), 0);
+}
+
+/* --- bounds --- */
+
+static void batches_that_are_too_old_are_dropped(void **state)
+{
+    (void)state;
+    rig.conf.retry_for_ns = 60 * SECOND;
+    peer_mode(&rig.peer, PEER_RETRIES);
+    rig_start(&rig);
+    give(1, 30, 100);
+    rig_move(50 * SECOND);
+    give(31, 10, 100);
+    rig_settle(&rig);
+    assert_int_equal(rig_stat(&rig).queued_batches, 40);
+    assert_int_equal(rig_stat(&rig).dropped_old_spans, 0);
+    rig_move(10 * SECOND); /* also those that were never tried */
+    AWAIT(rig_stat(&rig).dropped_old_spans == spans_of(1, 30));
+    AWAIT(rig_stat(&rig).queued_batches == 10);
+    peer_mode(&rig.peer, PEER_TAKES);
+    rig_move(30 * SECOND);
+    AWAIT(rig_is_drained(&rig));
+    assert_int_equal(rig_stat(&rig).sent_spans, spans_of(31, 40));
+    assert_int_equal(counted("too_old"), spans_of(1, 30));
+}
+
+/* Who was away longer than retry_for still tries what it has left. */
+static void age_alone_drops_nothing(void **state)
+{
+    (void)state;
+    rig.conf.retry_for_ns = 60 * SECOND;
+    peer_mode(&rig.peer, PEER_HOLDS);
+    rig_start(&rig);
+    give(1, 20, 100);
+    send_stop(rig.send, 0);
+    send_close(&rig.send);
+    rig_move(10000 * SECOND);
+    peer_mode(&rig.peer, PEER_TAKES);
+    rig_start(&rig);
+    AWAIT(peer_taken(&rig.peer) == 20);
+    assert_int_equal(rig_stat(&rig).dropped_old_spans, 0);
+}
+
+static uint64_t disk_bytes(void)
+{
+    uint64_t bytes = 0;
+    pthread_mutex_lock(&rig.fs.lock);
+    for (size_t i = 0; i < rig.fs.names.n; i++)
+        bytes += rig.fs.files.at[rig.fs.names.at[i].file].cache.n;
+    pthread_mutex_unlock(&rig.fs.lock);
+    return bytes;
+}
+
+static void a_full_queue_drops_the_oldest(void **state)
+{
+    (void)state;
+    enum { N = 1000 };
+    rig.conf.queue_bytes = 1 << 20;
+    peer_mode(&rig.peer, PEER_RETRIES);
+    rig_start(&rig);
+    for (uint64_t id = 1; id <= N; id += 20) { /* 4 KiB each on disk */
+        give(id, 20, 3000);
+        rig_settle(&rig);
+        assert_true(disk_bytes() <= (1 << 20) + (128 << 10)); /* a segment more until the next tick, and the state */
+    }
+    struct send_stats stats = rig_stat(&rig);
+    uint64_t left = stats.queued_batches;
+    assert_in_range(left, 100, 2000);
+    assert_int_equal(stats.dropped_full_spans, spans_of(1, N - left));
+    peer_mode(&rig.peer, PEER_TAKES);
+    rig_move(30 * SECOND);
+    AWAIT(rig_is_drained(&rig));
+    for (uint64_t id = 1; id <= N; id++)
+        assert_int_equal(peer_times(&rig.peer, id), id > N - left);
+    assert_int_equal(rig_stat(&rig).sent_spans, spans_of(N - left + 1, N));
+    assert_int_equal(counted("queue_full"), spans_of(1, N - left));
+    assert_int_equal(rig_stat(&rig).put_spans, rig_stat(&rig).sent_spans + rig_stat(&rig).dropped_full_spans);
+}
+
+/* A batch that lost its place on disk while it is at the wire: its answer still counts. */
+static void what_is_at_the_wire_may_still_be_taken(void **state)
+{
+    (void)state;
+    static const enum peer_mode modes[] = {PEER_TAKES, PEER_RETRIES};
+    for (size_t i = 0; i < MG_COUNT(modes); i++) {
+        uint64_t first = 1 + 1000 * i;
+        rig.conf.queue_bytes = 1 << 20;
+        peer_mode(&rig.peer, PEER_HOLDS);
+        rig_start(&rig);
+        give(first, 4, 3000);
+        AWAIT(rig_stat(&rig).queued_batches == 4);
+        for (uint64_t id = first + 4; id < first + 804; id += 20) {
+            give(id, 20, 3000);
+            rig_settle(&rig);
+        }
+        uint64_t full = rig_stat(&rig).dropped_full_spans;
+        assert_true(full > 0);
+        peer_mode(&rig.peer, modes[i]);
+        AWAIT(peer_attempts(&rig.peer) >= 5 + 4 * i);
+        rig_settle(&rig);
+        if (modes[i] == PEER_TAKES)
+            assert_int_equal(peer_times(&rig.peer, first), 1);
+        else
+            assert_int_equal(rig_stat(&rig).dropped_full_spans, full + spans_of(first, first + 3));
+        peer_mode(&rig.peer, PEER_TAKES);
+        rig_clock_runs(true);
+        AWAIT(rig_is_drained(&rig));
+        rig_clock_runs(false);
+        struct send_stats stats = rig_stat(&rig);
+        assert_int_equal(stats.put_spans, stats.sent_spans + stats.dropped_full_spans);
+        send_close(&rig.send);
+    }
+}
+
+/* --- the disk --- */
+
+static void a_queue_that_cannot_be_read_is_tried_again(void **state)
+{
+    (void)state;
+    peer_mode(&rig.peer, PEER_HOLDS);
+    rig_start(&rig);
+    give(1, 20, 100);
+    send_stop(rig.send, 0);
+    send_close(&rig.send);
+    peer_mode(&rig.peer, PEER_TAKES);
+    rig_start(&rig);
+    AWAIT(peer_taken(&rig.peer) == 20);
+    send_close(&rig.send);
+
+    peer_mode(&rig.peer, PEER_RETRIES);
+    rig_start(&rig);
+    give(21, 20, 300000); /* more than a window of the reader each */
+    rig_settle(&rig);
+    pthread_mutex_lock(&rig.fs.lock);
+    rig.fs.is_dead = true;
+    pthread_mutex_unlock(&rig.fs.lock);
+    size_t before = peer_attempts(&rig.peer);
+    for (int i = 0; i < 10; i++) {
+        rig_move(SECOND * 30);
+        rig_settle(&rig);
+    }
+    assert_in_range(peer_attempts(&rig.peer), before, before + 2); /* what the two readers had in memory */
+    pthread_mutex_lock(&rig.fs.lock);
+    rig.fs.is_dead = false;
+    pthread_mutex_unlock(&rig.fs.lock);
+    peer_mode(&rig.peer, PEER_TAKES);
+    rig_clock_runs(true);
+    AWAIT(rig_is_drained(&rig));
+    for (uint64_t id = 1; id <= 40; id++)
+        assert_int_equal(peer_times(&rig.peer, id), 1);
+    assert_int_equal(rig_stat(&rig).dropped_disk_spans, 0);
+}
+
+static void a_damaged_batch_costs_only_itself(void **state)
+{
+    (void)state;
+    peer_mode(&rig.peer, PEER_HOLDS);
+    rig_start(&rig);
+    give(1, 20, 3000);
+    give(21, 1, 3000); /* a later group, or the damage would be taken for a torn tail */
+    send_stop(rig.send, 0);
+    send_close(&rig.send);
+    struct memfs_file *file = memfs_file(&rig.fs, "00000001.log");
+    uint64_t damaged = 0; /* a byte in the frame of one record */
+    for (size_t at = 4096; at < file->cache.n && damaged < 1; at += 64)
+        if (memcmp(file->cache.at + at + 64, "\x01\x01\x02\x64", 4) == 0) { /* version 1, position 100: id 10 */
+            file->cache.at[at + 64 + 20] ^= 1;
+            damaged++;
+        }
+    assert_int_equal(damaged, 1);
+    peer_mode(&rig.peer, PEER_TAKES);
+    rig_start(&rig);
+    AWAIT(peer_taken(&rig.peer) == 20);
+    AWAIT(rig_is_drained(&rig));
+    for (uint64_t id = 1; id <= 21; id++)
+        assert_int_equal(peer_times(&rig.peer, id), id != 10);
+    assert_int_equal(rig_metric(&rig, "meshglass_export_batches_total{exporter=\"otlp\",outcome=\"disk\"}"), 1);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(everything_arrives_once),
+        TEST(no_more_than_in_flight_are_at_the_wire),
+        TEST(a_reload_counts_from_then_on),
+        TEST(a_retry_waits_twice_as_long_each_time),
+        TEST(a_longer_hint_of_the_peer_wins),
+        TEST(a_dead_peer_costs_few_attempts_and_no_batch),
+        TEST(while_everything_is_refused_one_batch_probes),
+        TEST(a_poisonous_batch_holds_up_no_other),
+        TEST(a_refused_batch_is_gone),
+        TEST(a_partly_refused_batch_is_sent),
+        TEST(batches_that_are_too_old_are_dropped),
+        TEST(age_alone_drops_nothing),
+        TEST(a_full_queue_drops_the_oldest),
+        TEST(what_is_at_the_wire_may_still_be_taken),
+        TEST(a_queue_that_cannot_be_read_is_tried_again),
+        TEST(a_damaged_batch_costs_only_itself),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

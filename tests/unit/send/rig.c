@@ -1,0 +1,329 @@
+#include "rig.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include "base/clock.h"
+
+/* --- clocks --- */
+
+static _Atomic uint64_t moved_ns = 1000 * SECOND;
+static _Atomic uint64_t runs_since; /* real time; 0: it stands */
+
+uint64_t rig_real_ns(void)
+{
+    return clock_mono_ns();
+}
+
+void rig_yield(void)
+{
+    struct timespec pause = {.tv_nsec = 1000000};
+    nanosleep(&pause, NULL);
+}
+
+uint64_t rig_mono(void)
+{
+    uint64_t since = runs_since;
+    return moved_ns + (since ? (clock_mono_ns() - since) * 100 : 0);
+}
+
+uint64_t rig_wall(void)
+{
+    return 1700000000 * SECOND + rig_mono();
+}
+
+void rig_move(uint64_t ns)
+{
+    moved_ns += ns;
+}
+
+void rig_clock_runs(bool does_run)
+{
+    moved_ns = rig_mono();
+    runs_since = does_run ? clock_mono_ns() : 0;
+}
+
+/* --- the peer --- */
+
+static char filler(struct random *random, uint64_t id, size_t i)
+{
+    return id % 8 ? (char)random_u64(random) : (char)('a' + i % 20);
+}
+
+static uint64_t id_of(const struct send_batch *batch)
+{
+    struct str rest = batch->body, text;
+    uint64_t id = 0;
+    if (!str_cut(&rest, ';', &text) || str_u64(text, &id) != MG_OK || batch->spans != gift_spans(id))
+        abort();
+    struct random random;
+    random_init(&random, id);
+    for (size_t i = 0; i < rest.len; i++)
+        if (rest.ptr[i] != filler(&random, id, i))
+            abort();
+    return id;
+}
+
+/* true: answered. */
+static bool answer(struct peer *peer, struct send_batch *batch, bool is_closing)
+{
+    struct send_result result = {.verdict = SEND_TAKEN};
+    uint64_t id = id_of(batch);
+    enum peer_mode mode = is_closing || id == peer->poison_id ? PEER_RETRIES : peer->mode;
+    if (mode == PEER_HOLDS)
+        return false;
+    if (mode == PEER_TAKES) {
+        result.refused_spans = peer->refused_spans;
+        pthread_mutex_lock(&peer->lock);
+        VEC_PUSH(&peer->taken, id);
+        pthread_mutex_unlock(&peer->lock);
+    } else if (mode == PEER_RETRIES) {
+        result = (struct send_result){SEND_RETRY, peer->hint_ms, 0, "connection refused"};
+    } else {
+        result = (struct send_result){SEND_REFUSED, 0, 0, "400 malformed"};
+    }
+    peer->at_wire--;
+    send_done(batch, &result);
+    return true;
+}
+
+static void on_peer_timer(void *owner)
+{
+    struct peer *peer = owner;
+    for (size_t i = 0; i < peer->held.n;)
+        if (answer(peer, peer->held.at[i], false))
+            VEC_REMOVE(&peer->held, i);
+        else
+            i++;
+    peer->rounds++;
+    timer_start(peer->timer, 5);
+}
+
+static enum mg_err on_open(void *wire, struct loop *loop, struct mg_why *why)
+{
+    struct peer *peer = wire;
+    if (peer->fails_to_open)
+        return mg_fail(why, MG_E_FORMAT, "no such peer");
+    peer->is_closed = false;
+    peer->timer = timer_new(loop, on_peer_timer, peer);
+    timer_start(peer->timer, 5);
+    return MG_OK;
+}
+
+static void on_send(void *wire, struct send_batch *batch)
+{
+    struct peer *peer = wire;
+    peer->at_gate++;
+    pthread_mutex_lock(&peer->gate);
+    pthread_mutex_unlock(&peer->gate);
+    pthread_mutex_lock(&peer->lock);
+    struct attempt attempt = {id_of(batch), batch->number, rig_mono(), peer->mode};
+    VEC_PUSH(&peer->attempts, attempt);
+    pthread_mutex_unlock(&peer->lock);
+    size_t at_wire = ++peer->at_wire;
+    if (at_wire > peer->at_wire_most)
+        peer->at_wire_most = at_wire;
+    if (!peer->answers_at_once || !answer(peer, batch, false))
+        VEC_PUSH(&peer->held, batch);
+}
+
+static void on_close(void *wire, void (*on_closed)(void *owner), void *owner)
+{
+    struct peer *peer = wire;
+    while (peer->held.n > 0)
+        (void)answer(peer, VEC_POP(&peer->held), true);
+    timer_free(&peer->timer);
+    peer->is_closed = true;
+    on_closed(owner);
+}
+
+void peer_mode(struct peer *peer, enum peer_mode mode)
+{
+    peer->mode = mode;
+}
+
+size_t peer_attempts(struct peer *peer)
+{
+    pthread_mutex_lock(&peer->lock);
+    size_t n = peer->attempts.n;
+    pthread_mutex_unlock(&peer->lock);
+    return n;
+}
+
+size_t peer_taken(struct peer *peer)
+{
+    pthread_mutex_lock(&peer->lock);
+    size_t n = peer->taken.n;
+    pthread_mutex_unlock(&peer->lock);
+    return n;
+}
+
+size_t peer_times(struct peer *peer, uint64_t id)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&peer->lock);
+    for (size_t i = 0; i < peer->taken.n; i++)
+        n += peer->taken.at[i] == id;
+    pthread_mutex_unlock(&peer->lock);
+    return n;
+}
+
+struct attempt peer_attempt(struct peer *peer, size_t i)
+{
+    pthread_mutex_lock(&peer->lock);
+    assert_true(i < peer->attempts.n);
+    struct attempt attempt = peer->attempts.at[i];
+    pthread_mutex_unlock(&peer->lock);
+    return attempt;
+}
+
+/* --- the items --- */
+
+static _Atomic uint64_t done_count;
+
+static void on_done(struct send_item *item)
+{
+    struct gift *gift = MG_CONTAINER(item, struct gift, item);
+    if (gift->done_rank)
+        abort(); /* twice; not the test's thread */
+    gift->done_rank = ++done_count;
+}
+
+uint32_t gift_spans(uint64_t id)
+{
+    return (uint32_t)(1 + id % 5);
+}
+
+void gift_init(struct gift *gift, uint64_t id, size_t bytes)
+{
+    *gift = (struct gift){.id = id, .item = {.spans = bytes ? gift_spans(id) : 0, .position = id * 10, .done = on_done}};
+    buf_init(&gift->item.body, SIZE_MAX);
+    if (!bytes)
+        return;
+    buf_printf(&gift->item.body, "%llu;", (unsigned long long)id);
+    struct random random;
+    random_init(&random, id);
+    for (size_t i = 0; i < bytes; i++)
+        buf_put_char(&gift->item.body, filler(&random, id, i));
+}
+
+void gift_fini(struct gift *gift)
+{
+    buf_fini(&gift->item.body);
+}
+
+bool gift_is_done(const struct gift *gift)
+{
+    return gift->done_rank > 0;
+}
+
+/* --- all together --- */
+
+void rig_init(struct rig *rig)
+{
+    memset(rig, 0, sizeof *rig);
+    memfs_init(&rig->fs);
+    pthread_mutex_init(&rig->peer.lock, NULL);
+    pthread_mutex_init(&rig->peer.gate, NULL);
+    rig->peer.wire = (struct send_wire){"otlp", on_open, on_send, on_close, &rig->peer};
+    rig->conf = (struct send_conf){.queue_bytes = 64 << 20,
+                                   .in_flight = 4,
+                                   .retry_initial_ns = SECOND,
+                                   .retry_max_ns = 30 * SECOND};
+    rig->registry = metric_registry_new();
+    rig->metrics = send_metrics_register(rig->registry);
+}
+
+void rig_fini(struct rig *rig)
+{
+    send_close(&rig->send);
+    assert_null(rig->send);
+    assert_int_equal(rig->fs.open_handles, 0);
+    assert_int_equal(rig->peer.at_wire, 0);
+    VEC_FINI(&rig->peer.held);
+    VEC_FINI(&rig->peer.attempts);
+    VEC_FINI(&rig->peer.taken);
+    pthread_mutex_destroy(&rig->peer.lock);
+    pthread_mutex_destroy(&rig->peer.gate);
+    send_metrics_free(&rig->metrics);
+    metric_registry_free(&rig->registry);
+    memfs_fini(&rig->fs);
+    rig_clock_runs(false);
+}
+
+enum mg_err rig_try_open(struct rig *rig, struct mg_why *why)
+{
+    const struct send_options options = {.dir = rig->os_dir ? rig->os_dir : "/queue",
+                                         .conf = &rig->conf,
+                                         .wire = rig->peer.wire,
+                                         .metrics = rig->registry,
+                                         .counts = rig->metrics,
+                                         .io = rig->os_dir ? NULL : &rig->fs.io,
+                                         .mono_ns = rig_mono,
+                                         .wall_ns = rig_wall};
+    return send_open(&rig->send, &options, why);
+}
+
+void rig_start(struct rig *rig)
+{
+    struct mg_why why = {""};
+    if (rig_try_open(rig, &why) != MG_OK || send_start(rig->send, &why) != MG_OK)
+        fail_msg("%s", why.text);
+}
+
+/* Every later call fails, as if the process were gone; then the files are as they were. What is durable
+ * and what is only in the cache makes no difference to a process that dies. */
+void rig_crash(struct rig *rig)
+{
+    pthread_mutex_lock(&rig->fs.lock);
+    rig->fs.is_dead = true;
+    pthread_mutex_unlock(&rig->fs.lock);
+    send_close(&rig->send);
+    pthread_mutex_lock(&rig->fs.lock);
+    rig->fs.is_dead = false;
+    pthread_mutex_unlock(&rig->fs.lock);
+    memfs_faults(&rig->fs, 0, 0);
+}
+
+void rig_put(struct rig *rig, struct gift *gifts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        send_put(rig->send, &gifts[i].item);
+}
+
+struct send_stats rig_stat(struct rig *rig)
+{
+    struct send_stats stats;
+    send_stat(rig->send, &stats);
+    return stats;
+}
+
+bool rig_is_drained(struct rig *rig)
+{
+    struct send_stats s = rig_stat(rig);
+    uint64_t gone = s.sent_spans + s.refused_spans + s.dropped_full_spans + s.dropped_old_spans + s.dropped_disk_spans;
+    return s.queued_batches == 0 && gone >= s.put_spans;
+}
+
+/* The peer's timer is on the same loop: 10 of its rounds are over when two ticks of 20 ms are. */
+void rig_settle(struct rig *rig)
+{
+    uint64_t from = rig->peer.rounds;
+    AWAIT(rig->peer.rounds >= from + 10);
+}
+
+uint64_t rig_metric(struct rig *rig, const char *line)
+{
+    struct buf text;
+    struct str rest, row;
+    uint64_t value = UINT64_MAX;
+    buf_init(&text, 1 << 20);
+    metric_write(rig->registry, METRIC_TEXT_0_0_4, &text);
+    rest = buf_str(&text);
+    while (value == UINT64_MAX && str_cut(&rest, '\n', &row))
+        if (str_starts(row, str_of(line)) && row.ptr[strlen(line)] == ' ')
+            value = (uint64_t)atof(row.ptr + strlen(line) + 1);
+    buf_fini(&text);
+    if (value == UINT64_MAX)
+        fail_msg("no metric %s", line);
+    return value;
+}
