@@ -19,14 +19,13 @@
 #include "command/server.h"
 #include "command/table.h"
 #include "command/tar_check.h"
-#include "http/client.h"
 
 static const char name[] = "store backup";
 static const uint64_t tell_ns = 10000000000;
-enum { SILENCE_MS = 300000, SHOWN_REASON_BYTES = 200 };
+enum { SILENCE_MS = 300000 };
 
 struct backup_fields {
-    const char *server;
+    struct server_args server;
 };
 
 struct backup {
@@ -138,52 +137,28 @@ static enum mg_err on_bytes(void *owner, struct str bytes, struct mg_why *why)
     return MG_OK;
 }
 
-/* The server's own words, as far as they are one line of text. */
-static struct str reason_of(const struct buf *body)
+static enum mg_err fetch(struct backup *backup, const struct server_args *server, struct mg_why *why)
 {
-    struct str rest = buf_str(body), line = STR("");
-
-    (void)str_cut(&rest, '\n', &line); /* an empty body has an empty reason */
-    line = str_trim(line);
-    for (size_t i = 0; i < line.len; i++)
-        if ((unsigned char)line.ptr[i] < ' ' || line.ptr[i] == 0x7f)
-            return STR("");
-    return str_n(line.ptr, MG_MIN(line.len, (size_t)SHOWN_REASON_BYTES));
-}
-
-static enum mg_err fetch(struct backup *backup, struct str url, struct mg_why *why)
-{
-    const struct http_fetch_to options = {
-        .method = "GET", .url = url, .silence_ms = SILENCE_MS, .on_body = on_bytes, .owner = backup
-    };
+    const struct server_sink sink = { .on_body = on_bytes, .owner = backup, .silence_ms = SILENCE_MS };
     struct buf body;
-    int status;
 
-    MG_TRY(http_fetch_to(&options, &status, &body, why));
-    struct str reason = reason_of(&body);
-    enum mg_err err = MG_OK;
-    if (status != 200)
-        err = mg_fail(why, MG_E_IO, "GET %.*s: answered with HTTP status %d%s%.*s", STR_ARG(url),
-                      status, reason.len ? ": " : "", STR_ARG(reason));
+    MG_TRY(server_get(server, "/api/meshglass/v1/backup", &sink, &body, why));
     buf_fini(&body);
-    return err == MG_OK ? tar_check_end(&backup->check, why) : err;
+    return tar_check_end(&backup->check, why);
 }
 
-static enum mg_err make(struct backup *backup, const char *server, struct mg_why *why)
+static enum mg_err make(struct backup *backup, const struct server_args *server, struct mg_why *why)
 {
-    struct buf url;
     enum mg_err err;
 
     MG_TRY(file_open(backup, why));
-    server_url(server, "/api/meshglass/v1/backup", &url);
-    fprintf(stderr, "%s: reading %.*s\n", name, STR_ARG(buf_str(&url)));
-    err = fetch(backup, buf_str(&url), why);
+    fprintf(stderr, "%s: reading the store of %s\n", name, server->url);
+    err = fetch(backup, server, why);
     if (err == MG_OK)
         err = file_keep(backup, why);
     if (temporary[0])
         drop_temporary();
     close(backup->fd);
-    buf_fini(&url);
     return err;
 }
 
@@ -193,7 +168,7 @@ static int backup_run(const void *fields, const struct arg_list *operands)
     struct backup backup = { .path = operands->at[0], .told_ns = clock_mono_ns() };
     struct mg_why why = { "" };
 
-    if (make(&backup, f->server, &why) != MG_OK) {
+    if (make(&backup, &f->server, &why) != MG_OK) {
         command_error(name, why.text);
         return COMMAND_NO;
     }
@@ -202,8 +177,8 @@ static int backup_run(const void *fields, const struct arg_list *operands)
     return COMMAND_FINE;
 }
 
-static const struct backup_fields backup_defaults = { .server = SERVER_DEFAULT };
-static const struct arg_option backup_options[] = { SERVER_ARG_ROW(struct backup_fields, server) };
+static const struct backup_fields backup_defaults = { .server.url = SERVER_DEFAULT };
+static const struct arg_option backup_options[] = { SERVER_ARG_ROWS(struct backup_fields, server) };
 const struct command store_backup_command = {
     .name = "store backup",
     .help = "Copies the store of a running instance into FILE, a tar to be unpacked into an empty "

@@ -20,12 +20,14 @@ enum { TICK_MS = 10, STATUS_MS = 10000, END_WAIT_MS = 10000, SPANS_PER_SECOND_MA
 static const uint64_t second_ns = 1000000000;
 
 struct demo_fields {
-    const char *server, *endpoint;
+    struct server_args server;
+    const char *endpoint;
     uint64_t spans_per_second, duration_ns, seed;
     bool grpc;
 };
 
 struct demo {
+    struct server_access access;
     struct loop *loop;
     struct timer *tick, *status;
     struct signal_watch *interrupt, *terminate;
@@ -59,7 +61,6 @@ static void put_address(struct buf *out, struct str address, struct str host)
 {
     static const struct str wild[] = {STR_INIT("0.0.0.0:"), STR_INIT("[::]:")};
 
-    buf_put_text(out, "http://");
     for (size_t i = 0; i < MG_COUNT(wild); i++) {
         if (!str_starts(address, wild[i]))
             continue;
@@ -70,7 +71,7 @@ static void put_address(struct buf *out, struct str address, struct str host)
     buf_put_str(out, address);
 }
 
-enum mg_err demo_endpoint(struct str status, const char *door, struct str host, struct buf *out,
+enum mg_err demo_door(struct str status, const char *door, struct str host, struct buf *out,
                           struct mg_why *why)
 {
     MG_AUTO(json_free) struct json *root = NULL;
@@ -97,9 +98,11 @@ static enum mg_err endpoint_of(const struct demo_fields *f, struct buf *out, str
         buf_put_text(out, f->endpoint);
         return MG_OK;
     }
-    MG_TRY(server_get(f->server, "/api/meshglass/v1/status", &status, why));
-    err = demo_endpoint(buf_str(&status), f->grpc ? "otlp_grpc" : "otlp_http",
-                        server_host(f->server), out, why);
+    MG_TRY(server_get(&f->server, "/api/meshglass/v1/status", NULL, &status, why));
+    /* Doors speak TLS together unless tls.doors says otherwise; then --endpoint helps. */
+    buf_put_text(out, str_starts(str_of(f->server.url), STR("https:")) ? "https://" : "http://");
+    err = demo_door(buf_str(&status), f->grpc ? "otlp_grpc" : "otlp_http",
+                    server_host(f->server.url), out, why);
     buf_fini(&status);
     return err;
 }
@@ -269,8 +272,10 @@ static uint64_t seed_of(const struct demo_fields *f)
 static enum mg_err demo_open(struct demo *demo, const struct demo_fields *f, struct str endpoint,
                              uint64_t seed, struct mg_why *why)
 {
+    MG_TRY(server_access(&f->server, f->grpc ? "h2" : "http/1.1", &demo->access, why));
     const struct export_options options = {.base_url = endpoint,
                                            .is_grpc = f->grpc,
+                                           .access = &demo->access,
                                            .seed = seed ^ clock_mono_ns(),
                                            .on_health = on_health,
                                            .owner = demo};
@@ -307,7 +312,9 @@ static void demo_fini(struct demo *demo)
     for (unsigned i = 0; i < INSTANCES_MAX; i++)
         batch_fini(&demo->batches[i]);
     buf_fini(&demo->body);
-    loop_free(&demo->loop);
+    if (demo->loop)
+        loop_free(&demo->loop);
+    server_access_fini(&demo->access);
 }
 
 static int summary(const struct demo *demo)
@@ -361,7 +368,7 @@ static int demo_run(const void *fields, const struct arg_list *operands)
     return status;
 }
 
-static const struct demo_fields demo_defaults = {.server = SERVER_DEFAULT};
+static const struct demo_fields demo_defaults = {.server.url = SERVER_DEFAULT};
 #define AT(field) .offset = offsetof(struct demo_fields, field)
 static const struct arg_option demo_options[] = {
     {.name = "--spans-per-second",
@@ -371,7 +378,7 @@ static const struct arg_option demo_options[] = {
      .min = 1,
      .max = SPANS_PER_SECOND_MAX,
      .help = "Rate, 1 to 1000000; must be given."},
-    SERVER_ARG_ROW(struct demo_fields, server),
+    SERVER_ARG_ROWS(struct demo_fields, server),
     {.name = "--endpoint",
      .kind = ARG_TEXT,
      AT(endpoint),

@@ -4,7 +4,7 @@
 
 /* Base URL of the OTLP door ("otlp_http", "otlp_grpc") in the JSON of /api/meshglass/v1/status. An
  * address that means every interface is replaced by `host`. E_ABSENT: the door is off. */
-enum mg_err demo_endpoint(struct str status, const char *door, struct str host, struct buf *out,
+enum mg_err demo_door(struct str status, const char *door, struct str host, struct buf *out,
                           struct mg_why *why) MG_MUST_USE;
 
 /* When the next visit may be told. A visit has more spans than are due, which delays the one after

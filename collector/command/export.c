@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "codec/zip.h"
 #include "command/command.h"
+#include "command/server.h"
 #include "http/client.h"
 #include "model/wire.h"
 
@@ -42,6 +43,7 @@ struct exporter {
     void (*on_health)(void *owner, const char *why);
     void *owner;
     char *user_agent;
+    const struct server_access *access;
 };
 
 static char *user_agent_new(void)
@@ -58,6 +60,7 @@ enum mg_err exporter_new(struct exporter **out, struct loop *loop,
 {
     const struct http_client_options client_options = {
         .base_url = options->base_url,
+        .tls = options->access->tls,
         .http2 = options->is_grpc,
         .connections_max = options->is_grpc ? 1 : FLYING_MAX,
     };
@@ -73,6 +76,7 @@ enum mg_err exporter_new(struct exporter **out, struct loop *loop,
     exporter->on_health = options->on_health;
     exporter->owner = options->owner;
     exporter->user_agent = user_agent_new();
+    exporter->access = options->access;
     random_init(&exporter->random, options->seed);
     buf_init(&exporter->packed, BODY_BYTES_MAX);
     list_init(&exporter->waiting);
@@ -277,18 +281,21 @@ static void on_answer(void *owner, enum mg_err err, const struct http_answer *an
 static void request_start(struct request *request)
 {
     struct exporter *exporter = request->exporter;
-    const struct http_header headers[] = {
-        {STR("user-agent"), str_of(exporter->user_agent)},
-        {STR("content-type"), STR("application/x-protobuf")},
-        {STR("content-encoding"), STR("gzip")},
-    };
+    struct http_header headers[4] = {{STR("user-agent"), str_of(exporter->user_agent)}};
+    size_t n = 1;
+    if (exporter->access->n_headers)
+        headers[n++] = exporter->access->header;
+    if (!exporter->is_grpc) {
+        headers[n++] = (struct http_header){STR("content-type"), STR("application/x-protobuf")};
+        headers[n++] = (struct http_header){STR("content-encoding"), STR("gzip")};
+    }
     const struct http_call call = {
         .method = "POST",
         .path = exporter->is_grpc
                     ? STR("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
                     : STR("/v1/traces"),
         .headers = headers,
-        .n_headers = exporter->is_grpc ? 1 : MG_COUNT(headers),
+        .n_headers = n,
         .body = request->body,
         .is_grpc = exporter->is_grpc,
     };

@@ -8,11 +8,14 @@
 #include "base/buf.h"
 #include "net/loop.h"
 
+struct server_access;
+
 enum { EXPORT_REQUESTS_MAX = 64 }; /* waiting, in flight or between attempts */
 
 struct export_options {
     struct str base_url; /* "http://127.0.0.1:4318" */
     bool is_grpc;  /* HTTP/2 with the trace service, uncompressed; else POST /v1/traces with gzip */
+    const struct server_access *access; /* shown with every request; must outlive the exporter */
     uint64_t seed; /* of the jitter */
     /* A sentence when requests begin to fail, and NULL when they work again. */
     void (*on_health)(void *owner, const char *why);

@@ -9,7 +9,8 @@
 #include "codec/zip.h"
 #include "command/offline.h"
 #include "command/table.h"
-#include "ingest/rows.h"
+#include "ingest/head.h"
+#include "ingest/ingest.h"
 #include "live/decision.h"
 
 static const size_t line_bytes_max = (size_t)4
@@ -29,7 +30,11 @@ static const char *kind_name(enum journal_kind kind)
 static const char *protocol_name(unsigned protocol)
 {
     static const char *const names[] = {
-        [INGEST_OTLP_PROTO] = "otlp_proto", [INGEST_OTLP_JSON] = "otlp_json"};
+        [INGEST_OTLP_PROTO] = "otlp_proto", [INGEST_OTLP_JSON] = "otlp_json",
+        [INGEST_ZIPKIN_JSON] = "zipkin_json", [INGEST_ZIPKIN_PROTO] = "zipkin_proto",
+        [INGEST_JAEGER_POST_SPANS] = "jaeger_post_spans", [INGEST_JAEGER_HTTP_BINARY] = "jaeger_http_binary",
+        [INGEST_JAEGER_UDP_COMPACT] = "jaeger_udp_compact", [INGEST_JAEGER_UDP_BINARY] = "jaeger_udp_binary",
+        [INGEST_JAEGER_SPAN] = "jaeger_span"};
 
     return protocol < MG_COUNT(names) && names[protocol] ? names[protocol] : "unknown";
 }
@@ -60,9 +65,7 @@ static bool put_error(struct json_writer *w, const char *text)
 
 static bool put_body(struct json_writer *w, const struct journal_record *record)
 {
-    struct run *runs;
-    uint32_t refused;
-    size_t n;
+    struct body_head head;
 
     json_key_text(w, "protocol");
     json_put_str(w, str_of(protocol_name(record->protocol)));
@@ -71,11 +74,13 @@ static bool put_body(struct json_writer *w, const struct journal_record *record)
         w, str_of(record->encoding <= ZIP_ZSTD ? zip_kind_name(record->encoding) : "unknown"));
     json_key_text(w, "body_bytes");
     json_put_u64(w, record->body.len);
-    if (refused_head_read(record->head, &runs, &n, &refused) != MG_OK)
-        return put_error(w, "the list of refused spans cannot be read");
-    mem_free(runs);
+    if (body_head_read(record->head, &head) != MG_OK)
+        return put_error(w, "the lists of refused and dropped spans cannot be read");
     json_key_text(w, "refused");
-    json_put_u64(w, refused);
+    json_put_u64(w, head.n_refused);
+    json_key_text(w, "dropped");
+    json_put_u64(w, head.n_dropped);
+    body_head_fini(&head);
     return true;
 }
 

@@ -8,7 +8,7 @@
 #include "command/table.h"
 
 struct ledger_fields {
-    const char *server;
+    struct server_args server;
     bool json;
 };
 
@@ -65,7 +65,7 @@ static int ledger_run(const void *fields, const struct arg_list *operands)
     enum mg_err err;
 
     (void)operands;
-    if (server_get(f->server, "/api/meshglass/v1/ledger", &body, &why) != MG_OK) {
+    if (server_get(&f->server, "/api/meshglass/v1/ledger", NULL, &body, &why) != MG_OK) {
         command_error("ledger", why.text);
         return COMMAND_NO;
     }
@@ -82,9 +82,9 @@ static int ledger_run(const void *fields, const struct arg_list *operands)
     return command_flush(err == MG_OK && balances ? COMMAND_FINE : COMMAND_NO);
 }
 
-static const struct ledger_fields ledger_defaults = {.server = SERVER_DEFAULT};
+static const struct ledger_fields ledger_defaults = {.server.url = SERVER_DEFAULT};
 static const struct arg_option ledger_options[] = {
-    SERVER_ARG_ROW(struct ledger_fields, server),
+    SERVER_ARG_ROWS(struct ledger_fields, server),
     {.name = "--json",
      .kind = ARG_FLAG,
      .offset = offsetof(struct ledger_fields, json),

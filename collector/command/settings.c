@@ -19,12 +19,22 @@ static const struct conf_field top_fields[] = {
     TOP(CONF_U64, "threads", top.threads, "0", "0", "256", "Request loops; 0 means one for each core."),
 };
 static const struct conf_field listen_fields[] = {
-    TOP(CONF_ADDRESS, "otlp_grpc", listen.otlp_grpc, "127.0.0.1:4317", NULL, NULL, "OTLP over gRPC, or off."),
-    TOP(CONF_ADDRESS, "otlp_http", listen.otlp_http, "127.0.0.1:4318", NULL, NULL, "OTLP over HTTP, protobuf and JSON, or off."),
-    TOP(CONF_ADDRESS, "query_http", listen.query_http, "127.0.0.1:16686", NULL, NULL, "Jaeger API, console and admin API, or off."),
-    TOP(CONF_ADDRESS, "metrics", listen.metrics, "127.0.0.1:8888", NULL, NULL, "Prometheus metrics of the collector, or off."),
-    TOP(CONF_ADDRESS, "health", listen.health, "127.0.0.1:13133", NULL, NULL, "Health check at /status, or off."),
+#define DOOR(door, key, def, help) TOP(CONF_ADDRESS, key, listen[door], def, NULL, NULL, help)
+    DOOR(DOOR_OTLP_GRPC, "otlp_grpc", "127.0.0.1:4317", "OTLP over gRPC, or off."),
+    DOOR(DOOR_OTLP_HTTP, "otlp_http", "127.0.0.1:4318", "OTLP over HTTP, protobuf and JSON, or off."),
+    DOOR(DOOR_QUERY_HTTP, "query_http", "127.0.0.1:16686", "Jaeger API, console and admin API, or off."),
+    DOOR(DOOR_METRICS, "metrics", "127.0.0.1:8888", "Prometheus metrics of the collector, or off."),
+    DOOR(DOOR_HEALTH, "health", "127.0.0.1:13133", "Health check at /status, or off."),
+    DOOR(DOOR_ZIPKIN, "zipkin", "127.0.0.1:9411", "Zipkin v2: spans in, and its query API, or off."),
+    DOOR(DOOR_JAEGER_GRPC, "jaeger_grpc", "127.0.0.1:14250", "Jaeger's CollectorService over gRPC, or off."),
+    DOOR(DOOR_JAEGER_HTTP, "jaeger_thrift_http", "127.0.0.1:14268", "Jaeger's Thrift over HTTP, or off."),
+    DOOR(DOOR_QUERY_GRPC, "query_grpc", "127.0.0.1:16685", "Jaeger's query services over gRPC, or off."),
+    DOOR(DOOR_JAEGER_COMPACT, "jaeger_compact", "127.0.0.1:6831", "UDP: Jaeger agent, compact Thrift, or off."),
+    DOOR(DOOR_JAEGER_BINARY, "jaeger_binary", "127.0.0.1:6832", "UDP: Jaeger agent, binary Thrift, or off."),
+#undef DOOR
 };
+const char *const door_names[DOORS] = { "otlp_grpc", "otlp_http", "query_http", "metrics", "health", "zipkin", "jaeger_grpc",
+                                        "jaeger_thrift_http", "query_grpc", "jaeger_compact", "jaeger_binary" };
 static const struct conf_field journal_fields[] = {
     { .name = "durability", .type = CONF_CHOICE, .offset = offsetof(struct settings, journal.durability), .def = "commit",
       .choices = "commit|os",
@@ -42,6 +52,9 @@ static void sections_of(struct settings *s, struct conf_section out[SETTINGS_SEC
     const struct conf_section sections[SETTINGS_SECTIONS] = {
         { "", top_fields, MG_COUNT(top_fields), s },
         { "listen", listen_fields, MG_COUNT(listen_fields), s },
+        { "tls", tls_fields, tls_fields_n, &s->tls },
+        { "auth", http_auth_fields, http_auth_fields_n, &s->auth },
+        { "cors", http_cors_fields, http_cors_fields_n, &s->cors },
         { "ingest", ingest_fields, ingest_fields_n, &s->ingest },
         { "http", http_fields, http_fields_n, &s->http },
         { "journal", journal_fields, MG_COUNT(journal_fields), s },
@@ -50,10 +63,38 @@ static void sections_of(struct settings *s, struct conf_section out[SETTINGS_SEC
         { "store", store_fields, store_fields_n, &s->store },
         { "query", query_fields, query_fields_n, &s->query },
         { "ui", ui_fields, ui_fields_n, &s->ui },
+        { "zipkin", zipkin_fields, zipkin_fields_n, &s->zipkin },
+        { "kafka", consume_fields, consume_fields_n, &s->kafka },
+        { "exporters.otlp", otlp_export_fields, otlp_export_fields_n, &s->exporters.otlp },
+        { "exporters.zipkin", zipkin_export_fields, zipkin_export_fields_n, &s->exporters.zipkin },
+        { "exporters.kafka", kafka_export_fields, kafka_export_fields_n, &s->exporters.kafka },
+        { "exporters.elasticsearch", elasticsearch_export_fields, elasticsearch_export_fields_n, &s->exporters.elasticsearch },
         { "log", log_fields, MG_COUNT(log_fields), s },
     };
 
     memcpy(out, sections, sizeof sections);
+}
+
+bool door_is_listed(enum door door, const struct conf_list *names, bool all)
+{
+    for (size_t i = 0; i < names->n; i++)
+        if (str_eq(names->at[i], str_of(door_names[door])))
+            return true;
+    return names->n == 0 && all;
+}
+
+static enum mg_err check_doors(const char *key, const struct conf_list *names, bool with_udp, struct mg_why *why)
+{
+    for (size_t i = 0; i < names->n; i++) {
+        enum door door = 0;
+        while (door < DOORS && !str_eq(names->at[i], str_of(door_names[door])))
+            door++;
+        if (door == DOORS)
+            return mg_fail(why, MG_E_FORMAT, "%s: '%.*s' is no door (see listen.*)", key, STR_ARG(names->at[i]));
+        if (door_is_udp(door) && !with_udp)
+            return mg_fail(why, MG_E_FORMAT, "%s: %s is a UDP door, which cannot speak TLS", key, door_names[door]);
+    }
+    return MG_OK;
 }
 
 enum mg_err settings_load(struct settings *out, const char *path, const char *const *sets, size_t n_sets, struct mg_why *why)
@@ -65,11 +106,17 @@ enum mg_err settings_load(struct settings *out, const char *path, const char *co
     sections_of(out, out->sections);
     MG_TRY(conf_load(&out->conf, out->sections, SETTINGS_SECTIONS, &source, why));
     out->http.body_bytes_max = out->ingest.body_bytes_max;
-    return MG_OK;
+    MG_TRY(check_doors("tls.doors", &out->tls.doors, false, why));
+    MG_TRY(check_doors("auth.open_doors", &out->auth.open_doors, true, why));
+    MG_TRY(http_cors_check(&out->cors, why));
+    MG_TRY(http_auth_new(&out->callers, &out->auth, why));
+    return attribute_rules_new(&out->rules, &out->ingest.rules, why);
 }
 
 void settings_fini(struct settings *settings)
 {
+    http_auth_unref(&settings->callers);
+    attribute_rules_unref(&settings->rules);
     conf_free(&settings->conf);
 }
 

@@ -1,20 +1,39 @@
 /* settings.h - every configuration row of the collector in one struct: what `run`, `check` and `config` load. */
 #pragma once
 #include "api/ui/conf.h"
+#include "api/zipkin/zipkin.h"
+#include "attribute/attribute.h"
 #include "base/log.h"
 #include "conf/conf.h"
+#include "consume/consume.h"
+#include "elasticsearch/elasticsearch.h"
+#include "http/auth.h"
 #include "http/conf.h"
 #include "ingest/conf.h"
+#include "kafka/kafka.h"
 #include "live/conf.h"
+#include "net/tls.h"
+#include "otlp/otlp.h"
 #include "query/query.h"
 #include "store/conf.h"
+#include "zipkin/zipkin.h"
 
-enum { SETTINGS_SECTIONS = 11 };
+enum { SETTINGS_SECTIONS = 20 };
+/* The first ones in the order of http's "door" label; the UDP doors come last. */
+enum door {
+    DOOR_OTLP_GRPC, DOOR_OTLP_HTTP, DOOR_QUERY_HTTP, DOOR_METRICS, DOOR_HEALTH, DOOR_ZIPKIN, DOOR_JAEGER_GRPC, DOOR_JAEGER_HTTP,
+    DOOR_QUERY_GRPC, DOOR_JAEGER_COMPACT, DOOR_JAEGER_BINARY, DOORS
+};
+extern const char *const door_names[DOORS];
+static inline bool door_is_udp(enum door door) { return door >= DOOR_JAEGER_COMPACT; }
 enum durability { DURABILITY_COMMIT, DURABILITY_OS }; /* journal.durability */
 
 struct settings {
     struct { struct str data_dir; uint64_t threads; } top; /* data_dir empty: see settings_data_dir; threads 0: one a core */
-    struct { struct str otlp_grpc, otlp_http, query_http, metrics, health; } listen; /* empty: off */
+    struct str listen[DOORS];   /* addresses; empty: off */
+    struct tls_conf tls;
+    struct http_auth_conf auth;
+    struct http_cors_conf cors;
     struct ingest_conf ingest;
     struct http_conf http;
     struct { int durability; } journal;
@@ -23,12 +42,22 @@ struct settings {
     struct store_conf store;
     struct query_conf query;
     struct ui_conf ui;
+    struct zipkin_conf zipkin;
+    struct consume_conf kafka;
+    struct {
+        struct otlp_export_conf otlp;
+        struct zipkin_export_conf zipkin;
+        struct kafka_export_conf kafka;
+        struct elasticsearch_export_conf elasticsearch;
+    } exporters;
     struct { int level, format; } log;
+    struct http_auth *callers;  /* made of `auth` */
+    struct attribute_rules *rules; /* made of ingest.rules; NULL: none */
     struct conf *conf;          /* owns the strings; origins */
     struct conf_section sections[SETTINGS_SECTIONS]; /* conf's; they point into this struct, so it must not move */
 };
 
-/* Loads file (NULL: none), environment and sets. Errors: conf.h. */
+/* Loads file (NULL: none), environment and sets, and makes what rows describe. Errors: conf.h, http/auth.h, attribute/attribute.h. */
 enum mg_err settings_load(struct settings *out, const char *path, const char *const *sets, size_t n_sets, struct mg_why *why) MG_MUST_USE;
 void settings_fini(struct settings *settings);
 void settings_reference(struct buf *out);
@@ -36,3 +65,5 @@ void settings_reference(struct buf *out);
 char *settings_data_dir(const struct settings *settings);
 /* Creates it (0700) and takes data_dir/LOCK: *fd stays open while it is in use. E_BUSY names the owner's pid. */
 enum mg_err data_dir_lock(const char *data_dir, bool create, int *fd, struct mg_why *why) MG_MUST_USE;
+/* Is the door named by that list? An empty list names `all`. */
+bool door_is_listed(enum door door, const struct conf_list *names, bool all);

@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CORPUS = str(ROOT / "../shared/corpora/astronomy-oteltraces.zst")
 BIN = ROOT / "build/release/bin"
 DOORS = ["otlp_grpc", "otlp_http", "query_http", "metrics", "health"]
+OTHER_DOORS = ["zipkin", "jaeger_grpc", "jaeger_thrift_http", "query_grpc", "jaeger_compact", "jaeger_binary"]
 
 
 def fetch(url):
@@ -31,10 +32,11 @@ class Collector:
     def start(self, *settings):
         """Runs it on its directory; seconds from the exec to the last ready line."""
         args = [str(self.binary / "meshglass-collector"), "run", "--set", f"data_dir={self.dir}/data"]
-        for setting in [f"listen.{door}=127.0.0.1:0" for door in DOORS] + list(settings):
+        for setting in [f"listen.{door}=127.0.0.1:0" for door in DOORS] + [f"listen.{door}=off" for door in OTHER_DOORS] + list(settings):
             args += ["--set", setting]
         begin = time.monotonic()
-        self.process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                                        env={key: value for key, value in os.environ.items() if not key.startswith("MESHGLASS_")})
         self.doors = {}
         while len(self.doors) < len(DOORS):
             line = self.process.stdout.readline()

@@ -24,7 +24,7 @@ static void with_protobuf_c(struct str body)
 
 static void no_part(void *owner, struct str part) { (void)owner; (void)part; }
 static void no_span(void *owner, const struct span *span, uint32_t ordinal) { *(uint64_t *)owner += span->n_attrs; (void)ordinal; }
-static void no_refusal(void *owner, enum otlp_refusal why, uint32_t ordinal) { (void)owner; (void)why; (void)ordinal; abort(); }
+static void no_refusal(void *owner, enum span_refusal why, uint32_t ordinal) { (void)owner; (void)why; (void)ordinal; abort(); }
 static void to_resource(void *owner, struct str part) { (void)owner; interner_resource(interner, part); }
 static void to_scope(void *owner, struct str part) { (void)owner; interner_scope(interner, part); }
 static void to_row(void *owner, const struct span *span, uint32_t ordinal) { (void)owner; (void)ordinal; interner_span(interner, span); }
@@ -33,7 +33,7 @@ static struct otlp_scanner *scanner;
 
 static void with_scanner(struct str body)
 {
-    static const struct otlp_visitor visitor = { no_part, no_part, no_span, no_refusal };
+    static const struct span_visitor visitor = { no_part, no_part, no_span, no_refusal };
     uint64_t attrs = 0;
 
     if (otlp_scan(scanner, body, &visitor, &attrs, NULL) != MG_OK)
@@ -42,7 +42,7 @@ static void with_scanner(struct str body)
 
 static void with_rows(struct str body)
 {
-    static const struct otlp_visitor visitor = { to_resource, to_scope, to_row, no_refusal };
+    static const struct span_visitor visitor = { to_resource, to_scope, to_row, no_refusal };
     struct row_batch *rows;
 
     interner_begin(interner, clock_mono_ns());

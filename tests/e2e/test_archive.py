@@ -3,6 +3,7 @@
 import pytest
 from harness import assert_balanced, until
 from otlp import new_id, request_of, spans_of
+from rows import row
 
 pytestmark = pytest.mark.core
 # Beyond its size the store drops what is closed, and every commit closes a partition. It looks once in partition_age.
@@ -44,6 +45,7 @@ def assert_only_by_id(collector, trace_id, before):
     assert "shop" not in collector.get("/api/services").json()["data"]
 
 
+@row("store.disk_max")
 def test_an_archived_trace_outlives_retention(make):
     collector = make(TIGHT)
     kept = send(collector, 20)
@@ -121,6 +123,7 @@ def test_a_late_span_joins_its_archived_trace(make):
     collector.stop()
 
 
+@row("store.pins_max")
 def test_a_full_archive_says_so(make):
     collector = make({"store.pins_max": "1"})
     trace_id = send(collector)

@@ -1,37 +1,21 @@
-"""Every configuration row changes behaviour. The list of rows is what `config` prints; a row that is neither tried here
-nor named with the test that tries it fails `test_every_row_is_tried`."""
+"""Every configuration row changes behaviour. Many are tried where their subject is; `rows.py` knows where, and a row that no test tries, here
+or there, fails `test_every_row_is_tried`."""
 
 import gzip
 import json
 import re
+import signal
 import socket
 import threading
+import time
 
 import pytest
+from certs import Authority
 from h2raw import SETTINGS, Peer, frame, message
-from harness import SLOW, assert_balanced, run_command, until
+from harness import DOORS, SLOW, assert_balanced, run_command, until
 from otlp import request_of, spans_of
-
-ELSEWHERE = {
-    "journal.durability": "unit tests of the journal count fdatasync calls; that os works is tried here",
-    "store.retention": "unit tests of the store move the clock; the least value is a minute",
-    "store.disk_max": "unit tests of the store fill small partitions",
-    "store.free_min": "unit tests of the store give it a disk of their own (disk_test.c)",
-    "store.pins_max": "unit tests of the store fill the archive (pins_test.c)",
-    "ui.base_path": "unit tests of the UI and test_jaeger_ui.py",
-    "ui.bytes_max": "unit tests of the UI",
-    "http.connections_max": "tried here as a backlog",
-}
-TRIED = {}
-
-
-def row(*keys):
-    """Marks a test as the one that tries these rows."""
-    def mark(function):
-        for key in keys:
-            TRIED[key] = function.__name__
-        return function
-    return mark
+from rows import ELSEWHERE, is_there, known, row, tried
+from test_security import TCP, ask, context, digest, tls_sets
 
 
 def send(collector, n=5, **more):
@@ -60,15 +44,23 @@ def test_threads(make, n):
     assert count - least == n - 1
 
 
-@row("listen.otlp_grpc", "listen.otlp_http", "listen.query_http", "listen.metrics", "listen.health")
-@pytest.mark.parametrize("door", ["otlp_grpc", "otlp_http", "query_http", "metrics", "health"])
-def test_listen(make, door):
-    collector = make({f"listen.{door}": "127.0.0.2:0"})
-    assert collector.doors[door].startswith("127.0.0.2:")
-    with collector.connect(door):
-        pass
-    off = make({f"listen.{door}": "off"}, name="off")
-    assert door not in off.doors
+@row("listen.{otlp_grpc,otlp_http,query_http,metrics,health,zipkin,jaeger_grpc,jaeger_thrift_http,query_grpc,jaeger_compact,jaeger_binary}")
+def test_listen(make):
+    hosts = {door: f"127.0.0.{i}" for i, door in enumerate(DOORS, 2)}
+    collector = make({f"listen.{door}": f"{host}:0" for door, host in hosts.items()})
+    assert {door: address.split(":")[0] for door, address in collector.doors.items()} == hosts
+    for door, address in collector.doors.items():
+        host, port = address.split(":")
+        with socket.socket(type=socket.SOCK_STREAM if door in TCP else socket.SOCK_DGRAM) as other, pytest.raises(OSError, match="in use"):
+            other.bind((host, int(port)))
+
+
+@pytest.mark.parametrize("half", [0, 1])
+def test_doors_are_off(make, half):
+    """query_http stays: it is asked which doors there are."""
+    off = [door for door in DOORS[half::2] if door != "query_http"]
+    collector = make({f"listen.{door}": "off" for door in off})
+    assert {door["door"] for door in collector.status()["doors"]} == set(collector.doors) == set(DOORS) - set(off)
 
 
 @row("ingest.body_bytes_max")
@@ -383,7 +375,6 @@ def test_bodies_bytes_max(make, limit, waits):
     first.close()
 
 
-@row("journal.durability")
 @pytest.mark.parametrize("value", ["commit", "os"])
 def test_durability(make, value):
     collector = make({"journal.durability": value})
@@ -410,6 +401,85 @@ def test_log(make):
     assert as_json.log and all(json.loads(line) for line in as_json.log)
 
 
+@row("store.free_min")
+def test_free_min(make):
+    """What no disk has free cannot stay free."""
+    full = make({"store.free_min": "1000TiB"})
+    until(lambda: full.send(request_of(1).SerializeToString()).status == 503, what="a refusal")
+    send(make({"store.free_min": "0"}, name="off"))
+
+
+# --- who and what may come in ---------------------------------------------------------------------------
+
+
+def configured(path, rows):
+    path.write_text(json.dumps(rows))  # JSON is YAML
+    return path
+
+
+def reload(collector, rows):
+    """Gives the collector other rows, and waits until they hold."""
+    before = collector.log_text().count("reloaded")
+    configured(collector.config, rows)
+    collector.process.send_signal(signal.SIGHUP)
+    until(lambda: collector.log_text().count("reloaded") > before, what="the reload")
+
+
+@row("ingest.rules")
+def test_rules(make, tmp_path):
+    rules = ['upsert zone = "eu, \\"west\\""', 'drop if name = "op-1"']
+    collector = make(config=configured(tmp_path / "rules.yaml", {"ingest": {"rules": rules}}))
+
+    def seen(tag):
+        return {tuple(t["value"] for t in span["tags"] if t["key"] == tag) for span in collector.trace(send(collector, 5)).json()["data"][0]["spans"]}
+    assert seen("zone") == {('eu, "west"',)}
+    assert collector.ledger()["accepted"] == 4 and collector.metric("meshglass_spans_dropped_total", door="otlp_http") == 1
+    reload(collector, {"ingest": {"rules": ["rename n -> number"]}})
+    assert seen("zone") == {()} and seen("number") == {(i,) for i in range(5)}
+    assert collector.ledger()["accepted"] == 14 and collector.metric("meshglass_spans_dropped_total") == 1
+    reload(collector, {})
+    assert seen("n") == {(i,) for i in range(5)}
+
+
+@row("auth.open_doors")
+def test_open_doors(make):
+    token = {"auth.tokens": f"a query {digest('secret')}"}
+    for name, doors, is_open in (("usual", {}, {"health"}), ("other", {"auth.open_doors": "metrics"}, {"metrics"})):
+        collector = make(token | doors, name=name)
+        paths = {"health": "/status", "metrics": "/metrics", "query_http": "/api/services"}
+        answers = {door: collector.get(path, door).status for door, path in paths.items()}
+        assert answers == {door: 200 if door in is_open else 401 for door in paths}
+
+
+@row("auth.client_certificates")
+def test_client_certificates(make, tmp_path):
+    authority = Authority(tmp_path)
+    server, agent, stranger = (authority.issue(name, san) for name, san in (
+        ("server", "IP:127.0.0.1"), ("agent", "DNS:agent.shop.example"), ("stranger", "DNS:agent.other.example")))
+    collector = make(tls_sets(server, client_ca=authority.cert) | {"auth.client_certificates": "*.shop.example query"})
+    for client, door, status in ((agent, "query_http", 200), (agent, "otlp_http", 403), (stranger, "query_http", 403)):
+        assert ask(collector.doors[door], door, context(authority, client))[0] == status, (client, door)
+    anybody = make(tls_sets(server, client_ca=authority.cert), name="anybody")
+    assert ask(anybody.doors["query_http"], "query_http", context(authority, stranger))[0] == 200
+
+
+@row("zipkin.{autocomplete_keys,lookback,limit}")
+def test_zipkin(make, tmp_path):
+    """The lookback is seen by a trace of two hours ago."""
+    rows = {"zipkin": {"autocomplete_keys": ["zone", "color"], "lookback": "1h", "limit": 3}}
+    usual, other = make(name="usual"), make(config=configured(tmp_path / "zipkin.yaml", rows))
+    for collector, keys, zones, here, at_once in ((usual, [], [], 1, 10), (other, ["zone", "color"], ["east"], 0, 3)):
+        send(collector, 2, service="old", start=time.time_ns() - 2 * 3600 * 10**9)
+        for _ in range(12):
+            send(collector, 2, service="new", attributes={"zone": "east"})
+        assert collector.get("/api/v2/autocompleteKeys", "zipkin").json() == keys
+        assert collector.get("/api/v2/autocompleteValues", "zipkin", key="zone").json() == zones
+        assert len(collector.get("/api/v2/traces", "zipkin", serviceName="old").json()) == here
+        assert len(collector.get("/api/v2/traces", "zipkin", serviceName="new").json()) == at_once
+        assert len(collector.get("/api/v2/traces", "zipkin", serviceName="new", limit="11").json()) == 11
+        assert len(collector.get("/api/v2/traces", "zipkin", serviceName="old", lookback=str(3 * 3600 * 1000)).json()) == 1
+
+
 def test_sources_and_their_order(make, tmp_path):
     """--set beats the environment, which beats the file."""
     file = tmp_path / "meshglass.yaml"
@@ -421,8 +491,11 @@ def test_sources_and_their_order(make, tmp_path):
 
 
 def test_every_row_is_tried():
-    keys = [line.split(":")[0] for line in run_command("config").stdout.splitlines() if re.match(r"[a-z_.0-9]+:", line)]
-    assert len(keys) > 20
-    missing = [key for key in keys if key not in TRIED and key not in ELSEWHERE]
+    rows, marks = known(), tried()
+    assert len(rows) > 100
+    missing = [key for key in rows if key not in marks and key not in ELSEWHERE]
     assert not missing, f"rows that no test tries: {missing}"
-    assert not set(TRIED) - set(keys), f"tests for rows that are gone: {set(TRIED) - set(keys)}"
+    gone = (set(marks) | set(ELSEWHERE)) - set(rows)
+    assert not gone, f"tests for rows that are gone: {gone}"
+    lost = {key: where for key, where in ELSEWHERE.items() if not is_there(*where[:2])}
+    assert not lost, f"named tests that are not there: {lost}"

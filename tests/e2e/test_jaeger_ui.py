@@ -17,6 +17,7 @@ import zipfile
 import pytest
 from harness import ROOT, Collector, run_command
 from otlp import ExportTraceServiceRequest, add_span, new_id, to_json
+from rows import row
 
 pytestmark = pytest.mark.core
 TOOL = ROOT / "deploy/jaeger-ui"
@@ -101,6 +102,7 @@ def collector(tmp_path_factory):
 # --- the page and its files ----------------------------------------------------------------------------
 
 
+@row("ui.{dir,config}")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_placeholder_variant_is_filled_in(make, tmp_path, variant):
     ui = make_ui(tmp_path / "ui", variant)
@@ -125,6 +127,7 @@ def test_every_placeholder_variant_is_filled_in(make, tmp_path, variant):
     it.stop()
 
 
+@row("ui.base_path")
 def test_a_script_configures_the_ui(make, tmp_path):
     script = tmp_path / "ui.js"
     script.write_text("function UIConfig() { return {}; }")
@@ -172,6 +175,7 @@ def test_without_a_ui_the_console_is_the_front_page(make):
     it.stop()
 
 
+@row("ui.bytes_max")
 @pytest.mark.parametrize("case", ["missing", "no page", "no static", "link", "linked page", "device", "too large", "bad config", "bad base"])
 def test_what_is_no_ui_is_told_at_the_start(tmp_path, case):
     ui, more = make_ui(tmp_path / "ui"), []

@@ -9,6 +9,7 @@ import pytest
 from harness import DOORS, SLOW, assert_balanced, until
 from otlp import request_of, spans_of
 from test_kill import Load, lost_from
+from test_security import TCP
 
 pytestmark = pytest.mark.core
 
@@ -37,7 +38,7 @@ def test_sigterm_with_silent_connections(make):
     import socket
     collector = make()
     peers = []
-    for door in DOORS:
+    for door in TCP:
         host, _, port = collector.doors[door].rpartition(":")
         for start in (b"", b"POST /v1/traces HTTP/1.1\r\nHost: x\r\n", b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 100\r\n\r\nabc"):
             peer = socket.create_connection((host, int(port)))
@@ -76,7 +77,7 @@ def test_ready_lines(make):
 
 def test_doors_can_be_off(make):
     collector = make({"listen.otlp_grpc": "off", "listen.metrics": "off"})
-    assert set(collector.doors) == {"otlp_http", "query_http", "health"}
+    assert set(collector.doors) == set(DOORS) - {"otlp_grpc", "metrics"}
     assert collector.send(request_of(1).SerializeToString()).status == 200
 
 

@@ -29,7 +29,7 @@ LIBRARIES = (
     (r"protobuf-c/|.*\.pb-c\.h$", {"model"}),
     (r"lmdb\.h$", {"kv"}),
     (r"(zstd.*|zdict|libdeflate|zlib|snappy-c)\.h$", {"codec"}),
-    (r"librdkafka/", {"kafka", "ingest"}),
+    (r"librdkafka/", {"kafka", "consume"}),
     (r"jansson\.h$", {"codec"}),
     (r"yaml\.h$", {"conf"}),
     (r"pcre2.*\.h$", {"codec"}),
@@ -210,7 +210,7 @@ def rule_symbols(build):
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(" + "|".join(("wor" "k/", "roo" "t/", "hom" "e/\\w")) + ")")
 URL_HOST = re.compile(r"https?://([A-Za-z0-9.-]+)")
 URL_ALLOWED = re.compile(r"(^|\.)(localhost|example(\.(com|org|net))?|invalid|test|apache\.org|opentelemetry\.io|w3\.org|prometheus\.io|jaegertracing\.io"
-                         r"|ietf\.org|rfc-editor\.org|kernel\.org|github\.com|json-schema\.org|debian\.org/doc|systemd\.io)$"
+                         r"|zipkin\.io|ietf\.org|rfc-editor\.org|kernel\.org|github\.com|json-schema\.org|debian\.org/doc|systemd\.io)$"
                          r"|^[^.]+$|^(127\.|0\.0\.0\.0|10\.|192\.168\.)[0-9.]*$")
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
 

@@ -8,13 +8,13 @@ static const struct {
     enum mg_err want;
     const char *text;
 } rows[] = {
-    {DOORS(HTTP("127.0.0.1:4318")), "otlp_http", MG_OK, "http://127.0.0.1:4318"},
+    {DOORS(HTTP("127.0.0.1:4318")), "otlp_http", MG_OK, "127.0.0.1:4318"},
     {DOORS("{\"door\":\"health\",\"address\":\"127.0.0.1:1\"}," HTTP("[::1]:4318")), "otlp_http",
-     MG_OK, "http://[::1]:4318"},
+     MG_OK, "[::1]:4318"},
     {DOORS("{\"door\":\"otlp_grpc\",\"address\":\"127.0.0.1:4317\"}," HTTP("127.0.0.1:1")),
-     "otlp_grpc", MG_OK, "http://127.0.0.1:4317"},
-    {DOORS(HTTP("0.0.0.0:4318")), "otlp_http", MG_OK, "http://shop.example:4318"},
-    {DOORS(HTTP("[::]:4318")), "otlp_http", MG_OK, "http://shop.example:4318"},
+     "otlp_grpc", MG_OK, "127.0.0.1:4317"},
+    {DOORS(HTTP("0.0.0.0:4318")), "otlp_http", MG_OK, "shop.example:4318"},
+    {DOORS(HTTP("[::]:4318")), "otlp_http", MG_OK, "shop.example:4318"},
     {DOORS(HTTP("127.0.0.1:4318")), "otlp_grpc", MG_E_ABSENT,
      "the server has no open otlp_grpc door; give --endpoint"},
     {DOORS(HTTP("")), "otlp_http", MG_E_ABSENT,
@@ -38,7 +38,7 @@ static void test_endpoint(void **state)
         enum mg_err err;
 
         buf_init(&out, 4096);
-        err = demo_endpoint(str_of(rows[i].status), rows[i].door, STR("shop.example"), &out, &why);
+        err = demo_door(str_of(rows[i].status), rows[i].door, STR("shop.example"), &out, &why);
         buf_put_char(&out, '\0');
         assert_int_equal(err, rows[i].want);
         if (err == MG_OK)

@@ -1,6 +1,7 @@
 #include "unit/command/test.h"
 #include "codec/zip.h"
 #include "command/export.h"
+#include "command/server.h"
 #include "http/http.h"
 
 static const struct {
@@ -205,7 +206,8 @@ static void scene_open(struct scene *scene)
     assert_int_equal(http_server_listen(scene->server, &where, &why), MG_OK);
     buf_init(&url, 256);
     buf_printf(&url, "http://%.*s", STR_ARG(http_server_address(scene->server)));
-    const struct export_options export = {.base_url = buf_str(&url), .seed = 1};
+    static const struct server_access nothing;
+    const struct export_options export = {.base_url = buf_str(&url), .access = &nothing, .seed = 1};
     assert_int_equal(exporter_new(&scene->exporter, scene->loop, &export, &why), MG_OK);
     buf_fini(&url);
     scene->poll = timer_new(scene->loop, on_poll, scene);

@@ -38,11 +38,11 @@ static void test_body(void **state)
 
     (void)state;
     buf_init(&head, 64);
-    refused_head_write(&head, (struct left_out){runs, 2});
+    body_head_write(&head, (struct left_out){runs, 2}, (struct left_out){runs, 1});
     record.head = buf_str(&head);
     check(&record, true,
           COMMON("body") ",\"protocol\":\"otlp_proto\",\"encoding\":\"gzip\",\"body_bytes\":3,"
-                         "\"refused\":3}");
+                         "\"refused\":3,\"dropped\":1}");
     buf_fini(&head);
 }
 
@@ -56,11 +56,11 @@ static void test_bodies_that_are_not_understood(void **state)
     record.head = STR("\xff");
     check(&record, false,
           COMMON("body") ",\"protocol\":\"unknown\",\"encoding\":\"unknown\",\"body_bytes\":3,"
-                         "\"error\":\"the list of refused spans cannot be read\"}");
+                         "\"error\":\"the lists of refused and dropped spans cannot be read\"}");
     record.head = STR("");
     check(&record, false,
           COMMON("body") ",\"protocol\":\"unknown\",\"encoding\":\"unknown\",\"body_bytes\":3,"
-                         "\"error\":\"the list of refused spans cannot be read\"}");
+                         "\"error\":\"the lists of refused and dropped spans cannot be read\"}");
 }
 
 #define ID "000102030405060708090a0b0c0d0e0f"

@@ -215,7 +215,7 @@ static void on_span(void *owner, const struct span *span, uint32_t ordinal)
         }
 }
 
-static void on_refused(void *owner, enum otlp_refusal why, uint32_t ordinal)
+static void on_refused(void *owner, enum span_refusal why, uint32_t ordinal)
 {
     (void)why;
     (void)ordinal;
@@ -225,7 +225,7 @@ static void on_refused(void *owner, enum otlp_refusal why, uint32_t ordinal)
 static void scan_batches(struct shop *shop, struct batch *batches, struct otlp_scanner *scanner,
                          struct seen *seen)
 {
-    static const struct otlp_visitor visitor = {on_resource, on_scope, on_span, on_refused};
+    static const struct span_visitor visitor = {on_resource, on_scope, on_span, on_refused};
     struct buf out;
     struct mg_why why;
 

@@ -1,0 +1,36 @@
+/* consume.h - Kafka in: a consumer group whose offsets are committed only after the journal commit (DESIGN 5; jaeger.md 3.7, otlp.md 7.6).
+ *
+ * One thread polls librdkafka; each message goes to a loop, in turn, as an ingest_body, and its offset is stored when it and all before
+ * it in its partition are durable. Under way are at most in_flight_bytes: beyond that nothing is polled. A message that can never be taken
+ * (malformed, too big) goes to the dead-letter topic, or to the dead-letter file, and counts as done once it is there; with neither configured it is
+ * counted, logged (rate limited) and skipped. At a rebalance, partitions that are taken away are first brought to rest and their
+ * offsets committed. At least once: after a crash some messages come again; spans equal in every field are counted duplicate. */
+#pragma once
+#include "ingest/ingest.h"
+
+enum consume_encoding { CONSUME_OTLP_PROTO, CONSUME_OTLP_JSON, CONSUME_JAEGER_PROTO, CONSUME_ZIPKIN_JSON };
+struct consume_conf {            /* section kafka */
+    struct conf_list brokers;    /* empty: off */
+    struct conf_list topics;     /* otlp_spans */
+    struct str group;            /* meshglass */
+    int encoding;                /* otlp_proto|otlp_json|jaeger_proto|zipkin_json */
+    struct str dead_letter_topic, dead_letter_file; /* at most one */
+    uint64_t in_flight_bytes;    /* 16MiB */
+    struct conf_list properties; /* "key=value" of librdkafka, for TLS and SASL; what this module needs fixed is refused by name */
+};
+extern const struct conf_field consume_fields[];
+extern const size_t consume_fields_n;
+
+struct consume_loop { struct loop *loop; struct ingest_loop *ingest; };
+struct consume_options {
+    const struct consume_conf *conf;
+    const struct consume_loop *loops; size_t n_loops; /* copied */
+    struct metric_registry *metrics;
+};
+struct consume;
+/* E_FORMAT names a row: kafka.properties 2: …. Nothing is connected yet. Main thread. */
+enum mg_err consume_new(struct consume **out, const struct consume_options *options, struct mg_why *why) MG_MUST_USE;
+void consume_start(struct consume *consume);
+/* Main thread, while the loops run: polls no more, waits for what is under way (at most timeout_ms), commits, leaves the group, joins. */
+void consume_stop(struct consume *consume, uint64_t timeout_ms);
+void consume_free(struct consume **consume);

@@ -1,0 +1,339 @@
+"""Exporters against real receivers: a second Meshglass over every wire it speaks, and strict stand-ins written from the protocol pages for
+Elasticsearch. What was acked reaches the peer, also when the peer is away, slow, refusing, or either side is killed."""
+
+import gzip
+import http.server
+import json
+import os
+import socket
+import threading
+import time
+
+import pytest
+from harness import SLOW, Collector, assert_balanced, run_command, until
+from otlp import ExportTraceServiceRequest, canonical, corpus, freshen, from_json, request_of, set_attributes, singles, spans_of
+from rows import row
+
+QUICK = {"exporters.{}.batch_wait": "20ms", "exporters.{}.retry_initial": "50ms", "exporters.{}.retry_max": "500ms"}
+
+
+def towards(kind, endpoint, **more):
+    sets = {key.format(kind): value for key, value in QUICK.items()} | {f"exporters.{kind}.endpoint": endpoint}
+    return sets | {f"exporters.{kind}.{key}": value for key, value in more.items()}
+
+
+def sent(collector, kind, outcome="sent"):
+    return collector.metric("meshglass_export_spans_total", exporter=kind, outcome=outcome)
+
+
+def dump(collector):
+    done = run_command("store", "dump", collector.data_dir)
+    assert done.returncode == 0, done.stderr
+    return sorted(canonical(from_json(line)) for line in done.stdout.splitlines())
+
+
+class Receiver:
+    """An HTTP server that answers as the test says: `answers` is called with (path, headers, body) and gives status, headers, body."""
+
+    def __init__(self, answers):
+        outer, self.got = self, []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self):
+                length = self.headers.get("content-length")
+                body = self.rfile.read(int(length)) if length else b""
+                if self.headers.get("content-encoding") == "gzip":
+                    body = gzip.decompress(body)
+                outer.got.append((self.command, self.path, dict(self.headers.items()), body))
+                status, headers, answer = answers(self.path, self.headers, body)
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            do_GET = do_POST = do_PUT = handle_any
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+# --- a second Meshglass -------------------------------------------------------------------------------
+
+
+@row("exporters.otlp.protocol")
+@pytest.mark.core
+@pytest.mark.parametrize("protocol, compression", [("grpc", "gzip"), ("grpc", "zstd"), ("http", "gzip"), ("http", "zstd"), ("http", "none")])
+def test_otlp_arrives_whole(make, protocol, compression):
+    far = make(name="far")
+    endpoint = far.url("otlp_grpc" if protocol == "grpc" else "otlp_http")
+    near = make(towards("otlp", endpoint, protocol=protocol, compression=compression), name="near")
+    wanted = []
+    for i in range(5):
+        request = request_of(30, service=f"s{i}", attributes={"k": "v", "list": [1, "x"], "map": {"a": 1}, "bytes": b"\0\1"})
+        assert near.send(request.SerializeToString()).status == 200
+        wanted += singles(request)
+    until(lambda: far.ledger()["accepted"] == 150)
+    far.settle()
+    assert_balanced(near.settle())
+    near.stop()
+    far.stop()
+    assert dump(far) == sorted(canonical(one) for one in wanted) == dump(near)
+
+
+def test_corpus_through_otlp(make):
+    far = make(name="far")
+    near = make(towards("otlp", far.url("otlp_grpc")), name="near")
+    n = 0
+    for i, body in enumerate(corpus()):
+        request = freshen(ExportTraceServiceRequest.FromString(body), 1)
+        n += sum(1 for _ in spans_of(request))
+        assert near.send(request.SerializeToString()).status == 200
+        if n > 20_000:
+            break
+    until(lambda: far.ledger()["accepted"] == n, 60)
+    far.settle()
+    near.settle()
+    near.stop()
+    far.stop()
+    assert dump(far) == dump(near)
+
+
+def test_zipkin_and_otlp_at_once(make):
+    far, other = make(name="far"), make(name="other")
+    near = make(towards("otlp", far.url("otlp_http"), protocol="http") | towards("zipkin", other.url("zipkin") + "/api/v2/spans"), name="near")
+    request = request_of(12, service="Front", attributes={"http.method": "GET"})
+    assert near.send(request.SerializeToString()).status == 200
+    until(lambda: far.ledger()["accepted"] == 12 and other.ledger()["accepted"] == 12)
+    trace_id = next(spans_of(request)).trace_id.hex()
+    spans = other.get(f"/api/v2/trace/{trace_id}", "zipkin").json()
+    assert len(spans) == 12 and {span["tags"]["http.method"] for span in spans} == {"GET"}
+    assert {span["localEndpoint"]["serviceName"] for span in spans} == {"front"}
+    assert {span["id"] for span in spans} == {span.span_id.hex() for span in spans_of(request)}
+
+
+# --- peers in trouble ---------------------------------------------------------------------------------
+
+
+@pytest.mark.core
+def test_nothing_acked_is_lost_while_both_sides_die(make, tmp_path, is_long):
+    """The sender is killed in the middle of sending, the receiver too; in the end the receiver has every acked span at least once."""
+    far = make(name="far")
+    address = far.doors["otlp_http"]
+    near = make(towards("otlp", f"http://{address}", protocol="http", batch_spans=50), name="near")
+    acked, rounds = set(), 10 if is_long else 3
+    for i in range(rounds):
+        stop, lock = threading.Event(), threading.Lock()
+
+        def load():
+            while not stop.is_set():
+                request = request_of(20)
+                try:
+                    if near.send(request.SerializeToString()).status == 200:
+                        with lock:
+                            acked.add(next(spans_of(request)).trace_id.hex())
+                except OSError:
+                    return
+        threads = [threading.Thread(target=load) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        target = len(acked) + 40
+        until(lambda: len(acked) >= target, 30)
+        near.kill()
+        stop.set()
+        for thread in threads:
+            thread.join()
+        if i % 2 == 0:
+            far.kill()
+            far = far.again(**{"listen.otlp_http": address}).start()
+        near = near.again().start()
+    until(lambda: all(far.trace(trace).status == 200 and len(far.trace(trace).json()["data"][0]["spans"]) == 20 for trace in list(acked)[-20:]), 60)
+    missing = [trace for trace in acked if far.trace(trace).status != 200 or len(far.trace(trace).json()["data"][0]["spans"]) != 20]
+    assert not missing, f"{len(missing)} of {len(acked)} acked traces did not arrive"
+    assert_balanced(far.settle())
+    near.stop()
+    far.stop()
+
+
+def test_a_peer_that_is_away_for_long(make):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = "127.0.0.1:%d" % nobody.getsockname()[1]
+    near = make(towards("otlp", f"http://{address}", protocol="http"), name="near")
+    for _ in range(20):
+        assert near.send(request_of(50).SerializeToString()).status == 200
+    until(lambda: near.metric("meshglass_export_retries_total", exporter="otlp") >= 2)
+    assert_balanced(near.settle())
+    near.stop()  # the queue outlives a clean stop as well
+    near = near.again().start()
+    far = make({"listen.otlp_http": address}, name="far")
+    until(lambda: far.ledger()["accepted"] == 1000, 30)
+    until(lambda: near.metric("meshglass_export_queue_batches", exporter="otlp") == 0)
+    near.stop()
+
+
+def test_a_full_queue_drops_the_oldest_and_counts(make):
+    near = make(towards("otlp", "http://127.0.0.1:9", protocol="http", queue_bytes="1MiB"), name="near")
+    for _ in range(60):
+        request = request_of(200)
+        for span in spans_of(request):
+            set_attributes({"pad": os.urandom(200).hex()}, span.attributes)
+        assert near.send(request.SerializeToString()).status == 200
+    until(lambda: sent(near, "otlp", "queue_full") > 0, 30)
+    assert_balanced(near.settle(40))  # the ring does not wait for a dead peer
+    queued = near.metric("meshglass_export_queue_bytes", exporter="otlp")
+    assert queued <= 2 << 20
+
+
+@pytest.mark.parametrize("status, outcome", [(400, "refused"), (404, "refused"), (413, "refused"), (429, "retry"), (503, "retry"), (502, "retry"),
+                                             (401, "retry")])
+def test_what_a_peer_says(make, status, outcome):
+    with Receiver(lambda *_: (status, {"Retry-After": "1"} if status in (429, 503) else {}, b"no")) as peer:
+        near = make(towards("otlp", peer.url, protocol="http"), name="near")
+        assert near.send(request_of(7).SerializeToString()).status == 200
+        if outcome == "refused":
+            until(lambda: sent(near, "otlp", "refused") == 7)
+            assert len(peer.got) == 1
+        else:
+            until(lambda: len(peer.got) >= 2, 20)
+            assert sent(near, "otlp", "refused") == 0 and near.metric("meshglass_export_queue_batches", exporter="otlp") == 1
+
+
+def test_a_slow_peer_times_out_and_gets_it_again(make):
+    slow = threading.Event()
+
+    def answer(*_):
+        if not slow.is_set():
+            slow.wait(20)
+        return 200, {}, b""
+    with Receiver(answer) as peer:
+        near = make(towards("otlp", peer.url, protocol="http", timeout="300ms"), name="near")
+        assert near.send(request_of(3).SerializeToString()).status == 200
+        until(lambda: len(peer.got) >= 2)
+        slow.set()
+        until(lambda: sent(near, "otlp") == 3)
+
+
+def test_partial_success_is_counted(make):
+    from otlp import ExportTraceServiceResponse
+    answer = ExportTraceServiceResponse()
+    answer.partial_success.rejected_spans = 2
+    answer.partial_success.error_message = "two are bad"
+    with Receiver(lambda *_: (200, {"Content-Type": "application/x-protobuf"}, answer.SerializeToString())) as peer:
+        near = make(towards("otlp", peer.url, protocol="http"), name="near")
+        assert near.send(request_of(5).SerializeToString()).status == 200
+        until(lambda: sent(near, "otlp") == 3 and sent(near, "otlp", "refused") == 2)
+
+
+def test_headers_are_sent_and_never_shown(make):
+    with Receiver(lambda *_: (200, {}, b"")) as peer:
+        near = make(towards("otlp", peer.url, protocol="http", headers="Authorization: Bearer very-secret"), name="near")
+        assert near.send(request_of(1).SerializeToString()).status == 200
+        until(lambda: peer.got)
+        assert peer.got[0][2]["authorization"] == "Bearer very-secret" and peer.got[0][1] == "/v1/traces"
+        assert "very-secret" not in near.log_text()
+        shown = run_command("config", "--set", "exporters.otlp.headers=Authorization: Bearer very-secret")
+        assert "very-secret" not in shown.stdout and "exporters.otlp.headers" in shown.stdout
+
+
+# --- Elasticsearch ------------------------------------------------------------------------------------
+
+
+class Elasticsearch:
+    """A strict stand-in of the bulk API: the real one is not served by a registry. Unknown shapes are 400, ids make writes idempotent."""
+
+    def __init__(self):
+        self.indices, self.templates, self.busy = {}, {}, 0
+
+    def answer(self, path, headers, body):
+        if path == "/":
+            return 200, {}, json.dumps({"version": {"number": "8.15.0"}, "tagline": "You Know, for Search"}).encode()
+        if path.startswith("/_index_template/"):
+            self.templates[path.rsplit("/", 1)[1]] = json.loads(body)
+            return 200, {}, b'{"acknowledged":true}'
+        if path.split("?")[0] != "/_bulk":
+            return 404, {}, b"{}"
+        if headers["content-type"] != "application/x-ndjson" or not body.endswith(b"\n"):
+            return 400, {}, b'{"error":"shape"}'
+        if self.busy:
+            self.busy -= 1
+            return 429, {"Retry-After": "0"}, b"{}"
+        lines, items = body.decode().splitlines(), []
+        for action, document in zip(lines[::2], lines[1::2], strict=True):
+            (kind, meta), = json.loads(action).items()
+            assert kind in ("index", "create") and set(meta) <= {"_index", "_id"}
+            self.indices.setdefault(meta["_index"], {})[meta["_id"]] = json.loads(document)
+            items.append({kind: {"_index": meta["_index"], "_id": meta["_id"], "status": 201}})
+        return 200, {}, json.dumps({"took": 1, "errors": False, "items": items}).encode()
+
+
+@row("exporters.elasticsearch.index_prefix")
+def test_elasticsearch_layout(make):
+    there = Elasticsearch()
+    there.busy = 1
+    with Receiver(there.answer) as peer:
+        near = make(towards("elasticsearch", peer.url, index_prefix="mesh"), name="near")
+        request = request_of(9, service="front", attributes={"n": 5, "text": "käse"})
+        assert near.send(request.SerializeToString()).status == 200
+        until(lambda: sent(near, "elasticsearch") == 9)
+        day = time.strftime("%Y-%m-%d", time.gmtime(next(spans_of(request)).start_time_unix_nano / 1e9))
+        spans = there.indices[f"mesh-jaeger-span-{day}"]
+        assert len(spans) == 9 and set(there.indices) == {f"mesh-jaeger-span-{day}", f"mesh-jaeger-service-{day}"}
+        by_id = {document["spanID"]: document for document in spans.values()}
+        for want in spans_of(request):
+            have = by_id[want.span_id.hex()]
+            assert have["traceID"] == want.trace_id.hex() and have["operationName"] == want.name
+            assert have["startTime"] == want.start_time_unix_nano // 1000 and have["startTimeMillis"] == want.start_time_unix_nano // 1_000_000
+            assert have["duration"] == (want.end_time_unix_nano - want.start_time_unix_nano) // 1000
+            assert have["process"]["serviceName"] == "front"
+            tags = {tag["key"]: (tag["type"], tag["value"]) for tag in have["tags"]}
+            assert tags["n"] == ("int64", "5") and tags["text"] == ("string", "käse")
+        services = there.indices[f"mesh-jaeger-service-{day}"].values()
+        assert {(s["serviceName"], s["operationName"]) for s in services} == {("front", span.name) for span in spans_of(request)}
+        assert there.templates
+
+
+# --- rows ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sets, words", [
+    ({"exporters.otlp.endpoint": "ftp://x"}, "exporters.otlp.endpoint"), ({"exporters.zipkin.endpoint": "http://"}, "exporters.zipkin.endpoint"),
+    ({"exporters.otlp.endpoint": "https://127.0.0.1:1", "exporters.otlp.ca": "/nowhere"}, "/nowhere"),
+    ({"exporters.otlp.endpoint": "http://127.0.0.1:1", "exporters.otlp.headers": "no colon"}, "exporters.otlp.headers"),
+    ({"exporters.otlp.protocol": "carrier-pigeon"}, "exporters.otlp.protocol"),
+    ({"exporters.otlp.queue_bytes": "1"}, "exporters.otlp.queue_bytes"),
+])
+def test_wrong_rows_are_named(tmp_path, sets, words):
+    arguments = [word for key, value in sets.items() for word in ("--set", f"{key}={value}")]
+    done = run_command("run", "--set", f"data_dir={tmp_path}/data", *arguments)
+    assert done.returncode in (1, 2) and words in done.stderr, done.stderr
+
+
+def test_a_queue_of_an_exporter_that_is_off_is_told(make):
+    near = make(towards("otlp", "http://127.0.0.1:9", protocol="http"), name="near")
+    assert near.send(request_of(3).SerializeToString()).status == 200
+    near.settle()
+    near.stop()
+    off = Collector(near.data_dir, near.sets | {"exporters.otlp.endpoint": None}).start()
+    try:
+        until(lambda: "switched off" in off.log_text())
+    finally:
+        off.stop(5 * SLOW)

@@ -1,0 +1,180 @@
+/* group_test.c - partitions come and go: what is under way when they do, and which offsets are committed. */
+#include "kit.h"
+#include "base/clock.h"
+
+static struct kit kit;
+
+static int teardown(void **state)
+{
+    (void)state;
+    kit_close(&kit);
+    return 0;
+}
+
+/* A second consumer in the same group, with doors of its own (the same loop) and metrics of its own. */
+struct second { struct consume_conf conf; struct metric_registry *registry; struct consume *consume; };
+
+static void second_start(struct second *second)
+{
+    second->conf = kit.conf;
+    second->registry = metric_registry_new();
+    assert_int_equal(consume_new(&second->consume, &(struct consume_options){ .conf = &second->conf, .loops = kit.loops, .n_loops = 1,
+                                                                             .metrics = second->registry }, NULL), MG_OK);
+    consume_start(second->consume);
+}
+
+static void second_stop(struct second *second)
+{
+    consume_stop(second->consume, 2000);
+    consume_free(&second->consume);
+    metric_registry_free(&second->registry);
+}
+
+static bool second_has_messages(void *owner)
+{
+    return metric_get(((struct second *)owner)->consume->metrics, CONSUME_messages, MESSAGE_TAKEN, 0) > 0;
+}
+
+static bool second_has_partitions(void *owner)
+{
+    return metric_get(((struct second *)owner)->consume->metrics, CONSUME_rebalances, REBALANCE_ASSIGNED, 0) > 0;
+}
+
+static bool partitions_have_gone(void *owner)
+{
+    (void)owner;
+    return kit_metric(&kit, CONSUME_rebalances, REBALANCE_REVOKED) + kit_metric(&kit, CONSUME_rebalances, REBALANCE_LOST) > 0;
+}
+
+static bool every_trace_is_here(void *owner)
+{
+    uint8_t id[16] = { 0 };
+
+    (void)owner;
+    for (size_t i = 1; i <= kit.n; i++) {
+        id[0] = (uint8_t)i;
+        if (rig_rows(&kit.rig, id) == 0)
+            return false;
+    }
+    return true;
+}
+
+/* This broker calls a commit in the middle of a rebalance a mistake, so that what was taken may come again: that nothing is taken
+ * twice is for the end-to-end test, with a real one. */
+static void partitions_are_shared_and_nothing_is_lost(const char *assignor)
+{
+    struct second second = { 0 };
+
+    kit_open(&kit, 4);
+    kit_property(&kit, assignor);
+    for (int i = 0; i < 8; i++)
+        (void)kit_put(&kit, i % 4, 2);
+    kit_start(&kit);
+    kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 8);
+    second_start(&second);
+    rig_run(&kit.rig, second_has_partitions, &second);
+    rig_run(&kit.rig, partitions_have_gone, NULL);
+    for (int i = 0; i < 8; i++)
+        (void)kit_put(&kit, i % 4, 2);
+    rig_run(&kit.rig, second_has_messages, &second);
+    rig_run(&kit.rig, every_trace_is_here, NULL);
+    second_stop(&second); /* what it had comes back */
+    for (int i = 0; i < 4; i++)
+        (void)kit_put(&kit, i, 2);
+    rig_run(&kit.rig, every_trace_is_here, NULL);
+    for (int i = 0; i < 4; i++)
+        kit_until_committed(&kit, i, 5);
+}
+
+static void a_second_member_cooperative(void **state)
+{
+    (void)state;
+    partitions_are_shared_and_nothing_is_lost("partition.assignment.strategy=cooperative-sticky");
+}
+
+static void a_second_member_eager(void **state)
+{
+    (void)state;
+    partitions_are_shared_and_nothing_is_lost("partition.assignment.strategy=range");
+}
+
+/* A message hangs (no credit) in a partition that is taken away: it is let go after a while, and the new owner has it. */
+static void what_does_not_come_to_rest_comes_again(void **state)
+{
+    struct second second = { 0 };
+
+    (void)state;
+    kit_open(&kit, 2);
+    kit_property(&kit, "session.timeout.ms=7000"); /* longer than a partition is brought to rest */
+    rig_leave_credit(&kit.rig, 10);
+    kit_start(&kit);
+    kit_until(&kit, CONSUME_rebalances, REBALANCE_ASSIGNED, 1);
+    for (int i = 0; i < 2; i++)
+        (void)kit_put(&kit, i, 20);
+    kit_until_waiting(&kit, 2);
+    second_start(&second);
+    kit_until(&kit, CONSUME_rebalances, REBALANCE_REVOKED, 1);
+    rig_run(&kit.rig, second_has_partitions, &second);
+    rig_leave_credit(&kit.rig, 0);
+    rig_run_until(&kit.rig, INGEST_requests, INGEST_DOOR_KAFKA, OUTCOME_ACCEPTED, 3); /* one of them twice */
+    for (int i = 0; i < 2; i++)
+        kit_until_committed(&kit, i, 1);
+    second_stop(&second);
+    assert_int_equal(rig_ledger(&kit.rig).accepted, 60);
+}
+
+static void a_commit_that_fails_is_tried_again(void **state)
+{
+    (void)state;
+    kit_open(&kit, 1);
+    (void)kit_put(&kit, 0, 1);
+    rd_kafka_mock_push_request_errors(kit.mock.cluster, MOCK_OFFSET_COMMIT, 1, RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE);
+    kit_start(&kit);
+    kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 1);
+    kit_until(&kit, CONSUME_commits, 1, 1);
+    kit_until_committed(&kit, 0, 1);
+    assert_true(kit_metric(&kit, CONSUME_commits, 0) > 0);
+}
+
+static void a_topic_that_comes_later_is_found(void **state)
+{
+    (void)state;
+    kit_open(&kit, 1);
+    kit.topics[0] = STR("later");
+    kit_property(&kit, "topic.metadata.refresh.interval.ms=200");
+    kit_start(&kit);
+    mock_put(&kit.mock, "later", &(struct mock_put){ .value = STR("\x0a\x00"), .partition = 0 });
+    kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 1);
+}
+
+/* At the start and in the middle: it goes on when the broker is back. */
+static void a_broker_may_be_away(void **state)
+{
+    (void)state;
+    kit_open(&kit, 1);
+    (void)kit_put(&kit, 0, 1);
+    rd_kafka_mock_broker_set_down(kit.mock.cluster, 1);
+    kit_property(&kit, "reconnect.backoff.max.ms=200");
+    kit_start(&kit);
+    rd_kafka_mock_broker_set_up(kit.mock.cluster, 1);
+    kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 1);
+    rd_kafka_mock_broker_set_down(kit.mock.cluster, 1);
+    rd_kafka_mock_broker_set_up(kit.mock.cluster, 1);
+    (void)kit_put(&kit, 0, 1);
+    kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 2);
+    kit_until_committed(&kit, 0, 2);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_teardown(f, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_second_member_cooperative),
+        TEST(a_second_member_eager),
+        TEST(what_does_not_come_to_rest_comes_again),
+        TEST(a_commit_that_fails_is_tried_again),
+        TEST(a_topic_that_comes_later_is_found),
+        TEST(a_broker_may_be_away),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

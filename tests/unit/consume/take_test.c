@@ -1,0 +1,166 @@
+/* take_test.c - messages on their way: taken and durable, held back, given again, passed over. */
+#include "kit.h"
+#include "base/clock.h"
+
+static struct kit kit;
+
+static int teardown(void **state)
+{
+    (void)state;
+    kit_close(&kit);
+    return 0;
+}
+
+static void messages_become_traces_and_are_committed(void **state)
+{
+    uint8_t traces[6];
+
+    (void)state;
+    kit_open(&kit, 2);
+    for (int i = 0; i < 6; i++)
+        traces[i] = kit_put(&kit, i % 2, 3);
+    kit_start(&kit);
+    kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 6);
+    for (int i = 0; i < 6; i++)
+        assert_string_equal(rig_names(&kit.rig, traces[i]), "op0 op1 op2");
+    assert_int_equal(kit_metric(&kit, CONSUME_spans, 0), 18);
+    assert_int_equal(rig_ledger(&kit.rig).accepted, 18);
+    assert_true(kit_metric(&kit, CONSUME_bytes, 0) > 6 * 3);
+    kit_until_committed(&kit, 0, 3); /* by itself, within about a second */
+    kit_until_committed(&kit, 1, 3);
+}
+
+static void a_restart_goes_on_where_the_last_run_ended(void **state)
+{
+    (void)state;
+    kit_open(&kit, 1);
+    (void)kit_put(&kit, 0, 2);
+    kit_start(&kit);
+    kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 1);
+    kit_stop(&kit);
+    assert_int_equal(mock_committed(&kit.mock, "g", TOPIC, 0), 1);
+    (void)kit_put(&kit, 0, 2);
+    kit_start(&kit);
+    kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 1);
+    assert_int_equal(rig_ledger(&kit.rig).accepted, 4);
+}
+
+static void an_empty_message_is_passed_over(void **state)
+{
+    (void)state;
+    kit_open(&kit, 1);
+    kit_put_text(&kit, 0, STR(""));
+    kit_put_text(&kit, 0, (struct str){ NULL, 0 });
+    (void)kit_put(&kit, 0, 1);
+    kit_start(&kit);
+    kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 1);
+    assert_int_equal(kit_metric(&kit, CONSUME_messages, MESSAGE_EMPTY), 2);
+    assert_int_equal(kit_metric(&kit, CONSUME_dead_letters, DEAD_NOWHERE), 0);
+    kit_until_committed(&kit, 0, 3);
+}
+
+static void what_can_never_be_taken_is_passed_over_without_a_place_for_it(void **state)
+{
+    (void)state;
+    kit_open(&kit, 1);
+    kit_put_text(&kit, 0, STR("\xff\xff"));
+    (void)kit_put(&kit, 0, 1);
+    kit_start(&kit);
+    kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 1);
+    assert_int_equal(kit_metric(&kit, CONSUME_messages, MESSAGE_POISON), 1);
+    assert_int_equal(kit_metric(&kit, CONSUME_dead_letters, DEAD_NOWHERE), 1);
+    kit_until_committed(&kit, 0, 2);
+}
+
+/* Nothing is committed beyond it, and nothing else is polled meanwhile. */
+static void what_cannot_be_taken_now_is_given_again(void **state)
+{
+    (void)state;
+    kit_open(&kit, 1);
+    kit.rig.doors->is_closing = true; /* refuses everything, as a full disk does */
+    (void)kit_put(&kit, 0, 2);
+    kit_start(&kit);
+    kit_until(&kit, CONSUME_retries, 0, 1);
+    for (int i = 0; i < 3; i++)
+        (void)kit_put(&kit, 0, 2);
+    kit_until(&kit, CONSUME_retries, 0, 3);
+    assert_in_range(rig_metric(&kit.rig, INGEST_requests, INGEST_DOOR_KAFKA, OUTCOME_BUSY), 3, 4); /* of one message only */
+    assert_int_equal(mock_committed(&kit.mock, "g", TOPIC, 0), -1);
+    kit.rig.doors->is_closing = false;
+    kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 4);
+    assert_int_equal(rig_ledger(&kit.rig).accepted, 8);
+    kit_until_committed(&kit, 0, 4);
+}
+
+static size_t under_way;
+
+static bool has_stood_still(void *owner)
+{
+    static uint64_t since_ns;
+    size_t n = kit.rig.ingest->waiting;
+
+    (void)owner;
+    if (n != under_way || n == 0) {
+        under_way = n;
+        since_ns = clock_mono_ns();
+    }
+    return clock_mono_ns() - since_ns > UINT64_C(300000000);
+}
+
+static void no_more_is_polled_than_may_be_under_way(void **state)
+{
+    (void)state;
+    kit_open(&kit, 1);
+    kit.conf.in_flight_bytes = 10000;
+    for (int i = 0; i < 40; i++)
+        (void)kit_put(&kit, 0, 20);
+    rig_leave_credit(&kit.rig, 10);
+    kit_start(&kit);
+    rig_run(&kit.rig, has_stood_still, NULL);
+    assert_in_range(under_way, 5, 20); /* of about 1.1 KiB, and 512 bytes each */
+    assert_true(kit.consume->in_flight < 10000 + 2000);
+    rig_leave_credit(&kit.rig, 0);
+    kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 40);
+    kit_until_committed(&kit, 0, 40);
+}
+
+static void every_encoding_has_its_reader(void **state)
+{
+    static const struct { enum consume_encoding encoding; struct str value; uint64_t spans; } rows[] = {
+        { CONSUME_OTLP_JSON, STR_INIT("{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[{\"traceId\":\"0102030405060708090a0b0c0d0e0f10\","
+                                      "\"spanId\":\"0102030405060708\",\"name\":\"a\"}]}]}]}"), 1 },
+        { CONSUME_ZIPKIN_JSON, STR_INIT("[{\"traceId\":\"0102030405060708\",\"id\":\"0102030405060709\",\"name\":\"a\"},"
+                                        "{\"traceId\":\"0102030405060708\",\"id\":\"010203040506070a\"}]"), 2 },
+        /* jaeger.api_v2.Span { trace_id span_id operation_name start_time duration process { service_name } } */
+        { CONSUME_JAEGER_PROTO, STR_INIT("\x0a\x10" "0123456789abcdef" "\x12\x08" "01234567" "\x1a\x02op" "\x32\x02\x08\x05" "\x3a\x02\x08\x01"
+                                         "\x52\x06\x0a\x04shop"), 1 },
+    };
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(rows); i++) {
+        kit_open(&kit, 1);
+        kit.conf.encoding = rows[i].encoding;
+        kit_put_text(&kit, 0, rows[i].value);
+        kit_put_text(&kit, 0, STR("{"));
+        kit_start(&kit);
+        kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 1);
+        kit_until(&kit, CONSUME_messages, MESSAGE_POISON, 1);
+        assert_int_equal(kit_metric(&kit, CONSUME_spans, 0), rows[i].spans);
+        if (i + 1 < MG_COUNT(rows))
+            kit_close(&kit);
+    }
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_teardown(f, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(messages_become_traces_and_are_committed),
+        TEST(a_restart_goes_on_where_the_last_run_ended),
+        TEST(an_empty_message_is_passed_over),
+        TEST(what_can_never_be_taken_is_passed_over_without_a_place_for_it),
+        TEST(what_cannot_be_taken_now_is_given_again),
+        TEST(no_more_is_polled_than_may_be_under_way),
+        TEST(every_encoding_has_its_reader),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
