@@ -33,7 +33,7 @@ class Broker:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.process, self.port, self.lines = None, None, []
-        self.id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        self.id = "M" + base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()[1:]  # one that begins with "-" looks like an option
 
     def java(self, main, *arguments):
         return ["java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{JARS}/*", main, *map(str, arguments)]
@@ -48,6 +48,8 @@ class Broker:
             "log.dirs": self.folder / "data", "offsets.topic.replication.factor": 1, "offsets.topic.num.partitions": 4,
             "transaction.state.log.replication.factor": 1, "transaction.state.log.min.isr": 1, "num.partitions": 4,
             "group.initial.rebalance.delay.ms": 0, "auto.create.topics.enable": "true",
+            # After a kill: members are missed soon, and a new run need not wait long until the one before counts as gone.
+            "group.min.session.timeout.ms": 1000, "broker.session.timeout.ms": 2000, "broker.heartbeat.interval.ms": 250,
         }
         path = self.folder / "server.properties"
         path.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))

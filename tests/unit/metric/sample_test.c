@@ -9,9 +9,9 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "unit/base/group_arena.h"
 
 enum { T = 1, O = 2 }; /* legal in text 0.0.4, in OpenMetrics */
-static struct arena arena;
 
 static void lines_are_legal_in_their_formats(void **state)
 {
@@ -189,13 +189,6 @@ static void labels_and_digits_are_limited(void **state)
     }
 }
 
-static int teardown(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,5 +197,5 @@ int main(void)
         cmocka_unit_test(every_cut_of_a_line_is_survived),
         cmocka_unit_test(labels_and_digits_are_limited),
     };
-    return cmocka_run_group_tests(tests, NULL, teardown);
+    return cmocka_run_group_tests(tests, NULL, group_arena_fini);
 }

@@ -33,6 +33,13 @@ static void archive(struct rig *rig, uint16_t trace, enum mg_err want)
     ask_fini(&ask);
 }
 
+static void open_stored(struct rig *rig)
+{
+    rig_open(rig);
+    RIG_PUT(rig, shop);
+    rig_flush(rig, 0);
+}
+
 static size_t pinned(struct rig *rig)
 {
     struct store_view *view = store_view_new(rig->store);
@@ -131,9 +138,7 @@ static void test_retention_does_not_take_it(void **state)
     struct rig rig = { 0 };
 
     (void)state;
-    rig_open(&rig);
-    RIG_PUT(&rig, shop);
-    rig_flush(&rig, 0);
+    open_stored(&rig);
     archive(&rig, 1, MG_OK);
     drop_what_is_closed(&rig);
     for (uint16_t i = 0; i < 3; i++)
@@ -180,9 +185,7 @@ static void test_archived_many_times(void **state)
     struct rig rig = { 0 };
 
     (void)state;
-    rig_open(&rig);
-    RIG_PUT(&rig, shop);
-    rig_flush(&rig, 0);
+    open_stored(&rig);
     for (int i = 0; i < 70; i++)
         archive(&rig, 1, MG_OK);
     assert_int_equal(pinned(&rig), 70);
@@ -215,37 +218,22 @@ static void test_the_archive_is_full(void **state)
     rig_close(&rig);
 }
 
-static uint64_t later_ns;
-
-static void on_late_query(struct ask *ask, struct query *query)
-{
-    rig_clock_set(rig_clock() + later_ns);
-    on_archive_query(ask, query);
-}
-
 static void test_deadline(void **state)
 {
-    static const struct {
-        uint64_t later_ns;
-        enum mg_err want;
-    } cases[] = { { 999999999, MG_OK },
-                  { 1000000000, MG_E_TIMEOUT },
-                  { 1000000001, MG_E_TIMEOUT } };
-    struct rig rig = { .query_conf.timeout_ns = 1000000000 };
+    struct rig rig = { .query_conf.timeout_ns = RIG_TIMEOUT_NS };
+    size_t archived = 0;
 
     (void)state;
     rig_open(&rig);
     RIG_PUT(&rig, shop);
-    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+    for (size_t i = 0; i < RIG_DELAYS; i++) {
         struct ask ask = { .trace = 1 };
-        rig_clock_set(1000);
-        later_ns = cases[i].later_ns;
-        rig_ask(&rig, &ask, "archive", on_late_query);
-        assert_int_equal(ask.err, cases[i].want);
+        rig_ask_late(&rig, &ask, "archive", on_archive_query, rig_delays[i].passes_ns);
+        assert_int_equal(ask.err, rig_delays[i].want);
+        archived += ask.err == MG_OK;
         ask_fini(&ask);
     }
-    assert_int_equal(pinned(&rig), 1);
-    rig_clock_set(0);
+    assert_int_equal(pinned(&rig), archived);
     rig_close(&rig);
 }
 
@@ -255,9 +243,7 @@ static void test_a_damaged_archive(void **state)
     struct rig rig = { 0 };
 
     (void)state;
-    rig_open(&rig);
-    RIG_PUT(&rig, shop);
-    rig_flush(&rig, 0);
+    open_stored(&rig);
     archive(&rig, 1, MG_OK);
     rig_restart_without_archive(&rig);
     archive(&rig, 1, MG_E_IO);

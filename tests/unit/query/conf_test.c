@@ -1,30 +1,15 @@
 /* The defaults, and what is out of range. That each row changes behaviour is shown by the tests of
  * the limits: pool_test.c (threads, queue_max, timeout, memory_max), search_test.c (traces_max). */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit/conf/section.h"
 #include "query/query.h"
-
-static enum mg_err load(struct query_conf *out, const char *set)
-{
-    const struct conf_section section = { "query", query_fields, query_fields_n, out };
-    const struct conf_source source = { .sets = &set, .n_sets = set ? 1 : 0 };
-    struct conf *conf = NULL;
-    enum mg_err err = conf_load(&conf, &section, 1, &source, NULL);
-
-    if (err == MG_OK)
-        conf_free(&conf);
-    return err;
-}
 
 static void test_defaults(void **state)
 {
     struct query_conf conf = { 0 };
+    const struct conf_section section = { "query", query_fields, query_fields_n, &conf };
 
     (void)state;
-    assert_int_equal(load(&conf, NULL), MG_OK);
+    assert_int_equal(section_load(&section, NULL), MG_OK);
     assert_int_equal(conf.threads, 4);
     assert_int_equal(conf.queue_max, 64);
     assert_int_equal(conf.timeout_ns, 30000000000);
@@ -35,10 +20,7 @@ static void test_defaults(void **state)
 
 static void test_ranges(void **state)
 {
-    static const struct {
-        const char *set;
-        enum mg_err want;
-    } cases[] = {
+    static const struct section_case cases[] = {
         { "query.threads=1", MG_OK },         { "query.threads=64", MG_OK },
         { "query.threads=0", MG_E_FORMAT },   { "query.threads=65", MG_E_FORMAT },
         { "query.queue_max=1", MG_OK },       { "query.queue_max=0", MG_E_FORMAT },
@@ -49,11 +31,10 @@ static void test_ranges(void **state)
         { "query.trace_max=1", MG_E_FORMAT },
     };
     struct query_conf conf = { 0 };
+    const struct conf_section section = { "query", query_fields, query_fields_n, &conf };
 
     (void)state;
-    for (size_t i = 0; i < MG_COUNT(cases); i++)
-        if (load(&conf, cases[i].set) != cases[i].want)
-            fail_msg("%s", cases[i].set);
+    section_check(&section, cases, MG_COUNT(cases));
 }
 
 int main(void)

@@ -288,37 +288,18 @@ static void test_many_services(void **state)
     rig_close(&rig);
 }
 
-static uint64_t later_ns;
-
-static void on_late_query(struct ask *ask, struct query *query)
-{
-    rig_clock_set(rig_clock() + later_ns);
-    on_edges_query(ask, query);
-}
-
 static void test_deadline(void **state)
 {
-    static const struct {
-        uint64_t later_ns;
-        enum mg_err want;
-    } cases[] = {
-        { 0, MG_OK },
-        { 999999999, MG_OK },
-        { 1000000000, MG_E_TIMEOUT },
-        { 1000000001, MG_E_TIMEOUT },
-    };
-    struct rig rig = { .query_conf.timeout_ns = 1000000000 };
+    struct rig rig = { .query_conf.timeout_ns = RIG_TIMEOUT_NS };
     uint64_t stopped = 0;
 
     (void)state;
     rig_open(&rig);
     for (int round = 0; round < 2; round++) { /* the first without an edge */
-        for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        for (size_t i = 0; i < RIG_DELAYS; i++) {
             struct edges_ask self = { .to = UINT64_MAX };
-            rig_clock_set(1000);
-            later_ns = cases[i].later_ns;
-            rig_ask(&rig, &self.ask, "edges", on_late_query);
-            assert_int_equal(self.ask.err, cases[i].want);
+            rig_ask_late(&rig, &self.ask, "edges", on_edges_query, rig_delays[i].passes_ns);
+            assert_int_equal(self.ask.err, rig_delays[i].want);
             stopped += self.ask.err != MG_OK;
             assert_int_equal(rig_metric(&rig, QUERY_stopped, STOP_TIMEOUT), stopped);
             ask_fini(&self.ask);
@@ -326,7 +307,6 @@ static void test_deadline(void **state)
         RIG_PUT(&rig, call);
         rig_flush(&rig, 0);
     }
-    rig_clock_set(0);
     rig_close(&rig);
 }
 

@@ -167,50 +167,29 @@ static void test_free_runs_what_waits(void **state)
 
 /* --- limits of one query ---------------------------------------------------------------------- */
 
-static uint64_t later_ns;
-
-/* The clock moves after the query has begun. */
-static void on_late_query(struct ask *ask, struct query *query)
-{
-    rig_clock_set(rig_clock() + later_ns);
-    if (str_eq(ask->service, STR("trace")))
-        on_trace_query(ask, query);
-    else if (str_eq(ask->service, STR("services")))
-        on_services_query(ask, query);
-    else if (str_eq(ask->service, STR("operations")))
-        on_operations_query(ask, query);
-    else
-        on_search_query(ask, query);
-}
-
 static void test_timeout(void **state)
 {
     static const struct {
-        uint64_t later_ns;
-        enum mg_err want;
-    } cases[] = {
-        { 0, MG_OK },
-        { 999999999, MG_OK },
-        { 1000000000, MG_E_TIMEOUT },
-        { 1000000001, MG_E_TIMEOUT },
-        { UINT64_C(1) << 60, MG_E_TIMEOUT },
+        const char *name;
+        void (*on_query)(struct ask *, struct query *);
+    } queries[] = {
+        { "trace", on_trace_query },
+        { "search", on_search_query },
+        { "services", on_services_query },
+        { "operations", on_operations_query },
     };
-    static const char *const names[] = { "trace", "search", "services", "operations" };
-    struct rig rig = { .query_conf.timeout_ns = 1000000000 };
+    struct rig rig = { .query_conf.timeout_ns = RIG_TIMEOUT_NS };
     uint64_t stopped = 0;
 
     (void)state;
     rig_open(&rig);
     RIG_PUT(&rig, some);
-    for (size_t i = 0; i < MG_COUNT(cases); i++) {
-        for (size_t k = 0; k < MG_COUNT(names); k++) {
-            struct ask ask = { .search = { any_span, 10 },
-                               .trace = 1,
-                               .service = str_of(names[k]) };
-            rig_clock_set(1000);
-            later_ns = cases[i].later_ns;
-            rig_ask(&rig, &ask, names[k], on_late_query);
-            assert_int_equal(ask.err, cases[i].want);
+    for (size_t i = 0; i < RIG_DELAYS; i++) {
+        for (size_t k = 0; k < MG_COUNT(queries); k++) {
+            struct ask ask = { .search = { any_span, 10 }, .trace = 1, .service = STR("shop") };
+            rig_ask_late(&rig, &ask, queries[k].name, queries[k].on_query,
+                         rig_delays[i].passes_ns);
+            assert_int_equal(ask.err, rig_delays[i].want);
             if (ask.err) {
                 assert_non_null(strstr(ask.why.text, "1000 ms (query.timeout)"));
                 assert_int_equal(rig_metric(&rig, QUERY_stopped, STOP_TIMEOUT), ++stopped);
@@ -218,7 +197,6 @@ static void test_timeout(void **state)
             ask_fini(&ask);
         }
     }
-    rig_clock_set(0);
     rig_close(&rig);
 }
 

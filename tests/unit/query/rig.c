@@ -417,6 +417,8 @@ static void run_ask(struct query_job *job, struct query *query)
     pthread_mutex_lock(&ask->rig->lock);
     ask->rig->query_metrics = query->metrics;
     pthread_mutex_unlock(&ask->rig->lock);
+    if (ask->passes_ns)
+        rig_clock_set(rig_clock() + ask->passes_ns);
     ask->on_query(ask, query);
     pthread_mutex_lock(&ask->lock);
     ask->is_ended = true;
@@ -459,6 +461,23 @@ void rig_ask(struct rig *rig, struct ask *ask, const char *name,
     assert_int_equal(query_submit(rig->pool, &ask->job), MG_OK);
     ask_wait(ask);
     buf_put_char(&ask->text, '\0');
+}
+
+const struct rig_delay rig_delays[RIG_DELAYS] = {
+    { 0, MG_OK },
+    { RIG_TIMEOUT_NS - 1, MG_OK },
+    { RIG_TIMEOUT_NS, MG_E_TIMEOUT },
+    { RIG_TIMEOUT_NS + 1, MG_E_TIMEOUT },
+    { UINT64_C(1) << 60, MG_E_TIMEOUT },
+};
+
+void rig_ask_late(struct rig *rig, struct ask *ask, const char *name,
+                  void (*on_query)(struct ask *, struct query *), uint64_t passes_ns)
+{
+    rig_clock_set(1000);
+    ask->passes_ns = passes_ns;
+    rig_ask(rig, ask, name, on_query);
+    rig_clock_set(0);
 }
 
 void on_trace_query(struct ask *ask, struct query *query)

@@ -80,9 +80,23 @@ struct ask {
     uint16_t trace;
     struct str service;
     struct buf text; /* the answer */
+    uint64_t passes_ns; /* rig_ask_late */
 };
 void rig_ask(struct rig *rig, struct ask *ask, const char *name,
              void (*on_query)(struct ask *, struct query *));
+/* The same on a clock that stands still: passes_ns go by when the query has begun. Leaves the clock
+ * real again. */
+void rig_ask_late(struct rig *rig, struct ask *ask, const char *name,
+                  void (*on_query)(struct ask *, struct query *), uint64_t passes_ns);
+/* What may go by, and what may not, with a timeout_ns of RIG_TIMEOUT_NS. */
+#define RIG_TIMEOUT_NS UINT64_C(1000000000)
+struct rig_delay {
+    uint64_t passes_ns;
+    enum mg_err want;
+};
+#define RIG_DELAYS 5
+extern const struct rig_delay rig_delays[RIG_DELAYS];
+
 void ask_init(struct ask *ask, struct rig *rig, const char *name,
               void (*on_query)(struct ask *, struct query *));
 void ask_wait(struct ask *ask);

@@ -31,13 +31,13 @@ static void on_span(void *owner, const struct span *span, uint32_t ordinal)
     (void)ordinal;
     interner_span(owner, span);
 }
-static void on_refused(void *owner, enum otlp_refusal why, uint32_t ordinal)
+static void on_refused(void *owner, enum span_refusal why, uint32_t ordinal)
 {
     (void)owner;
     (void)why;
     (void)ordinal;
 }
-static const struct otlp_visitor into_interner = { on_resource, on_scope, on_span, on_refused };
+static const struct span_visitor into_interner = { on_resource, on_scope, on_span, on_refused };
 
 static struct row_batch *intern_body(struct interner *interner, struct otlp_scanner *scanner,
                                      struct str body)
@@ -819,7 +819,7 @@ static void ignore_group(void *owner, struct str group)
 
 static void test_corpus_is_lossless(void **state)
 {
-    static const struct otlp_visitor visitor = {
+    static const struct span_visitor visitor = {
         ignore_group, ignore_group, expect_span, on_refused
     };
     struct otlp_scanner *scanner = otlp_scanner_new(NULL);
@@ -859,7 +859,7 @@ static void on_span_nothing(void *owner, const struct span *span, uint32_t ordin
     (void)ordinal;
     *(size_t *)owner += span->n_attrs;
 }
-static const struct otlp_visitor into_nothing = {
+static const struct span_visitor into_nothing = {
     on_group_nothing, on_group_nothing, on_span_nothing, on_refused
 };
 
