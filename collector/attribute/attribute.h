@@ -49,7 +49,15 @@ struct attribute_filter *attribute_filter_new(struct attribute_rules *rules); /*
 void attribute_filter_free(struct attribute_filter **filter);
 /* Before each scan: what comes through attribute_visitor goes on to `next`, changed. on_dropped: a span that a `drop` rule took, by
  * ordinal; NULL (replay): drop rules are passed over. A changed resource is good until the next on_resource, what is
- * changed in a span in its on_span only. A resource that rules look at keeps its first 65,536 attributes. */
+ * changed in a span in its on_span only. A resource that rules look at keeps its first 65,536 attributes.
+ *
+ * Small requests must not become large ones: `added_max` is how many bytes insert, update, upsert and rename may add in this scan (keys
+ * and values, beyond what they replace; to a resource once each time it is visited). The insert, update or upsert that would add
+ * more, and each later one that adds anything, is passed over; renames go on, for redact rules may count on them. Patterns
+ * too have a budget a scan, of some 250 ms: after it, texts for which the quick try of codec/finder.h does not do become "***"
+ * whole, and a condition's ~ does not hold. */
 void attribute_filter_begin(struct attribute_filter *filter, const struct span_visitor *next, void *owner,
-                            void (*on_dropped)(void *owner, uint32_t ordinal));
+                            void (*on_dropped)(void *owner, uint32_t ordinal), size_t added_max);
+/* Did the rules of this scan want to add more than added_max? */
+bool attribute_filter_is_over(const struct attribute_filter *filter);
 extern const struct span_visitor attribute_visitor; /* its owner is the attribute_filter */

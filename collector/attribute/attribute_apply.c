@@ -7,6 +7,7 @@
 #include "model/otlp_write.h"
 
 #define SCRATCH_KEEP 65536
+#define SEARCH_STEPS 15000000 /* of a scan: some 250 ms */
 #define AT_VALUE     6 /* messages around a span's value, its AnyValue included */
 
 /* --- memory ------------------------------------------------------------------------------------- */
@@ -36,6 +37,25 @@ void bench_shrink(struct bench *bench)
     buf_shrink(&bench->texts[1], SCRATCH_KEEP);
     buf_shrink(&bench->replaced, SCRATCH_KEEP);
     buf_shrink(&bench->wire, SCRATCH_KEEP);
+}
+
+void bench_begin(struct bench *bench, size_t added_max)
+{
+    bench_shrink(bench);
+    finder_scratch_budget(bench->finder, SEARCH_STEPS);
+    bench->added_left = added_max;
+    bench->is_over = false;
+}
+
+bool bench_may_add(struct bench *bench, size_t bytes)
+{
+    if (bytes == 0)
+        return true;
+    bench->is_over |= bytes > bench->added_left;
+    if (bench->is_over)
+        return false;
+    bench->added_left -= bytes;
+    return true;
 }
 
 static void target_reset(struct target *target)
@@ -79,7 +99,7 @@ void attribute_target_fini(struct target *target)
 /* --- insert, update, upsert --------------------------------------------------------------------- */
 
 /* A resource's values stand one message higher than a span's: what was accepted there could be too deep here. */
-static bool value_fits(const struct value *value)
+bool value_fits(const struct value *value)
 {
     const struct wire_shape *shape = value->type == VALUE_ARRAY ? &otlp_array_value : &otlp_kvlist_value;
 
@@ -88,7 +108,33 @@ static bool value_fits(const struct value *value)
     return wire_check(value->raw, shape, OTLP_DEPTH_MAX - AT_VALUE) == WIRE_FINE;
 }
 
-static void assign(const struct rule *rule, struct target *target)
+static size_t value_bytes(const struct value *value)
+{
+    switch (value->type) {
+    case VALUE_STRING:
+        return value->str.len;
+    case VALUE_BYTES:
+    case VALUE_ARRAY:
+    case VALUE_KVLIST:
+    case VALUE_OTHER:
+        return value->raw.len;
+    default:
+        return sizeof value->i;
+    }
+}
+
+/* What all attributes of the key grow by. */
+static size_t growth(const struct attr_list *list, const struct rule_key *key, const struct value *value)
+{
+    size_t bytes = value_bytes(value), all = 0;
+
+    for (size_t i = 0; i < list->n; i++)
+        if (str_eq(list->at[i].key, key->name))
+            all += bytes - MG_MIN(bytes, value_bytes(&list->at[i].value));
+    return all;
+}
+
+static void assign(struct bench *bench, const struct rule *rule, struct target *target)
 {
     const struct rule_key *key = &rule->keys[0];
     bool is_there = attr_list_find(&target->list, key) != NULL;
@@ -96,7 +142,8 @@ static void assign(const struct rule *rule, struct target *target)
 
     if (rule->action == (is_there ? ACTION_INSERT : ACTION_UPDATE))
         return;
-    if (!operand_read(target, &rule->value, &value) || (rule->value.source == FROM_RESOURCE && !value_fits(&value)))
+    if (!operand_read(target, &rule->value, &value) ||
+        !bench_may_add(bench, is_there ? growth(&target->list, key, &value) : key->name.len + value_bytes(&value)))
         return;
     if (!is_there) {
         attr_list_append(&target->list, key, &value);
@@ -135,6 +182,7 @@ static void rename_key(struct bench *bench, const struct rule *rule, struct targ
     for (size_t i = 0; i < target->list.n; i++) {
         if (!str_eq(attrs[i].key, old->name))
             continue;
+        (void)bench_may_add(bench, renamed->name.len - MG_MIN(renamed->name.len, old->name.len));
         attrs[i].key = renamed->name;
         if (attrs[i].value.type == VALUE_OTHER)
             attrs[i].value.raw = raw_renamed(bench, attrs[i].value.raw, renamed->name, &target->arena);
@@ -238,7 +286,7 @@ void rule_apply(struct bench *bench, const struct rule *rule, struct target *tar
     case ACTION_INSERT:
     case ACTION_UPDATE:
     case ACTION_UPSERT:
-        assign(rule, target);
+        assign(bench, rule, target);
         return;
     case ACTION_RENAME:
         rename_key(bench, rule, target);

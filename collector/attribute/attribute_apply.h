@@ -8,6 +8,8 @@
 struct bench {
     const struct attribute_rules *rules;
     struct finder_scratch *finder;
+    size_t added_left;    /* bytes that rules may still add in this scan */
+    bool is_over;         /* one wanted more */
     struct buf texts[2];  /* text forms of values that are compared */
     struct buf replaced;  /* a text, by a pattern */
     struct buf wire;      /* events, links, arrays and maps, written anew */
@@ -15,6 +17,9 @@ struct bench {
 void bench_init(struct bench *bench, const struct attribute_rules *rules);
 void bench_fini(struct bench *bench);
 void bench_shrink(struct bench *bench);
+void bench_begin(struct bench *bench, size_t added_max);
+/* False: that is more than may still be added; nothing more may be from then on. */
+bool bench_may_add(struct bench *bench, size_t bytes);
 
 struct captured { bool is_there; struct value value; };
 
@@ -40,6 +45,7 @@ struct str value_as_text(const struct value *value, struct buf *buf);
 bool term_holds(struct bench *bench, const struct target *target, const struct term *term);
 
 /* attribute_apply.c; the condition is the caller's. */
+bool value_fits(const struct value *value); /* a resource's value into a span */
 bool rule_may_touch(const struct rule *rule, const struct target *target);
 void rule_apply(struct bench *bench, const struct rule *rule, struct target *target);
 

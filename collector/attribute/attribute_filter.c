@@ -20,6 +20,7 @@
 
 struct group {
     bool is_set, is_changed;
+    size_t added;               /* by rules, to this resource */
     struct buf original;        /* span.resource as it came */
     struct buf rewritten;       /* when is_changed */
     VEC(struct attr) attrs;     /* of the original; borrow from it */
@@ -75,7 +76,7 @@ void attribute_filter_free(struct attribute_filter **pointer)
 }
 
 void attribute_filter_begin(struct attribute_filter *filter, const struct span_visitor *next, void *owner,
-                            void (*on_dropped)(void *owner, uint32_t ordinal))
+                            void (*on_dropped)(void *owner, uint32_t ordinal), size_t added_max)
 {
     struct group *group = &filter->group;
 
@@ -83,7 +84,7 @@ void attribute_filter_begin(struct attribute_filter *filter, const struct span_v
     filter->owner = owner;
     filter->on_dropped = on_dropped;
     filter->has_resource = false;
-    bench_shrink(&filter->bench);
+    bench_begin(&filter->bench, added_max);
     if (group->original.room <= GROUP_KEEP && group->rewritten.room <= GROUP_KEEP)
         return;
     group->is_set = false;
@@ -91,6 +92,11 @@ void attribute_filter_begin(struct attribute_filter *filter, const struct span_v
     buf_shrink(&group->rewritten, GROUP_KEEP);
     VEC_FINI(&group->attrs);
     attribute_target_fini(&group->target);
+}
+
+bool attribute_filter_is_over(const struct attribute_filter *filter)
+{
+    return filter->bench.is_over;
 }
 
 /* --- resources ---------------------------------------------------------------------------------- */
@@ -165,6 +171,15 @@ static void capture(struct group *group, const struct operand *operand)
     captured->is_there = operand_read(&group->target, operand, &captured->value);
 }
 
+/* Looked at here, once, and not for every span that takes it. */
+static void capture_value(struct group *group, const struct operand *operand)
+{
+    struct captured *captured = &group->captured[operand->slot];
+
+    capture(group, operand);
+    captured->is_there = captured->is_there && value_fits(&captured->value);
+}
+
 static bool resource_terms_hold(struct attribute_filter *filter, const struct rule *rule)
 {
     struct group *group = &filter->group;
@@ -192,7 +207,7 @@ static void group_run(struct attribute_filter *filter)
         const struct rule *rule = &filter->rules->rules.at[i];
         group->holds[i] = resource_terms_hold(filter, rule);
         if (rule->value.source == FROM_RESOURCE)
-            capture(group, &rule->value);
+            capture_value(group, &rule->value);
         if (group->holds[i] && (rule->where & ON_RESOURCE) && rule_may_touch(rule, &group->target))
             rule_apply(&filter->bench, rule, &group->target);
     }
@@ -207,11 +222,23 @@ static void group_enter(struct attribute_filter *filter, struct str resource)
     bool is_sound = group_read(group);
     bool is_cut = group->attrs.n > RESOURCE_ATTRS_MAX;
     target_set_resource(&group->target, filter->rules, group->attrs.at, group->attrs.n - is_cut);
+    size_t before = filter->bench.added_left;
     group_run(filter);
-    group->is_set = true;
+    group->added = before - filter->bench.added_left;
+    /* What a budget kept from being done is done again, by the next scan's. */
+    group->is_set = !filter->bench.is_over && !finder_scratch_is_spent(filter->bench.finder);
     group->is_changed = is_sound && (is_cut || group->target.list.is_changed);
     if (group->is_changed)
         group_write(group);
+}
+
+/* True: the resource is the one before, and what it was given is added once more. */
+static bool group_is_again(struct attribute_filter *filter, struct str resource)
+{
+    struct group *group = &filter->group;
+
+    return group->is_set && str_eq(resource, buf_str(&group->original)) && !filter->bench.is_over &&
+           group->added <= filter->bench.added_left && bench_may_add(&filter->bench, group->added);
 }
 
 static void on_resource(void *owner, struct str resource)
@@ -220,7 +247,7 @@ static void on_resource(void *owner, struct str resource)
     struct group *group = &filter->group;
 
     filter->has_resource = true;
-    if (filter->rules->needs_resource && !(group->is_set && str_eq(resource, buf_str(&group->original))))
+    if (filter->rules->needs_resource && !group_is_again(filter, resource))
         group_enter(filter, resource);
     filter->next->on_resource(filter->owner, group->is_changed ? buf_str(&group->rewritten) : resource);
 }

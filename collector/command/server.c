@@ -2,6 +2,7 @@
 #include "command/server.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 #include "base/mem.h"
 #include "net/tls.h"
@@ -32,7 +33,9 @@ static enum mg_err read_token(const char *path, struct buf *authorization, struc
         close(fd);
     if (failed)
         return mg_fail_os(why, failed, "cannot read %s", path);
-    struct str token = str_trim(str_n(bytes, (size_t)n));
+    struct str token = str_n(bytes, (size_t)n);
+    while (token.len && strchr(" \t\r\n", token.ptr[token.len - 1])) /* what an editor leaves at the end */
+        token.len--;
     if (token.len == 0 || n == TOKEN_BYTES_MAX)
         return mg_fail(why, MG_E_FORMAT, "%s holds no token", path);
     buf_printf(authorization, "Bearer %.*s", STR_ARG(token));

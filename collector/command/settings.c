@@ -97,6 +97,26 @@ static enum mg_err check_doors(const char *key, const struct conf_list *names, b
     return MG_OK;
 }
 
+static bool share_one(const struct conf_list *a, const struct conf_list *b)
+{
+    for (size_t i = 0; i < a->n; i++)
+        for (size_t k = 0; k < b->n; k++)
+            if (str_eq(a->at[i], b->at[k]))
+                return true;
+    return false;
+}
+
+static enum mg_err check_kafka(const struct settings *settings, struct mg_why *why)
+{
+    const struct kafka_export_conf *out = &settings->exporters.kafka;
+    const struct conf_list topic = { (struct str *)&out->topic, 1 }; /* read only */
+
+    if (share_one(&out->brokers, &settings->kafka.brokers) && share_one(&topic, &settings->kafka.topics))
+        return mg_fail(why, MG_E_FORMAT, "exporters.kafka.topic: '%.*s' is one of kafka.topics on the same brokers, so spans would go round for ever",
+                       STR_ARG(out->topic));
+    return MG_OK;
+}
+
 enum mg_err settings_load(struct settings *out, const char *path, const char *const *sets, size_t n_sets, struct mg_why *why)
 {
     const struct conf_source source = { .path = path, .sets = sets, .n_sets = n_sets,
@@ -108,6 +128,7 @@ enum mg_err settings_load(struct settings *out, const char *path, const char *co
     out->http.body_bytes_max = out->ingest.body_bytes_max;
     MG_TRY(check_doors("tls.doors", &out->tls.doors, false, why));
     MG_TRY(check_doors("auth.open_doors", &out->auth.open_doors, true, why));
+    MG_TRY(check_kafka(out, why));
     MG_TRY(http_cors_check(&out->cors, why));
     MG_TRY(http_auth_new(&out->callers, &out->auth, why));
     return attribute_rules_new(&out->rules, &out->ingest.rules, why);

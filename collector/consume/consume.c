@@ -53,7 +53,8 @@ enum mg_err consume_client_conf(const struct consume_conf *conf, bool is_produce
     };
     char *group = str_text(conf->group);
     const struct kafka_setting consumer[] = {
-        { "client.id", "meshglass" }, { "group.id", group }, { "enable.auto.commit", "false" }, { "enable.auto.offset.store", "false" },
+        { "client.id", "meshglass" }, { "group.id", group }, { "enable.auto.commit", "true" }, { "auto.commit.interval.ms", "1000" },
+        { "enable.auto.offset.store", "false" }, /* group.c stores */
         { "auto.offset.reset", "earliest" }, { "partition.assignment.strategy", "cooperative-sticky" }, { "check.crcs", "true" },
         { "queued.max.messages.kbytes", FETCH_AHEAD_KBYTES }, { "queued.min.messages", FETCH_AHEAD_MESSAGES },
         { "fetch.max.bytes", "4194304" }, { "log.connection.close", "false" }
@@ -126,11 +127,13 @@ uint64_t consume_pause_ns(struct consume *consume)
 
 static uint64_t idle_ns(const struct consume *consume)
 {
-    uint64_t now_ns = clock_mono_ns(), wait_ns = MG_MIN(IDLE_MS * MS, dead_wait_ns(consume, now_ns));
+    uint64_t now_ns = clock_mono_ns(), until_ns = now_ns + MG_MIN(IDLE_MS * MS, dead_wait_ns(consume, now_ns));
 
+    if (consume->has_unstored)
+        until_ns = MG_MIN(until_ns, consume->store_at_ns);
     if (!list_empty(&consume->again))
-        wait_ns = MG_MIN(wait_ns, consume->again_at_ns > now_ns ? consume->again_at_ns - now_ns : 0);
-    return wait_ns;
+        until_ns = MG_MIN(until_ns, consume->again_at_ns);
+    return until_ns > now_ns ? until_ns - now_ns : 0;
 }
 
 /* --- the thread --- */
@@ -144,7 +147,7 @@ static bool work(struct consume *consume)
     dead_serve(consume);
     take_again(consume);
     has_more = take_some(consume);
-    group_commit(consume);
+    group_store(consume);
     metric_set_gauge(consume->metrics, CONSUME_in_flight, 0, 0, (double)consume->in_flight);
     return has_more;
 }
@@ -174,7 +177,7 @@ static void *run(void *owner)
         has_more = work(consume);
     }
     come_to_rest(consume);
-    group_leave(consume, atomic_load(&consume->stop_by_ns));
+    group_leave(consume);
     return NULL;
 }
 

@@ -1,10 +1,12 @@
 /* consume.h - Kafka in: a consumer group whose offsets are committed only after the journal commit (DESIGN 5; jaeger.md 3.7, otlp.md 7.6).
  *
  * One thread polls librdkafka; each message goes to a loop, in turn, as an ingest_body, and its offset is stored when it and all before
- * it in its partition are durable. Under way are at most in_flight_bytes: beyond that nothing is polled. A message that can never be taken
+ * it in its partition are durable. Under way are at most in_flight_bytes: beyond that nothing is polled. librdkafka fetches ahead up to
+ * 32 MiB or 50,000 messages besides (queued.max.messages.kbytes and queued.min.messages in `properties`). A message that can never be taken
  * (malformed, too big) goes to the dead-letter topic, or to the dead-letter file, and counts as done once it is there; with neither configured it is
- * counted, logged (rate limited) and skipped. At a rebalance, partitions that are taken away are first brought to rest and their
- * offsets committed. At least once: after a crash some messages come again; spans equal in every field are counted duplicate. */
+ * counted, logged (rate limited) and skipped. One that cannot be taken now (the journal refuses, the disk is full) is given again every 1 to 3 s, and
+ * nothing is polled meanwhile. At a rebalance, partitions that are taken away are first brought to rest (5 s) and their offsets committed. At least
+ * once: after a crash some messages come again; spans equal in every field are counted duplicate. */
 #pragma once
 #include "ingest/ingest.h"
 
@@ -28,7 +30,7 @@ struct consume_options {
     struct metric_registry *metrics;
 };
 struct consume;
-/* E_FORMAT names a row: kafka.properties 2: …. Nothing is connected yet. Main thread. */
+/* E_FORMAT names a row: kafka.properties 2: …. The group is not joined yet. Main thread. */
 enum mg_err consume_new(struct consume **out, const struct consume_options *options, struct mg_why *why) MG_MUST_USE;
 void consume_start(struct consume *consume);
 /* Main thread, while the loops run: polls no more, waits for what is under way (at most timeout_ms), commits, leaves the group, joins. */

@@ -6,11 +6,14 @@
  *
  * Messages do not pass through librdkafka's one queue for everything but through one of their own: while that is not read, which is
  * how polling stops, rebalances are still answered and the member stays in the group. (Pausing partitions instead would throw away
- * and fetch again what waits in the queue.) */
+ * and fetch again what waits in the queue.)
+ *
+ * What is finished is stored, and librdkafka commits it once a second, since only it knows when not to: a commit while the member waits
+ * to rejoin is answered after the join, as one of an old generation, and costs it all its partitions. */
 #include "consume/private.h"
 #include "base/clock.h"
 
-enum { REVOKE_MS = 5000, COMMIT_MS = 1000, COMMIT_EVERY_MS = 1000, LEAVE_COMMIT_MS = 500, LEAVE_MS = 500, WAIT_MS = 50 };
+enum { REVOKE_MS = 5000, COMMIT_MS = 1000, STORE_EVERY_MS = 200, LEAVE_COMMIT_MS = 500, LEAVE_MS = 1000, WAIT_MS = 50 };
 
 /* --- partitions --- */
 
@@ -18,8 +21,11 @@ struct partition *group_find(struct consume *consume, const char *topic, int32_t
 {
     LIST_EACH(&consume->partitions, link) {
         struct partition *partition = MG_CONTAINER(link, struct partition, link);
-        if (partition->number == number && strcmp(partition->topic, topic) == 0)
-            return partition;
+        if (partition->number != number || strcmp(partition->topic, topic) != 0)
+            continue;
+        list_remove(link); /* messages come in runs: the next one finds it first */
+        list_add_first(&consume->partitions, link);
+        return partition;
     }
     return NULL;
 }
@@ -30,7 +36,7 @@ static struct partition *partition_new(struct consume *consume, const char *topi
 
     partition->topic = mem_text(topic);
     partition->number = number;
-    partition->begin = partition->sent = -1;
+    partition->begin = partition->stored = -1;
     list_add_last(&consume->partitions, &partition->link);
     return partition;
 }
@@ -72,17 +78,18 @@ static void set_gauges(struct consume *consume)
 
 /* --- offsets --- */
 
-static rd_kafka_topic_partition_list_t *finished(struct consume *consume)
+/* only_new: what was not stored yet. */
+static rd_kafka_topic_partition_list_t *finished(struct consume *consume, bool only_new)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
 
     LIST_EACH(&consume->partitions, link) {
         struct partition *partition = MG_CONTAINER(link, struct partition, link);
         int64_t next = tracker_next(&partition->tracker);
-        if (next <= partition->begin || next == partition->sent) /* nothing is finished, or nothing more */
+        if (next <= partition->begin || (only_new && next == partition->stored))
             continue;
         rd_kafka_topic_partition_list_add(list, partition->topic, partition->number)->offset = next;
-        partition->sent = next;
+        partition->stored = next;
     }
     return list;
 }
@@ -92,14 +99,10 @@ static void on_commit(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topi
     struct consume *consume = owner;
 
     (void)client;
-    for (int i = 0; offsets && i < offsets->cnt; i++) {
-        const rd_kafka_topic_partition_t *one = &offsets->elems[i];
-        struct partition *partition = group_find(consume, one->topic, one->partition);
-        if (partition && (err || one->err))
-            partition->sent = -1; /* the next one tries again */
-        if (!err)
-            err = one->err;
-    }
+    if (err == RD_KAFKA_RESP_ERR__NO_OFFSET) /* there was nothing to commit */
+        return;
+    for (int i = 0; offsets && !err && i < offsets->cnt; i++)
+        err = offsets->elems[i].err;
     metric_add(consume->metrics, CONSUME_commits, err ? 1 : 0, 0, 1);
     if (err)
         LOG_EVERY(30, WARN, "kafka offsets cannot be committed: they are tried again", F_TEXT("error", rd_kafka_err2str(err)));
@@ -107,15 +110,17 @@ static void on_commit(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topi
 
 static void commit_and_wait(struct consume *consume, unsigned timeout_ms)
 {
-    rd_kafka_topic_partition_list_t *list = finished(consume);
+    rd_kafka_topic_partition_list_t *list = finished(consume, false);
     rd_kafka_queue_t *answers;
     rd_kafka_event_t *event;
 
     if (list->cnt > 0) {
+        (void)rd_kafka_offsets_store(consume->client, list); /* or librdkafka would commit older ones when partitions are let go */
         answers = rd_kafka_queue_new(consume->client);
         if (rd_kafka_commit_queue(consume->client, list, answers, NULL, NULL) == RD_KAFKA_RESP_ERR_NO_ERROR) {
             event = rd_kafka_queue_poll(answers, (int)timeout_ms);
-            on_commit(consume->client, event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT, list, consume);
+            on_commit(consume->client, event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT,
+                      event ? rd_kafka_event_topic_partition_list(event) : NULL, consume);
             if (event)
                 rd_kafka_event_destroy(event);
         }
@@ -138,18 +143,19 @@ static void measure_lag(struct consume *consume)
     metric_set_gauge(consume->metrics, CONSUME_lag, 0, 0, (double)lag);
 }
 
-void group_commit(struct consume *consume)
+void group_store(struct consume *consume)
 {
     uint64_t now_ns = clock_mono_ns();
     rd_kafka_topic_partition_list_t *list;
 
-    if (now_ns < consume->commit_at_ns)
+    if (now_ns < consume->store_at_ns)
         return;
-    consume->commit_at_ns = now_ns + COMMIT_EVERY_MS * MS;
+    consume->store_at_ns = now_ns + STORE_EVERY_MS * MS;
+    consume->has_unstored = false;
     measure_lag(consume);
-    list = finished(consume);
-    if (list->cnt > 0 && rd_kafka_commit(consume->client, list, 1) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        on_commit(consume->client, RD_KAFKA_RESP_ERR__FAIL, list, consume);
+    list = finished(consume, true);
+    if (list->cnt > 0)
+        (void)rd_kafka_offsets_store(consume->client, list); /* fails for a partition that is just being lost */
     rd_kafka_topic_partition_list_destroy(list);
 }
 
@@ -223,7 +229,7 @@ static void let_go(struct consume *consume, const rd_kafka_topic_partition_list_
 
     if (!is_lost) {
         bring_to_rest(consume, list);
-        commit_and_wait(consume, COMMIT_MS);
+        commit_and_wait(consume, atomic_load(&consume->is_stopping) ? LEAVE_COMMIT_MS : COMMIT_MS);
     }
     for (int i = 0; i < list->cnt; i++) {
         struct partition *partition = group_find(consume, list->elems[i].topic, list->elems[i].partition);
@@ -264,7 +270,10 @@ static void on_error(rd_kafka_t *client, int err, const char *reason, void *owne
 {
     (void)client;
     (void)owner;
-    LOG_EVERY(30, WARN, "kafka consumer", F_TEXT("error", rd_kafka_err2str((rd_kafka_resp_err_t)err)), F_TEXT("reason", reason));
+    if (err == RD_KAFKA_RESP_ERR__FATAL)
+        LOG(ERROR, "kafka is no longer consumed: restart when the cause is mended", F_TEXT("error", reason));
+    else
+        LOG_EVERY(30, WARN, "kafka consumer", F_TEXT("error", rd_kafka_err2str((rd_kafka_resp_err_t)err)), F_TEXT("reason", reason));
 }
 
 void group_conf(rd_kafka_conf_t *conf)
@@ -298,22 +307,15 @@ void group_serve(struct consume *consume)
         take_polled(consume, message);
 }
 
-void group_leave(struct consume *consume, uint64_t by_ns)
+/* on_rebalance commits and lets go of everything on the way. */
+void group_leave(struct consume *consume)
 {
-    rd_kafka_queue_t *events;
-    rd_kafka_error_t *error;
-    uint64_t now_ns = clock_mono_ns(), until_ns = MG_MAX(by_ns, now_ns) + LEAVE_MS * MS;
+    uint64_t until_ns = clock_mono_ns() + LEAVE_MS * MS;
+    rd_kafka_queue_t *events = rd_kafka_queue_new(consume->client);
 
-    take_forget_again(consume, NULL);
-    commit_and_wait(consume, LEAVE_COMMIT_MS);
-    events = rd_kafka_queue_new(consume->client);
-    error = rd_kafka_consumer_close_queue(consume->client, events);
-    if (error) {
-        complain(error);
-    } else {
-        while (!rd_kafka_consumer_closed(consume->client) && clock_mono_ns() < until_ns)
-            (void)rd_kafka_queue_poll_callback(events, WAIT_MS); /* on_rebalance */
-    }
+    complain(rd_kafka_consumer_close_queue(consume->client, events));
+    while (!rd_kafka_consumer_closed(consume->client) && clock_mono_ns() < until_ns)
+        (void)rd_kafka_queue_poll_callback(events, WAIT_MS);
     rd_kafka_queue_destroy(events);
 }
 

@@ -31,7 +31,7 @@ struct partition {
     size_t under_way;         /* letters that point here */
     bool is_lost;             /* letters only finish; freed with the last one */
     int64_t begin;            /* the first offset given; -1: none */
-    int64_t sent;             /* offset of the last commit; -1: none, or it failed */
+    int64_t stored;           /* the offset librdkafka was told to commit; -1: none */
     int32_t number;
     char *topic;
 };
@@ -74,8 +74,9 @@ struct consume {
     _Atomic bool is_woken, is_stopping;
     _Atomic uint64_t stop_by_ns;
     struct list partitions, again; /* partition.link; letter.link: to be given again at again_at_ns */
-    uint64_t again_at_ns, commit_at_ns;
+    uint64_t again_at_ns, store_at_ns;
     size_t given;               /* letters that are at ingest */
+    bool has_unstored;          /* something was finished since group_store */
     bool is_refused;            /* ingest took nothing lately: until it does, nothing is polled */
     uint64_t in_flight;         /* bytes */
     struct random random;
@@ -101,8 +102,8 @@ void take_forget_again(struct consume *consume, const struct partition *of); /* 
 void group_conf(rd_kafka_conf_t *conf);          /* its callbacks */
 enum mg_err group_join(struct consume *consume, struct mg_why *why);
 void group_serve(struct consume *consume);
-void group_commit(struct consume *consume);
-void group_leave(struct consume *consume, uint64_t by_ns);
+void group_store(struct consume *consume);      /* what is finished, for the next commit */
+void group_leave(struct consume *consume);
 struct partition *group_find(struct consume *consume, const char *topic, int32_t number); /* NULL: not ours */
 struct partition *group_renew(struct consume *consume, struct partition *partition); /* its offsets begin again */
 void partition_release(struct partition *partition);

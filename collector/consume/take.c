@@ -27,10 +27,17 @@ static void letter_free(struct letter *letter)
     mem_free(letter);
 }
 
+static void finish(struct consume *consume, struct partition *partition, int64_t offset)
+{
+    if (partition->is_lost)
+        return;
+    (void)tracker_finish(&partition->tracker, offset); /* it was given by take_polled */
+    consume->has_unstored = true;
+}
+
 void take_finish(struct letter *letter)
 {
-    if (!letter->partition->is_lost)
-        (void)tracker_finish(&letter->partition->tracker, letter->message->offset); /* given by take_polled */
+    finish(letter->consume, letter->partition, letter->message->offset);
     letter_free(letter);
 }
 
@@ -207,7 +214,7 @@ void take_polled(struct consume *consume, rd_kafka_message_t *message)
         return;
     }
     metric_add(consume->metrics, CONSUME_messages, MESSAGE_EMPTY, 0, 1); /* a tombstone: of no meaning here */
-    (void)tracker_finish(&partition->tracker, message->offset);
+    finish(consume, partition, message->offset);
     rd_kafka_message_destroy(message);
 }
 

@@ -9,6 +9,8 @@
 #include "model/otlp_scan.h"
 #include "model/zipkin_scan.h"
 
+#define ADDED_MAX ((size_t)64 << 20) /* bytes that rules may add to a body */
+
 struct rows_maker {
     struct zip *zip;
     struct otlp_json *json;
@@ -197,14 +199,21 @@ static void begin(struct rows_maker *maker, const struct body_head *replayed)
     interner_begin(maker->interner, clock_mono_ns());
 }
 
-static enum mg_err make(struct rows_maker *maker, enum ingest_protocol protocol, struct str body, struct mg_why *why)
+static enum mg_err make(struct rows_maker *maker, enum ingest_protocol protocol, struct str body, size_t limit,
+                        struct mg_why *why)
 {
     static const struct span_visitor visitor = { on_resource, on_scope, on_span, on_refused };
 
     if (!maker->filter)
         return scan(maker, protocol, body, &visitor, maker, why);
-    attribute_filter_begin(maker->filter, &visitor, maker, maker->replayed ? NULL : on_dropped);
-    return scan(maker, protocol, body, &attribute_visitor, maker->filter, why);
+    size_t added_max = MG_MIN(limit, ADDED_MAX);
+    attribute_filter_begin(maker->filter, &visitor, maker, maker->replayed ? NULL : on_dropped, added_max);
+    MG_TRY(scan(maker, protocol, body, &attribute_visitor, maker->filter, why));
+    if (!maker->replayed && attribute_filter_is_over(maker->filter)) /* what was acked must not be lost */
+        return mg_fail(why, MG_E_TOO_BIG,
+                       "the attributes that ingest.rules add make this request larger than %zu bytes (ingest.body_bytes_max)",
+                       added_max);
+    return MG_OK;
 }
 
 enum mg_err rows_make(struct rows_maker *maker, const struct rows_body *body, const struct body_head *replayed,
@@ -224,7 +233,7 @@ enum mg_err rows_make(struct rows_maker *maker, const struct rows_body *body, co
     transcoded = clock_thread_cpu_ns();
     result.cpu_transcode_ns = transcoded - inflated;
     begin(maker, replayed);
-    if ((err = make(maker, body->protocol, bytes, why)) != MG_OK) {
+    if ((err = make(maker, body->protocol, bytes, body->limit, why)) != MG_OK) {
         interner_abort(maker->interner);
         return err;
     }

@@ -29,7 +29,8 @@ void rows_maker_free(struct rows_maker **maker);
 void rows_maker_rules(struct rows_maker *maker, struct attribute_rules *rules); /* from the next body on; takes a reference; NULL: none */
 /* The inflated body, in the maker's buffer until its next call; E_TOO_BIG, E_FORMAT as rows_make. */
 enum mg_err rows_inflate(struct rows_maker *maker, const struct rows_body *body, struct str *out, struct mg_why *why) MG_MUST_USE;
-/* `replayed`: the record's head; the spans it names become no rows, and rules that drop are passed over. NULL: at the door. */
+/* `replayed`: the record's head; the spans it names become no rows, and rules that drop are passed over. NULL: at the door. Rules may
+ * add as many bytes as `limit`, at most 64 MiB: more is E_TOO_BIG at the door; at replay what would add more is passed over. */
 enum mg_err rows_make(struct rows_maker *maker, const struct rows_body *body, const struct body_head *replayed,
                       struct rows_result *out, struct mg_why *why) MG_MUST_USE;
 /* Whether the last body, which may have failed, could be inflated. */

@@ -202,19 +202,24 @@ static bool is_loopback(struct str address)
 }
 
 /* Health tells nobody anything, so it may stand open. */
-static void warn_when_open(struct program *program, const struct opening *opening)
+static void warn_when_open(struct program *program, enum door door)
 {
     const struct settings *settings = program->settings;
-    enum door door = opening->door;
     bool asks = !http_auth_is_empty(settings->callers) && !door_is_listed(door, &settings->auth.open_doors, false);
     bool verifies = tls_of(program, door) && settings->tls.client_ca.len;
     char row[64];
 
-    if (is_loopback(str_of(opening->address)) || door == DOOR_HEALTH || (!door_is_udp(door) && (asks || verifies)))
+    if (settings->listen[door].len == 0 || is_loopback(settings->listen[door]) || door == DOOR_HEALTH || (!door_is_udp(door) && (asks || verifies)))
         return;
     snprintf(row, sizeof row, "listen.%s", door_names[door]);
     LOG(WARN, door_is_udp(door) ? "anybody who reaches this UDP door can send spans" : "anybody who reaches this door may come in: set auth.tokens or tls.client_ca",
-        F_TEXT("row", row), F_TEXT("address", opening->address));
+        F_TEXT("row", row), F_STR("address", settings->listen[door]));
+}
+
+void doors_warn(struct program *program)
+{
+    for (enum door door = 0; door < DOORS; door++)
+        warn_when_open(program, door);
 }
 
 enum mg_err door_open(struct program *program, enum door door, struct mg_why *why)
@@ -233,7 +238,7 @@ enum mg_err door_open(struct program *program, enum door door, struct mg_why *wh
     }
     if (err != MG_OK)
         return mg_fail_in(why, err, "listen.%s", door_names[door]);
-    warn_when_open(program, &opening);
+    warn_when_open(program, door);
     admin_add_door(&program->admin, door_names[door], str_of(opening.address));
     say_ready(&opening);
     return MG_OK;

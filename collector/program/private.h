@@ -93,6 +93,7 @@ enum mg_err door_open(struct program *program, enum door door, struct mg_why *wh
 enum mg_err doors_drain(struct worker *worker, void *argument, struct mg_why *why);  /* worker_fn */
 enum mg_err doors_close(struct worker *worker, void *argument, struct mg_why *why);  /* worker_fn */
 enum mg_err doors_reload(struct worker *worker, void *argument, struct mg_why *why); /* worker_fn */
+void doors_warn(struct program *program);          /* of every door that stands open beyond loopback */
 void doors_fini(struct program *program);
 /* exports.c */
 enum mg_err exports_open(struct program *program, struct mg_why *why);

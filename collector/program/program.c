@@ -8,6 +8,7 @@
 #include "program/program.h"
 
 enum { CONSUME_STOP_MS = 2000 };
+#define TICK_NS UINT64_C(1000000000)
 
 static int complain(const char *what, const struct mg_why *why, int status)
 {
@@ -150,7 +151,7 @@ static void wait_for_replay(struct program *program)
 }
 
 /* R16: stop accepting, finish what runs, make it durable, commit. Undecided traces stay in the journal. */
-static int shut_down(struct program *program)
+static void shut_down(struct program *program)
 {
     struct mg_why why = { "" };
     enum mg_err err;
@@ -174,16 +175,15 @@ static int shut_down(struct program *program)
     consume_free(&program->consume);
     jaeger_api_free(&program->jaeger);
     zipkin_api_free(&program->zipkin);
-    ui_free(&program->ui);
     ingest_free(&program->ingest);
     admin_fini(&program->admin);
     LOG(INFO, "stopped");
-    return 0;
 }
 
 static void free_program(struct program *program)
 {
     exports_close(program);
+    ui_free(&program->ui);
     store_close(&program->store);
     journal_close(&program->journal);
     doors_fini(program);
@@ -219,13 +219,10 @@ enum event { EVENT_TICK, EVENT_RELOAD, EVENT_STOP };
 static enum event next_event(struct program *program)
 {
     enum event event = EVENT_TICK;
-    struct timespec until;
 
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec++;
     pthread_mutex_lock(&program->wait.lock);
     if (!program->wait.is_stopping && !program->wait.is_reloading)
-        (void)pthread_cond_timedwait(&program->wait.changed, &program->wait.lock, &until); /* one early tick is fine */
+        (void)clock_cond_wait_until(&program->wait.changed, &program->wait.lock, clock_mono_ns() + TICK_NS); /* one early tick is fine */
     if (program->wait.is_stopping)
         event = EVENT_STOP;
     else if (program->wait.is_reloading)
@@ -318,7 +315,6 @@ static int run_with(struct program *program)
 {
     struct mg_why why = { "" };
     enum mg_err err;
-    int status;
 
     prepare_process(program->settings);
     if (open_program(program, &why) != MG_OK)
@@ -326,8 +322,8 @@ static int run_with(struct program *program)
     make_modules(program);
     workers_start(program);
     err = serve(program, &why);
-    status = shut_down(program);
-    return err == MG_OK ? status : complain("run", &why, 1);
+    shut_down(program);
+    return err == MG_OK ? 0 : complain("run", &why, 1);
 }
 
 int program_run(int argc, char **argv)
@@ -339,7 +335,7 @@ int program_run(int argc, char **argv)
 
     program->lock_fd = -1;
     pthread_mutex_init(&program->wait.lock, NULL);
-    pthread_cond_init(&program->wait.changed, NULL);
+    clock_cond_init(&program->wait.changed);
     program->settings = MEM_NEW(struct settings);
     VEC_PUSH(&program->generations, program->settings);
     if (err == MG_OK)

@@ -3,13 +3,15 @@
 
 /* What the program has bound, opened or sized at its start: keys that begin like this. */
 static const char *const at_start[] = {
-    "data_dir", "threads", "listen.", "tls.", "journal.", "live.ring_bytes", "query.threads", "http.", "kafka.", "exporters.otlp.endpoint",
-    "exporters.otlp.headers", "exporters.otlp.ca", "exporters.otlp.cert", "exporters.otlp.key", "exporters.otlp.insecure",
-    "exporters.otlp.protocol", "exporters.otlp.compression", "exporters.zipkin.endpoint", "exporters.zipkin.headers", "exporters.zipkin.ca",
-    "exporters.zipkin.cert", "exporters.zipkin.key", "exporters.zipkin.insecure", "exporters.kafka.brokers", "exporters.kafka.topic",
-    "exporters.kafka.compression", "exporters.kafka.properties", "exporters.elasticsearch.endpoint", "exporters.elasticsearch.headers",
+    "data_dir", "threads", "listen.", "tls.", "journal.", "live.ring_bytes", "query.threads", "http.", "kafka.",
+    "exporters.otlp.endpoint", "exporters.otlp.headers", "exporters.otlp.ca", "exporters.otlp.cert", "exporters.otlp.key",
+    "exporters.otlp.insecure", "exporters.otlp.timeout", "exporters.zipkin.endpoint",
+    "exporters.zipkin.headers", "exporters.zipkin.ca", "exporters.zipkin.cert", "exporters.zipkin.key", "exporters.zipkin.insecure",
+    "exporters.zipkin.timeout", "exporters.elasticsearch.endpoint", "exporters.elasticsearch.headers",
     "exporters.elasticsearch.ca", "exporters.elasticsearch.cert", "exporters.elasticsearch.key", "exporters.elasticsearch.insecure",
-    "exporters.elasticsearch.index_prefix", "exporters.elasticsearch.templates",
+    "exporters.elasticsearch.timeout", "exporters.otlp.protocol", "exporters.otlp.compression",
+    "exporters.elasticsearch.index_prefix", "exporters.elasticsearch.templates", "exporters.kafka.brokers", "exporters.kafka.topic",
+    "exporters.kafka.compression", "exporters.kafka.properties", "exporters.kafka.timeout",
 };
 
 static void note_key(void *owner, const char *key)
@@ -78,6 +80,7 @@ void program_reload(struct program *program)
     exports_reload(program);
     for (size_t i = 0; i < program->n_workers; i++)
         (void)worker_call(&program->workers[i], doors_reload, NULL, NULL); /* cannot fail */
+    doors_warn(program);
     (void)worker_call(&program->workers[0], swap_ui, &ui, NULL);           /* cannot fail */
     ui_free(&ui);
     log_configure((enum log_level)settings->log.level, (enum log_format)settings->log.format);

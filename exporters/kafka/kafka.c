@@ -50,10 +50,9 @@ struct mail { struct message message; bool is_gone; }; /* to the loop: in a flig
 struct flight {
     struct mail mail;
     struct list link;         /* export.flights */
-    struct kafka_export *export;
     struct send_batch *batch;
     unsigned generation;      /* of the producer that has it */
-    size_t limit;             /* its messages' */
+    size_t limit;             /* message.max.bytes of that producer */
     struct arena letters;     /* struct letter, one a message */
     _Atomic uint32_t left;    /* messages without a report, and 1 while they are handed over */
     struct outcome local, told; /* of the hand-over; of the reports (polling thread until left is 0) */
@@ -104,7 +103,7 @@ static void is_refused(struct outcome *outcome, uint32_t spans, const char *reas
 {
     outcome->refused += spans;
     if (!outcome->must_retry)
-        snprintf(outcome->reason, sizeof outcome->reason, "%s", reason);
+        snprintf(outcome->reason, sizeof outcome->reason, "%.*s", (int)sizeof outcome->reason - 1, reason);
 }
 
 /* What no other attempt will change. All else is tried again, also what an operator has to mend (a topic that is not there, a
@@ -457,7 +456,6 @@ static void on_send(void *wire, struct send_batch *batch)
         return;
     }
     struct flight *flight = MEM_NEW(struct flight);
-    flight->export = export;
     flight->batch = batch;
     atomic_store(&flight->left, 1);
     list_add_last(&export->own.flights, &flight->link);

@@ -94,7 +94,7 @@ static enum mg_err on_open(void *wire, struct loop *loop, struct mg_why *why)
         export->conf->protocol == OTLP_EXPORT_GRPC; /* one connection carries many calls */
 
     return peer_open(export->peer, loop, is_grpc,
-                     is_grpc ? 1 : (unsigned)export->conf->send.in_flight,
+                     is_grpc ? 1 : SEND_IN_FLIGHT_MAX,
                      export->conf->send.timeout_ns, why);
 }
 

@@ -5,7 +5,10 @@
  *
  * Does the peer refuse everything, or one batch only? Two different batches that failed, with no other answer
  * between or since, mean the peer. Then one batch probes at a time: at first such that were never tried, so
- * that a few poisonous ones cannot hold up the rest for ever. Any other answer ends that.
+ * that a few poisonous ones cannot hold up the rest for ever. Any other answer ends that. Only the first
+ * failure of a batch says something of the peer, or a few poisonous ones would make it look dead again and
+ * again. One that failed, saw others answered, and failed again is doubtful: it keeps its own waits and never
+ * has more than half of the places at the wire.
  *
  * read_to, the flights and the parked tickets together say what is finished; see state.h. */
 #include "send/private.h"
@@ -92,6 +95,32 @@ static void read_failed(struct send *send, const struct mg_why *why)
               F_WHY(why));
 }
 
+/* Reads, and tells how much damage that one call met for the first time. */
+static enum mg_err place_read(struct send *send, struct journal_reader *reader, uint64_t after,
+                              struct journal_record *record, bool *is_record, uint64_t *damaged,
+                              struct mg_why *why)
+{
+    struct journal_stats stats;
+    journal_stat(send->journal, &stats);
+    uint64_t before = stats.corrupt_records;
+    enum mg_err err = journal_read(reader, after, record, is_record, why);
+    journal_stat(send->journal, &stats);
+    *damaged = stats.corrupt_records - before;
+    return err;
+}
+
+/* A reader that begins a segment also meets what is damaged before its place: that was sent, or is parked and
+ * counted when its turn comes. What it lost itself lies between the two positions. */
+static enum mg_err next_read(struct send *send, struct journal_record *record, bool *is_record,
+                             struct mg_why *why)
+{
+    uint64_t damaged;
+    MG_TRY(place_read(send, send->own.reader, send->own.read_to, record, is_record, &damaged, why));
+    if (*is_record)
+        send->own.corrupt_seen += damaged - MG_MIN(damaged, record->position - send->own.read_to - 1);
+    return MG_OK;
+}
+
 /* Is there a next batch? */
 static bool ahead_fill(struct send *send)
 {
@@ -102,7 +131,7 @@ static bool ahead_fill(struct send *send)
     while (!send->own.ahead.is_read) {
         if (send->mono_ns() < send->own.read_at_ns)
             return false;
-        if (journal_read(send->own.reader, send->own.read_to, record, &is_record, &why) != MG_OK) {
+        if (next_read(send, record, &is_record, &why) != MG_OK) {
             read_failed(send, &why);
             send->own.read_at_ns = send->mono_ns() + SEND_AGAIN_NS;
             return false;
@@ -170,14 +199,53 @@ static void record_begin(struct send *send, const struct journal_record *record,
         flight_begin(send, ticket, body, (size_t)meta->plain_bytes);
 }
 
+/* Gives up the doubtful one that was tried most. */
+static bool doubtful_drop(struct send *send)
+{
+    size_t worst = SIZE_MAX;
+    for (size_t i = 0; i < send->own.parked.n; i++) {
+        const struct ticket *t = &send->own.parked.at[i];
+        if (t->is_doubtful && (worst == SIZE_MAX || t->attempts > send->own.parked.at[worst].attempts))
+            worst = i;
+    }
+    if (worst == SIZE_MAX)
+        return false;
+    struct ticket ticket = send->own.parked.at[worst];
+    parked_remove(send, worst);
+    ticket_drop(send, &ticket, OUT_TOO_OLD, "it fails while others succeed, and too many such wait");
+    return true;
+}
+
+/* May one more become unfinished? A peer that is down costs no batch: its probes have all the room that the
+ * state file has. Else what is doubtful makes room; without such the parked ones have to go first. */
+static bool has_room(struct send *send)
+{
+    size_t n = send->own.parked.n + send->own.n_flights;
+    if (is_down(send))
+        return n < STATE_UNFINISHED_MAX;
+    return n < SEND_PARKED_MAX || doubtful_drop(send);
+}
+
 static bool begin_next(struct send *send)
 {
-    if (send->own.parked.n + send->own.n_flights >= SEND_PARKED_MAX || !ahead_fill(send))
+    if (!ahead_fill(send) || !has_room(send))
         return false;
     struct ticket ticket = ahead_ticket(send);
     ahead_pass(send);
     record_begin(send, &send->own.ahead.record, &send->own.ahead.meta, &ticket); /* still the reader's memory */
     return true;
+}
+
+/* Reads at a ticket's place. What is damaged there was sent, or is parked and counted with its spans when its
+ * turn comes: so what this one read adds to the journal's count is not counted again. */
+static enum mg_err searcher_read(struct send *send, const struct ticket *ticket, struct journal_record *record,
+                                 bool *is_record, struct mg_why *why)
+{
+    uint64_t damaged;
+    enum mg_err err =
+        place_read(send, send->own.searcher, ticket->number - 1, record, is_record, &damaged, why);
+    send->own.corrupt_seen += damaged;
+    return err;
 }
 
 static void parked_missing(struct send *send, const struct ticket *ticket)
@@ -188,7 +256,6 @@ static void parked_missing(struct send *send, const struct ticket *ticket)
         queue_leave(send, ticket); /* it was counted before the state file could be written */
     else
         ticket_drop(send, ticket, OUT_DISK, damage_reason);
-    send->own.corrupt_seen = stats.corrupt_records;
 }
 
 static void begin_parked(struct send *send, size_t i)
@@ -199,7 +266,7 @@ static void begin_parked(struct send *send, size_t i)
     struct mg_why why = {""};
     bool is_record;
 
-    if (journal_read(send->own.searcher, ticket.number - 1, &record, &is_record, &why) != MG_OK) {
+    if (searcher_read(send, &ticket, &record, &is_record, &why) != MG_OK) {
         read_failed(send, &why);
         parked->attempts++; /* as if the peer had failed: others have their turn, and it gets old */
         parked->due_ns = send->mono_ns() + wait_after(send, parked->attempts, 0);
@@ -214,20 +281,39 @@ static void begin_parked(struct send *send, size_t i)
         record_begin(send, &record, &meta, &ticket);
 }
 
-/* The oldest that is due. */
+static uint64_t doubtful_at_wire(const struct send *send)
+{
+    uint64_t n = 0;
+    LIST_EACH(&send->own.flights, link)
+        n += MG_CONTAINER(link, struct flight, link)->ticket.is_doubtful;
+    return n;
+}
+
+/* The oldest that is due. A doubtful one may take the whole timeout, so they never have all places. */
 static bool begin_due(struct send *send)
 {
-    uint64_t now = send->mono_ns();
+    uint64_t now = send->mono_ns(), most_doubtful = MG_MAX(send_conf_of(send)->in_flight / 2, (uint64_t)1);
+    bool takes_doubtful = doubtful_at_wire(send) < most_doubtful;
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < send->own.parked.n; i++) {
         const struct ticket *t = &send->own.parked.at[i];
-        if (t->due_ns <= now && (best == SIZE_MAX || t->number < send->own.parked.at[best].number))
+        if (t->due_ns <= now && (takes_doubtful || !t->is_doubtful) &&
+            (best == SIZE_MAX || t->number < send->own.parked.at[best].number))
             best = i;
     }
     if (best == SIZE_MAX)
         return false;
     begin_parked(send, best);
     return true;
+}
+
+/* By turns one that is tried again and a new one, so that neither kind holds up the other. */
+static bool begin_one(struct send *send)
+{
+    send->own.is_turn_of_due = !send->own.is_turn_of_due;
+    if (send->own.is_turn_of_due)
+        return begin_due(send) || begin_next(send);
+    return begin_next(send) || begin_due(send);
 }
 
 /* The one that was tried least. */
@@ -250,7 +336,7 @@ void dispatch_pump(void *owner)
     uint64_t most = send_conf_of(send)->in_flight;
 
     while (!send->own.is_stopping && !is_down(send) && send->own.n_flights < most)
-        if (!begin_due(send) && !begin_next(send))
+        if (!begin_one(send))
             return;
     if (!send->own.is_stopping && is_down(send) && send->own.n_flights == 0 &&
         send->mono_ns() >= send->own.probe_at_ns)
@@ -267,14 +353,15 @@ static void error_keep(struct send *send, const char *reason)
     pthread_mutex_unlock(&send->shared.lock);
 }
 
-/* The peer answers: what waited for that need not wait longer. */
+/* The peer answers: what waited for that need not wait longer, but for what fails all the same. */
 static void peer_works(struct send *send)
 {
     bool was_down = is_down(send);
     send->own.run++;
     send->own.failed = send->own.probes = 0;
     for (size_t i = 0; i < send->own.parked.n && was_down; i++)
-        send->own.parked.at[i].due_ns = 0;
+        if (!send->own.parked.at[i].is_doubtful)
+            send->own.parked.at[i].due_ns = 0;
     if (!send->own.is_failing)
         return;
     send->own.is_failing = false;
@@ -298,14 +385,15 @@ static bool is_too_old(const struct send *send, const struct ticket *ticket)
     return most && now > ticket->wall_ns && now - ticket->wall_ns >= most;
 }
 
-/* The failure counts for the batch and, when it is the second one's, for the peer. */
+/* The failure counts for the batch and, when it is its first and the second one's, for the peer. */
 static void failure_count(struct send *send, struct flight *flight, uint64_t hint_ms)
 {
     struct ticket *ticket = &flight->ticket;
     bool was_down = is_down(send);
     ticket->attempts++;
-    if (ticket->failed_run != send->own.run)
+    if (!ticket->failed_run)
         send->own.failed++;
+    ticket->is_doubtful |= ticket->failed_run && ticket->failed_run != send->own.run;
     ticket->failed_run = send->own.run;
     ticket->due_ns = send->mono_ns() + wait_after(send, ticket->attempts, hint_ms);
     if (!is_down(send))
@@ -404,6 +492,7 @@ static void drop_old(struct send *send)
 static void evict_unread(struct send *send, uint64_t position)
 {
     static const char reason[] = "the queue is full";
+    send->own.read_at_ns = 0; /* what could not be read a moment ago is tried once more before it is given up */
     while (send->own.read_to < position && ahead_fill(send) && send->own.ahead.record.position <= position) {
         struct ticket ticket = ahead_ticket(send);
         ahead_pass(send);

@@ -6,7 +6,7 @@
  * After a crash, up to which item is everything in the queue? A lot begins with the first item that is
  * missing, and says so in its record (is_first): when that record is there, all before it is. From there on
  * an item has all before it as long as the journal's positions have no gap. That is what intake_recover
- * walks, beginning at the last note in the state file.
+ * walks, beginning at the last note in the state file, which says whether something was missing there too.
  *
  * Nothing here waits for the disk: while it refuses, items stay in the list, and the oldest of them are
  * dropped when they take too much memory. */
@@ -52,7 +52,7 @@ static enum mg_err on_record(void *owner, const struct journal_record *record)
 
 enum mg_err intake_recover(struct send *send, const struct state *state, struct mg_why *why)
 {
-    struct recovery recovery = {.send = send, .expected = state->noted + 1, .is_whole = true};
+    struct recovery recovery = {.send = send, .expected = state->noted + 1, .is_whole = !state->has_hole};
     send->own.given = state->recovered;
     send->own.batches = (int64_t)state->batches;
     send->own.spans = (int64_t)state->spans;
@@ -60,6 +60,18 @@ enum mg_err intake_recover(struct send *send, const struct state *state, struct 
     MG_TRY(journal_replay(send->journal, state->noted, on_record, &recovery, why));
     send->own.noted = MG_MAX(state->noted, recovery.expected - 1);
     return MG_OK;
+}
+
+bool intake_has_hole(const struct send *send)
+{
+    bool is_missing = false;
+    LIST_EACH(&send->own.undone, link) {
+        const struct send_item *item = item_of_list(link);
+        if (item->own.state == ITEM_DURABLE && is_missing)
+            return true;
+        is_missing |= item->own.state == ITEM_WAITING || item->own.state == ITEM_APPENDED;
+    }
+    return false;
 }
 
 /* --- done --- */

@@ -22,7 +22,7 @@ struct send_metrics {
 
 enum {
     SEND_TICK_MS = 20,
-    SEND_PARKED_MAX = 1024, /* batches that wait for a retry; when there are more, no new ones are begun */
+    SEND_PARKED_MAX = 1024, /* batches tried and not finished, while the peer works; then the worst one goes */
 };
 #define SEND_MEMORY_MAX     ((uint64_t)64 << 20)      /* bytes of items that are not yet durable */
 #define SEND_LOT_BYTES      ((uint64_t)16 << 20)      /* given to the journal at a time */
@@ -91,8 +91,9 @@ struct send {
         struct list flights;  /* flight.link */
         size_t n_flights;
         VEC(struct ticket) parked;
+        bool is_turn_of_due;  /* the last turn at the wire was for one that is tried again */
         uint64_t run;         /* rises with every answer that was no retry */
-        unsigned failed;      /* different batches that failed since */
+        unsigned failed;      /* batches that failed for the first time since */
         unsigned probes;      /* that failed since the peer refuses everything */
         uint64_t probe_at_ns;
         bool is_failing;      /* as the log says */
@@ -147,6 +148,7 @@ enum item_state { ITEM_WAITING, ITEM_APPENDED, ITEM_DURABLE, ITEM_GONE /* empty 
 enum mg_err intake_recover(struct send *send, const struct state *state, struct mg_why *why) MG_MUST_USE;
 void intake_take(struct send *send, struct queue_item *put, struct queue_item *returned);
 void intake_work(struct send *send);      /* appends, and tells the owners */
+bool intake_has_hole(const struct send *send); /* an item is not written, and one after it is */
 bool intake_is_idle(struct send *send);   /* nothing is with the journal, nor could be given to it now */
 void intake_abandon(struct send *send);   /* after the end: the rest is the givers' again */
 

@@ -80,6 +80,7 @@ static enum mg_err queue_open(struct send *send, const struct state *state, stru
     const struct journal_options options = {.dir = send->dir,
                                             .segment_bytes = send->segment_bytes,
                                             .spare_segments = 1,
+                                            .may_start_refusing = true, /* batches wait in memory, as when it fails later */
                                             .floor_position = MG_MAX(state->read_to, state->noted),
                                             .io = send->io};
     MG_TRY(journal_open(&send->journal, &options, why));
@@ -131,6 +132,7 @@ uint64_t send_recovered(const struct send *send)
 static void state_write(struct send *send)
 {
     struct state state = {.noted = send->own.noted,
+                          .has_hole = intake_has_hole(send),
                           .recovered = send->own.given,
                           .batches = (uint64_t)MG_MAX(send->own.batches, (int64_t)0),
                           .spans = (uint64_t)MG_MAX(send->own.spans, (int64_t)0),

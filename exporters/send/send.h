@@ -12,11 +12,14 @@
  * Bounded: queue_bytes on disk. When it is full the oldest batches are dropped (spans counted, reason=queue_full, one log line
  * a minute) and what is new is taken: put never blocks and never refuses. Space is freed a segment at a time: a sixteenth of
  * queue_bytes, 64 KiB to 64 MiB. In memory are at most the batches in flight; all others, also those that wait for a retry,
- * are read from the journal when their turn comes. A batch that never succeeds holds back nothing but disk space.
+ * are read from the journal when their turn comes. A batch that never succeeds holds back nothing but disk space; when 1024
+ * wait for another attempt though the peer takes others, the one that was tried most is dropped for each new one (spans counted,
+ * reason=too_old, one log line a minute).
  *
  * Retry: retry_initial, doubled up to retry_max, each time shortened by up to half at random; a longer hint of the peer wins, up
  * to an hour. For ever when retry_for is 0, else a batch is dropped when it is that old (reason=too_old). When two different
- * batches failed and nothing succeeded since, the peer refuses everything: one batch probes and the others wait.
+ * batches failed for the first time and nothing else was answered since, the peer refuses everything: one batch probes and the
+ * others wait. Batches that failed, saw others answered and failed again have half of in_flight at most.
  *
  * `timeout` is for the wire to keep: it answers SEND_RETRY.
  *
@@ -28,6 +31,7 @@
 #include "metric/metric.h"
 #include "net/loop.h"
 
+#define SEND_IN_FLIGHT_MAX 64 /* the row's; a wire that needs room for each batch makes it for so many, since the row can change */
 enum send_take { SEND_KEPT, SEND_EVERYTHING }; /* `take`: kept|everything */
 struct send_conf {               /* rows of every exporter, by SEND_ROWS */
     int take;

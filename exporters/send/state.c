@@ -11,7 +11,7 @@
 #include "codec/hash.h"
 
 enum { VERSION = 1, HEADER = 16, CHECK = 8, TICKET_MAX = 35 /* varints of 10, 5, 10 and 10 bytes */ };
-#define PAYLOAD_MAX (70 + STATE_UNFINISHED_MAX * TICKET_MAX)
+#define PAYLOAD_MAX (80 + STATE_UNFINISHED_MAX * TICKET_MAX)
 static const char magic[8] = {'M', 'G', 'S', 'E', 'N', 'D', '\r', '\n'};
 
 void state_fini(struct state *state)
@@ -58,8 +58,8 @@ static void tickets_write(struct buf *out, const struct state *state)
 
 static void state_write(struct buf *out, const struct state *state)
 {
-    const uint64_t sums[] = {state->read_to, state->noted, state->recovered,    state->batches,
-                             state->spans,   state->bytes, state->unfinished.n};
+    const uint64_t sums[] = {state->read_to, state->noted, state->has_hole, state->recovered,
+                             state->batches, state->spans, state->bytes,    state->unfinished.n};
     uint8_t check[CHECK] = {0};
     buf_put(out, magic, sizeof magic);
     buf_put(out, (uint8_t[]){VERSION, 0, 0, 0, 0, 0, 0, 0}, 8);
@@ -148,12 +148,13 @@ static bool tickets_read(struct state *state, uint64_t n, const uint8_t *p, cons
 
 static bool payload_read(struct state *state, const uint8_t *p, const uint8_t *end)
 {
-    uint64_t n = 0;
-    uint64_t *const sums[] = {&state->read_to, &state->noted, &state->recovered, &state->batches,
-                              &state->spans,   &state->bytes, &n};
+    uint64_t n = 0, has_hole = 0;
+    uint64_t *const sums[] = {&state->read_to, &state->noted, &has_hole,     &state->recovered,
+                              &state->batches, &state->spans, &state->bytes, &n};
     for (size_t i = 0; i < MG_COUNT(sums) && p; i++)
         p = get_varint(p, end, sums[i]);
-    return p && state->read_to < (uint64_t)1 << 62 && state->noted < (uint64_t)1 << 62 &&
+    state->has_hole = has_hole != 0;
+    return p && has_hole <= 1 && state->read_to < (uint64_t)1 << 62 && state->noted < (uint64_t)1 << 62 &&
            tickets_read(state, n, p, end);
 }
 

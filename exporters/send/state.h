@@ -8,8 +8,8 @@
  *   0   8  magic "MGSEND\r\n"
  *   8   4  version, 1
  *   12  4  bytes of the payload
- *   16     varints: read_to, noted, recovered, queued batches, spans, bytes, number of unfinished; for each,
- *          in rising order: number less the one before, spans, bytes, wall_ns
+ *   16     varints: read_to, noted, has_hole (0, 1), recovered, queued batches, spans, bytes, number of unfinished;
+ *          for each, in rising order: number less the one before, spans, bytes, wall_ns
  *      8  XXH3-64 of all before */
 #pragma once
 #include "base/vec.h"
@@ -21,11 +21,13 @@ struct ticket { /* a batch of the queue; its number is its position in the journ
     unsigned attempts;
     uint64_t due_ns;     /* monotonic: not to be sent again before; 0: at once. Not stored */
     uint64_t failed_run; /* the run of failures it is part of (dispatch.c). Not stored */
+    bool is_doubtful;    /* it failed in two runs: others were answered between. Not stored */
 };
 
 struct state {
     uint64_t read_to;   /* see above */
     uint64_t noted;     /* what the journal holds up to here is in `recovered` and in the sums */
+    bool has_hole;      /* an item that was put before one of those was not written yet */
     uint64_t recovered; /* send_item.position up to which done was called */
     uint64_t batches, spans, bytes; /* in the queue */
     VEC(struct ticket) unfinished;

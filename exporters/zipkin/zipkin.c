@@ -127,7 +127,7 @@ static enum mg_err on_open(void *wire, struct loop *loop, struct mg_why *why)
 {
     struct zipkin_export *export = wire;
 
-    return peer_open(export->peer, loop, false, (unsigned)export->conf->send.in_flight,
+    return peer_open(export->peer, loop, false, SEND_IN_FLIGHT_MAX,
                      export->conf->send.timeout_ns, why);
 }
 

@@ -3,6 +3,7 @@
  * The day number becomes a date by counting from 1 March of year 0: leap days then fall on the end
  * of a year, and every 400-year era has the same 146,097 days. */
 #include "base/clock.h"
+#include <errno.h>
 
 #include <assert.h>
 #include <time.h>
@@ -80,4 +81,21 @@ void clock_text(uint64_t wall_ns, char out[CLOCK_TEXT_BYTES])
     p = put_number(p, of_day % 60, 2, '.');
     p = put_number(p, (unsigned)(wall_ns % NS_PER_S / 1000000), 3, 'Z');
     *p = '\0';
+}
+
+void clock_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attributes;
+
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+bool clock_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t mono_ns)
+{
+    const struct timespec at = { (time_t)(mono_ns / 1000000000), (long)(mono_ns % 1000000000) };
+
+    return pthread_cond_timedwait(cond, lock, &at) != ETIMEDOUT;
 }

@@ -4,11 +4,14 @@
  * not counted at all. So a pattern as innocent as \d+x costs the square of a long run of digits. Three compiled forms of the
  * pattern share the work:
  *
- *   quick    as PCRE2 likes it, for texts of 1 KiB: few steps a start, and the square of 1 KiB is no harm. Nearly all end here.
+ *   quick    as PCRE2 likes it, for texts of 1 KiB: few steps a start, and the square of 1 KiB is no harm once. Nearly all end here.
+ *            Many such texts share an allowance; when it is used up, what is longer than 128 bytes is counted at once.
  *   counted  every item calls back, and what a repetition ran over shows in the position: the sum over all starts and matches of
  *            a text is bounded.
  *   linear   `(?s:.*?)(?:pattern)` in PCRE2's automaton, with room for few states: linear in the text, and says only whether there
- *            is a match. It keeps an honest text that is merely tedious from being given up.
+ *            is a match. It keeps an honest text that is merely tedious from being given up. It calls back too, once a state.
+ *
+ * The last two take their steps from the scratch's budget as well, which many texts share.
  *
  * Before all three, a few bytes that every match must hold are looked for; most texts lack one. PCRE2 does the same with the last such
  * byte only, which in a mail address is the dot of the domain, not the @. */
@@ -21,13 +24,16 @@
 #include "codec/utf8.h"
 
 #define QUICK_BYTES_MAX   1024
+#define QUICK_BYTES_FREE  128  /* whose square costs some 70 ns a byte at worst */
+#define QUICK_PER_STEP    32   /* the square of a text's bytes in the time of a callback */
 #define QUICK_STEPS       100  /* a start */
 #define COUNTED_STEPS     20000
 #define COUNTED_PER_BYTE  64
 #define BYTES_PER_STEP    16   /* that a repetition runs over in the time of a callback */
 #define BACKTRACKS_MAX    100000
 #define HEAP_KIB_MAX      2048
-#define LINEAR_WORKSPACE  512  /* ints; some 80 states, which are compared pairwise */
+#define LINEAR_WORKSPACE  1024 /* ints; some 160 states with their callbacks, which are compared pairwise */
+#define LINEAR_STEP       4    /* a callback of the automaton, in steps of the counted try */
 #define SCRATCH_KEEP      65536
 #define NEEDED_MAX        4
 
@@ -42,7 +48,10 @@ struct finder {
 struct finder_scratch {
     pcre2_match_data *data;
     pcre2_match_context *counted_limits;
-    uint64_t steps_left;
+    pcre2_match_context *linear_limits;
+    uint64_t quick_left; /* the allowance of quick tries, in steps */
+    uint64_t budget;     /* of all texts from now on */
+    uint64_t steps_left; /* of this text; never more than the budget */
     size_t position;  /* of the last callback */
     struct buf clean; /* a text that is not UTF-8, with U+FFFD */
     int workspace[LINEAR_WORKSPACE];
@@ -73,7 +82,7 @@ static pcre2_code *compile_linear(struct str pattern)
     buf_put_text(&wrapped, "(?s:.*?)(?:");
     buf_put_str(&wrapped, pattern);
     buf_put_text(&wrapped, "\\E)");
-    pcre2_code *code = compile(buf_str(&wrapped), PCRE2_ANCHORED);
+    pcre2_code *code = compile(buf_str(&wrapped), PCRE2_ANCHORED | PCRE2_AUTO_CALLOUT);
     buf_fini(&wrapped);
     return code;
 }
@@ -199,6 +208,18 @@ void finder_free(struct finder **pointer)
     *pointer = NULL;
 }
 
+static int steps_take(struct finder_scratch *scratch, uint64_t steps)
+{
+    if (scratch->steps_left < steps) {
+        scratch->budget -= scratch->steps_left;
+        scratch->steps_left = 0;
+        return PCRE2_ERROR_CALLOUT;
+    }
+    scratch->steps_left -= steps;
+    scratch->budget -= steps;
+    return 0;
+}
+
 static int on_item(pcre2_callout_block *block, void *owner)
 {
     struct finder_scratch *scratch = owner;
@@ -207,10 +228,13 @@ static int on_item(pcre2_callout_block *block, void *owner)
     if (block->current_position > scratch->position)
         steps += (block->current_position - scratch->position) / BYTES_PER_STEP;
     scratch->position = block->current_position;
-    if (scratch->steps_left < steps)
-        return PCRE2_ERROR_CALLOUT;
-    scratch->steps_left -= steps;
-    return 0;
+    return steps_take(scratch, steps);
+}
+
+static int on_state(pcre2_callout_block *block, void *owner)
+{
+    (void)block;
+    return steps_take(owner, LINEAR_STEP);
 }
 
 struct finder_scratch *finder_scratch_new(void)
@@ -219,12 +243,26 @@ struct finder_scratch *finder_scratch_new(void)
 
     scratch->data = pcre2_match_data_create(1, NULL);
     scratch->counted_limits = pcre2_match_context_create(NULL);
-    assert(scratch->data && scratch->counted_limits);
+    scratch->linear_limits = pcre2_match_context_create(NULL);
+    assert(scratch->data && scratch->counted_limits && scratch->linear_limits);
     pcre2_set_callout(scratch->counted_limits, on_item, scratch);
+    pcre2_set_callout(scratch->linear_limits, on_state, scratch);
     pcre2_set_depth_limit(scratch->counted_limits, BACKTRACKS_MAX);
     pcre2_set_heap_limit(scratch->counted_limits, HEAP_KIB_MAX);
     buf_init(&scratch->clean, SIZE_MAX);
+    finder_scratch_budget(scratch, UINT64_MAX);
     return scratch;
+}
+
+void finder_scratch_budget(struct finder_scratch *scratch, uint64_t steps)
+{
+    scratch->budget = steps;
+    scratch->quick_left = steps;
+}
+
+bool finder_scratch_is_spent(const struct finder_scratch *scratch)
+{
+    return scratch->budget == 0;
 }
 
 void finder_scratch_free(struct finder_scratch **pointer)
@@ -235,6 +273,7 @@ void finder_scratch_free(struct finder_scratch **pointer)
         return;
     pcre2_match_data_free(scratch->data);
     pcre2_match_context_free(scratch->counted_limits);
+    pcre2_match_context_free(scratch->linear_limits);
     buf_fini(&scratch->clean);
     mem_free(scratch);
     *pointer = NULL;
@@ -273,10 +312,16 @@ static struct look look_at(const struct finder *finder, struct finder_scratch *s
     return look;
 }
 
-static void look_quickly(struct look *look)
+static bool look_quickly(struct look *look)
 {
+    uint64_t len = look->text.len, steps = len > QUICK_BYTES_FREE ? len * len / QUICK_PER_STEP : 0;
+
+    if (len > QUICK_BYTES_MAX || steps > look->scratch->quick_left)
+        return false;
+    look->scratch->quick_left -= steps;
     look->code = look->finder->quick;
     look->limits = look->finder->quick_limits;
+    return true;
 }
 
 static void look_counting(struct look *look)
@@ -284,7 +329,7 @@ static void look_counting(struct look *look)
     look->code = look->finder->counted;
     look->limits = look->scratch->counted_limits;
     look->scratch->position = 0;
-    look->scratch->steps_left = COUNTED_STEPS + (uint64_t)look->text.len * COUNTED_PER_BYTE;
+    look->scratch->steps_left = MG_MIN(COUNTED_STEPS + (uint64_t)look->text.len * COUNTED_PER_BYTE, look->scratch->budget);
 }
 
 static enum finder_verdict look_next(const struct look *look, size_t from, uint32_t options)
@@ -300,8 +345,11 @@ static enum finder_verdict look_next(const struct look *look, size_t from, uint3
 /* FOUND: there is one, perhaps an empty one. */
 static enum finder_verdict look_linearly(const struct look *look)
 {
+    look->scratch->steps_left = look->scratch->budget;
+    if (look->scratch->budget == 0)
+        return FINDER_GAVE_UP;
     int result = pcre2_dfa_match(look->finder->linear, (PCRE2_SPTR)(look->text.ptr ? look->text.ptr : ""), look->text.len, 0,
-                                 PCRE2_NO_UTF_CHECK | PCRE2_DFA_SHORTEST, look->scratch->data, NULL,
+                                 PCRE2_NO_UTF_CHECK | PCRE2_DFA_SHORTEST, look->scratch->data, look->scratch->linear_limits,
                                  look->scratch->workspace, LINEAR_WORKSPACE);
 
     if (result >= 0)
@@ -316,11 +364,9 @@ enum finder_verdict finder_search(const struct finder *finder, struct finder_scr
     if (!text_can_match(finder, text))
         return FINDER_ABSENT;
     struct look look = look_at(finder, scratch, text);
-    if (look.text.len <= QUICK_BYTES_MAX) {
-        look_quickly(&look);
+    if (look_quickly(&look))
         verdict = look_next(&look, 0, 0);
-    }
-    if (verdict == FINDER_GAVE_UP) {
+    if (verdict == FINDER_GAVE_UP && scratch->budget > 0) {
         look_counting(&look);
         verdict = look_next(&look, 0, 0);
     }
@@ -384,11 +430,9 @@ enum finder_verdict finder_replace(const struct finder *finder, struct finder_sc
     if (text.len == 0 || !text_can_match(finder, text))
         return FINDER_ABSENT;
     struct look look = look_at(finder, scratch, text);
-    if (look.text.len <= QUICK_BYTES_MAX) {
-        look_quickly(&look);
+    if (look_quickly(&look))
         verdict = replace_all(&look, with, out);
-    }
-    if (verdict == FINDER_GAVE_UP) {
+    if (verdict == FINDER_GAVE_UP && scratch->budget > 0) {
         look_counting(&look);
         verdict = replace_all(&look, with, out);
     }

@@ -3,7 +3,8 @@
  *
  * Texts come from peers, so a text has a budget of work that grows with its length alone: a quick try, a counted one, and at last an
  * automaton that sees only whether there is a match. What none of them can tell in its budget is given up; the caller decides
- * what that means. The verdict depends on pattern and text, never on time. */
+ * what that means. The last two also take from a budget of the scratch, which all texts of a request share. The verdict depends on
+ * pattern, text and what is left of that budget, never on time. */
 #pragma once
 #include "base/buf.h"
 #include "base/str.h"
@@ -17,6 +18,10 @@ enum mg_err finder_compile(struct finder **out, struct str pattern, struct mg_wh
 void finder_free(struct finder **finder);
 struct finder_scratch *finder_scratch_new(void);
 void finder_scratch_free(struct finder_scratch **scratch);
+/* From now on; a new scratch has no such bound. A step is some 15 ns. Once they are spent, a text for which the quick try does not do
+ * (long, or tedious) is given up at once. */
+void finder_scratch_budget(struct finder_scratch *scratch, uint64_t steps);
+bool finder_scratch_is_spent(const struct finder_scratch *scratch);
 
 /* Is there a match, an empty one included? A bad sequence counts as U+FFFD. */
 enum finder_verdict finder_search(const struct finder *finder, struct finder_scratch *scratch, struct str text);

@@ -224,11 +224,17 @@ static void keep_first(struct client_call *call, struct str *slot, struct str va
         *slot = arena_str(&call->arena, value);
 }
 
+static void set_deadline(struct client_call *call)
+{
+    call->asked_at = call->client->n_arrivals;
+    timer_start(call->timer, call->client->timeout_ms);
+}
+
 /* What is streamed may take as long as it likes, but must not fall silent. */
 static void note_progress(struct client_call *call)
 {
     if (call->on_body)
-        timer_start(call->timer, call->client->timeout_ms);
+        set_deadline(call);
 }
 
 enum mg_err client_call_on_header(struct client_call *call, struct str lower_name, struct str value)
@@ -369,6 +375,7 @@ static void on_stream_data(void *owner, struct str bytes)
     struct client_conn *conn = owner;
     struct http_client *client = conn->client;
 
+    conn->heard_at = ++client->n_arrivals;
     if (!conn->is_closing)
         client->kind->on_data(conn, bytes);
     client_settle(client);
@@ -717,7 +724,7 @@ void http_client_call(struct http_client *client, const struct http_call *call,
         call_refuse(c, err);
         return;
     }
-    timer_start(c->timer, client->timeout_ms);
+    set_deadline(c);
     list_add_last(&client->waiting, &c->link);
     c->is_waiting = true;
     client->n_waiting++;

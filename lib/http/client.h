@@ -11,6 +11,13 @@
  * E_TIMEOUT, E_TOO_BIG, E_HEADERS, E_FORMAT (not HTTP, not one gRPC message; or a call that cannot
  * be sent), E_UNSUPPORTED (gRPC without HTTP/2; ALPN agreed on something else).
  *
+ * A call that times out closes its connection with HTTP/1, for nothing can follow on it. With
+ * HTTP/2 only its stream is reset, unless not one byte came on the connection since the call was
+ * made (with on_body: since the last piece of its answer): such a connection may be dead without a
+ * sign. It is given up, its other calls end with E_IO as when the peer had closed it, and the next
+ * call opens a new one. So a peer that is silent for longer than timeout_ms over its one call loses
+ * its connection.
+ *
  * Retries are the caller's business, with one exception: a call is sent a second time when the peer
  * is known not to have handled it (REFUSED_STREAM, GOAWAY), or when a kept connection was closed
  * before a byte of the answer came and the method is idempotent. */

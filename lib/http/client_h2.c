@@ -283,10 +283,17 @@ static unsigned h2_room(const struct client_conn *conn)
     return most > conn->n_calls ? most - conn->n_calls : 0;
 }
 
+/* A slow answer costs its stream only. But a connection on which nothing at all came in the call's
+ * whole time may be dead without a sign: a proxy or a firewall that forgot it keeps TCP content,
+ * and every later call would time out on it too. */
 static void h2_cancel(struct client_conn *conn, struct client_call *call)
 {
     struct h2 *h2 = conn->protocol;
 
+    if (conn->heard_at <= call->asked_at) {
+        client_conn_lost(conn, "the connection fell silent and was given up");
+        return;
+    }
     detach(h2->session, call->stream_id, false);
     h2_review(conn);
 }

@@ -31,7 +31,8 @@ struct client_call {
     bool is_grpc, is_compressed, is_head;
     bool is_waiting, is_ended;
     bool was_retried;
-    bool is_refused; /* by on_body, whose sentence stands in why */
+    uint64_t asked_at; /* client->n_arrivals when the deadline was set */
+    bool is_refused;   /* by on_body, whose sentence stands in why */
 
     size_t body_sent;  /* HTTP/2: bytes given to nghttp2 */
     int32_t stream_id; /* HTTP/2 */
@@ -59,8 +60,9 @@ struct client_conn {
     void *protocol;                 /* of the kind; NULL while connecting */
     struct list calls;              /* client_call.link */
     unsigned n_calls;
-    bool is_kept; /* has answered: the peer may close it at any moment */
-    bool is_last; /* takes no more calls */
+    uint64_t heard_at; /* client->n_arrivals at its last bytes; 0: none ever came */
+    bool is_kept;      /* has answered: the peer may close it at any moment */
+    bool is_last;      /* takes no more calls */
     bool is_closing;
 };
 
@@ -71,7 +73,8 @@ struct conn_kind {
     void (*close)(struct client_conn *conn); /* releases conn->protocol */
     unsigned (*room)(const struct client_conn *conn);
     enum mg_err (*send)(struct client_conn *conn, struct client_call *call, struct mg_why *why);
-    /* The call leaves before its answer is complete. */
+    /* The call, which has timed out and is in no list of the connection any more, leaves before its
+     * answer is complete. */
     void (*cancel)(struct client_conn *conn, struct client_call *call);
     void (*on_data)(struct client_conn *conn, struct str bytes);
     void (*on_end)(struct client_conn *conn);
@@ -92,9 +95,10 @@ struct http_client {
     struct list waiting, ended;          /* client_call.link */
     struct list conns;                   /* client_conn.link; closing ones too */
     unsigned n_waiting, n_ended, n_open; /* n_open: conns that are not closing */
-    unsigned holds;                      /* client_settle on the stack */
-    bool is_closing;                     /* freed once the last connection has gone */
-    struct timer *closing;        /* runs between http_client_close and the next turn, else NULL */
+    uint64_t n_arrivals;   /* bytes came so many times: a clock without two events in one moment */
+    unsigned holds;        /* client_settle on the stack */
+    bool is_closing;       /* freed once the last connection has gone */
+    struct timer *closing; /* runs between http_client_close and the next turn, else NULL */
     void (*on_gone)(void *owner); /* called when freed; NULL: nobody asked */
     void *gone_owner;
 };

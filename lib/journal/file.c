@@ -188,6 +188,8 @@ enum mg_err file_write(const struct journal_io *io, int fd, struct iovec *iov, i
         long written = io->pwritev(io->ctx, fd, iov, n, (int64_t)offset);
         if (written < 0 && errno == EINTR)
             continue;
+        if (written == 0)
+            errno = EIO; /* the call set none; the caller says why */
         if (written <= 0)
             return MG_E_IO;
         offset += (uint64_t)written;

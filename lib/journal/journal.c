@@ -51,6 +51,7 @@ enum life { LIFE_OPEN, LIFE_STARTED, LIFE_STOPPING, LIFE_STOPPED };
 struct journal {
     struct segment_set set; /* the opening thread's, then the writer's */
     uint64_t group_ns, group_bytes, retry_ns;
+    bool may_start_refusing;
     uint64_t log_base_ns, mono_base_ns; /* log time at open; fixed from then on */
     bool has_thread;
     pthread_t thread;
@@ -114,15 +115,6 @@ static void figures_publish(struct journal *j)
 
 /* --- opening --- */
 
-static void wake_init(pthread_cond_t *wake)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(wake, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
 static struct journal *journal_new(const struct journal_options *options)
 {
     struct journal *j = MEM_NEW(struct journal);
@@ -130,10 +122,11 @@ static struct journal *journal_new(const struct journal_options *options)
     j->group_ns = options->group_ns ? options->group_ns : default_group_ns;
     j->group_bytes = options->group_bytes ? options->group_bytes : default_group_bytes;
     j->retry_ns = options->retry_ns ? options->retry_ns : default_retry_ns;
+    j->may_start_refusing = options->may_start_refusing;
     j->log_base_ns = options->floor_log_ns;
     j->shared.tail = &j->shared.head;
     pthread_mutex_init(&j->shared.lock, NULL);
-    wake_init(&j->shared.wake);
+    clock_cond_init(&j->shared.wake);
     return j;
 }
 
@@ -395,8 +388,7 @@ static struct queue_item *group_commit(struct journal *j, struct queue_item *ite
 
 static void wait_until(struct journal *j, uint64_t mono_ns)
 {
-    struct timespec at = {(time_t)(mono_ns / 1000000000), (long)(mono_ns % 1000000000)};
-    pthread_cond_timedwait(&j->shared.wake, &j->shared.lock, &at);
+    (void)clock_cond_wait_until(&j->shared.wake, &j->shared.lock, mono_ns); /* the caller looks again either way */
 }
 
 /* Waits in the way that fits; under the lock. false: there is something to do now. */
@@ -458,10 +450,28 @@ static void life_set(struct journal *j, enum life life)
     pthread_mutex_unlock(&j->shared.lock);
 }
 
+/* A wrong path or missing rights do not pass by waiting: those fail the start whatever the options say. */
+static bool may_pass(int code)
+{
+    return code == ENOSPC || code == EDQUOT || code == EIO;
+}
+
+static enum mg_err first_begin(struct journal *j, struct mg_why *why)
+{
+    struct mg_why reason = {""};
+    enum mg_err err = segment_begin(&j->set, 0, journal_time_ns(j), &reason);
+    if (err == MG_OK)
+        return MG_OK;
+    if (!j->may_start_refusing || !may_pass(j->set.begin_errno))
+        return mg_fail(why, err, "%s", reason.text);
+    refuse(j, NULL);
+    return MG_OK;
+}
+
 enum mg_err journal_start(struct journal *journal, struct mg_why *why)
 {
     assert(journal->shared.life == LIFE_OPEN);
-    MG_TRY(segment_begin(&journal->set, 0, journal_time_ns(journal), why));
+    MG_TRY(first_begin(journal, why));
     figures_publish(journal);
     journal->own.group = mem_alloc(sizeof *journal->own.group);
     journal->own.hash = hash64_new();

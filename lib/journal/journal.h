@@ -54,6 +54,7 @@ struct journal_options {
     uint64_t retry_ns;            /* 0: 1 s. How often a refusing journal tries to begin a segment */
     uint64_t floor_position;      /* next position is at least this + 1 */
     uint64_t floor_log_ns;        /* log time continues at least from here */
+    bool may_start_refusing;      /* journal_start also succeeds on a disk that is full or fails; see there */
     uint64_t spare_segments;      /* 0: 2. Recycled segments kept; more are unlinked */
     const struct journal_io *io;  /* NULL: the operating system. Faults and power cuts in tests */
 };
@@ -99,7 +100,9 @@ typedef enum mg_err journal_replay_fn(void *owner, const struct journal_record *
 enum mg_err journal_replay(struct journal *journal, uint64_t after, journal_replay_fn *on_record, void *owner, struct mg_why *why) MG_MUST_USE;
 uint64_t journal_replay_total(const struct journal *journal, uint64_t after); /* records ahead, for progress */
 
-/* Starts the writer in a new segment. */
+/* Starts the writer in a new segment. With may_start_refusing it also starts when the segment cannot be begun
+ * because the disk is full, a quota is used up, or the disk reports an error (ENOSPC, EDQUOT, EIO): it then
+ * refuses appends and tries again, as after a failed group. Any other reason fails the start all the same. */
 enum mg_err journal_start(struct journal *journal, struct mg_why *why) MG_MUST_USE;
 /* Any thread. Gives the record away until done. E_IO while refusing or after journal_stop: still the caller's. */
 enum mg_err journal_append(struct journal *journal, struct journal_record *record) MG_MUST_USE;

@@ -227,6 +227,7 @@ enum mg_err segment_begin(struct segment_set *set, uint64_t need, uint64_t log_n
         fd = -1;
     }
     if (fd < 0) {
+        set->begin_errno = code;
         (void)unlink_file(set, segment.head.number,
                           FILE_LOG); /* what it says is true; only space is lost */
         return mg_fail_os(why, code, "%s: cannot begin segment %llu", set->dir,

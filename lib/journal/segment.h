@@ -41,6 +41,7 @@ struct segment_set {
         bool is_open;
         uint64_t offset;
     } current;
+    int begin_errno; /* why segment_begin failed last */
 };
 
 void segment_set_init(struct segment_set *set, const struct journal_options *options);

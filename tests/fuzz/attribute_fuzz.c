@@ -81,7 +81,7 @@ static void scan(struct attribute_filter *filter, struct str body, struct check 
     struct mg_why why;
 
     buf_init(&check->told, SIZE_MAX);
-    attribute_filter_begin(filter, &checking, check, dropped);
+    attribute_filter_begin(filter, &checking, check, dropped, SIZE_MAX);
     (void)!otlp_scan(scanner, body, &attribute_visitor, filter, &why); /* any verdict is fine */
     otlp_scanner_free(&scanner);
 }

@@ -124,7 +124,7 @@ static void see(const char *lines, struct str resource, struct str wanted)
     struct span span = { .resource = resource, .scope = sight.scope, .name = STR("n"), .trace_state = STR(""), .status_message = STR(""),
                          .events = STR(""), .links = STR(""), .unknown = STR("") };
 
-    attribute_filter_begin(filter, &seeing, &sight, NULL);
+    attribute_filter_begin(filter, &seeing, &sight, NULL, SIZE_MAX);
     attribute_visitor.on_resource(filter, resource);
     attribute_visitor.on_scope(filter, sight.scope);
     attribute_visitor.on_span(filter, &span, 0);
@@ -175,7 +175,7 @@ static void an_untouched_span_is_passed_on_itself(void **state)
     struct sight sight = { .scope = STR("") };
 
     (void)state;
-    attribute_filter_begin(filter, &seeing, &sight, NULL);
+    attribute_filter_begin(filter, &seeing, &sight, NULL, SIZE_MAX);
     attribute_visitor.on_resource(filter, span.resource);
     assert_ptr_equal(sight.resource_ptr, span.resource.ptr);
     attribute_visitor.on_scope(filter, STR(""));
@@ -187,7 +187,7 @@ static void an_untouched_span_is_passed_on_itself(void **state)
     attribute_rules_unref(&rules);
     rules = rules_make("redact pattern \"n\"", NULL);
     filter = attribute_filter_new(rules);
-    attribute_filter_begin(filter, &seeing, &sight, NULL);
+    attribute_filter_begin(filter, &seeing, &sight, NULL, SIZE_MAX);
     attribute_visitor.on_resource(filter, span.resource);
     attribute_visitor.on_span(filter, &span, 0);
     assert_ptr_not_equal(sight.span, &span);
@@ -217,15 +217,130 @@ static void a_resource_with_too_many_attributes_is_cut(void **state)
             buf_put(&wanted, "\x0a\x05\x0a\x01" "a\x12", 7);
         wire_close(&wanted, other);
         sight.resource = buf_str(&wanted);
-        attribute_filter_begin(filter, &seeing, &sight, NULL);
+        attribute_filter_begin(filter, &seeing, &sight, NULL, SIZE_MAX);
         attribute_visitor.on_resource(filter, buf_str(&resource));
         assert_int_equal(sight.resource_ptr == resource.ptr, over == 0);
-        attribute_filter_begin(filter, &seeing, &sight, NULL); /* lets the large memory go */
+        attribute_filter_begin(filter, &seeing, &sight, NULL, SIZE_MAX); /* lets the large memory go */
         attribute_visitor.on_resource(filter, buf_str(&resource));
         buf_fini(&resource);
         buf_fini(&wanted);
     }
     assert_int_equal(sight.n_resources, 4);
+    attribute_filter_free(&filter);
+    attribute_rules_unref(&rules);
+}
+
+/* --- budgets ------------------------------------------------------------------------------------ */
+
+/* What a scan's rules add, and what is left when that is more than `max`. Each twice with one filter, which keeps the resource. */
+static void what_rules_add_is_bounded(void **state)
+{
+    static const struct { const char *rules, *before; size_t max; bool is_over; const char *after; } rows[] = {
+        { "insert k = \"abcd\"", "R | S | S", 10, false, "R | S k:s:abcd | S k:s:abcd" },
+        { "insert k = \"abcd\"", "R | S | S", 9, true, "R | S k:s:abcd | S" },
+        { "insert k = \"abcd\"", "R | S", 4, true, "R | S" },
+        { "insert k = 1", "R | S", 9, false, "R | S k:i:1" },
+        { "insert k = 1", "R | S", 8, true, "R | S" },
+        { "insert k = \"abcd\"", "R | S k:s:x", 0, false, "R | S k:s:x" },
+        { "upsert k = \"abcd\"", "R | S k:s:abc | S k:s:abcde", 1, false, "R | S k:s:abcd | S k:s:abcd" },
+        { "upsert k = \"abcd\"", "R | S k:s:abc k:s:abc", 1, true, "R | S k:s:abc k:s:abc" },
+        { "update k = \"abcd\"", "R | S k:s:abc | S k:s:abcde", 0, true, "R | S k:s:abc | S k:s:abcd" },
+        /* once over, over; what adds nothing goes on */
+        { "insert k = \"abcdefgh\"\ninsert b = \"\"\ndelete x\nredact keys p\nupdate u = \"\"", "R | S x:e p:s:1 u:s:a", 5, true,
+          "R | S p:s:%2a%2a%2a u:s:" },
+        { "rename a -> abc\nredact keys abc", "R | S a:s:1 | S a:s:1", 2, true, "R | S abc:s:%2a%2a%2a | S abc:s:%2a%2a%2a" },
+        { "rename abc -> a", "R | S abc:s:1", 0, false, "R | S a:s:1" },
+        /* copies of a resource's value; a resource's own once, not for every span */
+        { "insert p = resource.p", "R p:s:0123456789 | S | S | S", 33, false,
+          "R p:s:0123456789 | S p:s:0123456789 | S p:s:0123456789 | S p:s:0123456789" },
+        { "insert p = resource.p", "R p:s:0123456789 | S | S | S", 32, true,
+          "R p:s:0123456789 | S p:s:0123456789 | S p:s:0123456789 | S" },
+        { "insert p = resource.p", "R p:a:[s:0123456789] | S | S", 20, true,
+          "R p:a:[s:0123456789] | S p:a:[s:0123456789] | S" },
+        { "insert resource k = \"abcd\"", "R | S | S | S", 5, false, "R k:s:abcd | S | S | S" },
+        { "insert resource k = \"abcd\"", "R | S", 4, true, "R | S" },
+        { "insert resource k = \"abcd\"", "R | S | R | S", 9, true, "R k:s:abcd | S | R | S" },
+        /* a span that is dropped has counted */
+        { "insert k = \"abcd\"\ndrop if span.x exists", "R | S x:e | S", 5, true, "R | D0 | S" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(rows); i++) {
+        struct arena arena = { 0 };
+        struct attribute_rules *rules = rules_make(rows[i].rules, NULL);
+        struct attribute_filter *filter = attribute_filter_new(rules);
+        struct str request = request_make(&arena, rows[i].before);
+        struct buf out, wanted;
+        buf_init(&out, SIZE_MAX);
+        buf_init(&wanted, SIZE_MAX);
+        request_tell(NULL, request_make(&arena, strchr(rows[i].after, 'D') ? "R | S" : rows[i].after), true, &wanted);
+        for (int scan = 0; scan < 2; scan++) {
+            buf_clear(&out);
+            request_tell_within(filter, request, true, rows[i].max, &out);
+            struct str after = strchr(rows[i].after, 'D') ? str_of(rows[i].after) : buf_str(&wanted);
+            if (!str_eq(buf_str(&out), after) || attribute_filter_is_over(filter) != rows[i].is_over)
+                fail_msg("%zu, scan %d: %.*s, over: %d", i, scan, STR_ARG(buf_str(&out)), attribute_filter_is_over(filter));
+        }
+        buf_clear(&out);
+        request_tell(filter, request, true, &out); /* nothing of the scan before is left */
+        assert_false(attribute_filter_is_over(filter));
+        buf_fini(&out);
+        buf_fini(&wanted);
+        attribute_filter_free(&filter);
+        attribute_rules_unref(&rules);
+        arena_fini(&arena);
+    }
+}
+
+struct hidden { unsigned n, whole; };
+
+static void count_hidden(void *owner, const struct span *span, uint32_t ordinal)
+{
+    struct hidden *hidden = owner;
+
+    (void)ordinal;
+    hidden->n++;
+    hidden->whole += str_eq(span->attrs[0].value.str, STR("***"));
+}
+
+static void any_bytes(void *owner, struct str bytes)
+{
+    (void)owner;
+    (void)bytes;
+}
+
+/* Each text is told of alone; a hundred of them cost more than a scan has. */
+static void patterns_have_a_budget_a_scan(void **state)
+{
+    static const struct span_visitor counting = { any_bytes, any_bytes, count_hidden, see_refused };
+    static char text[20000];
+    const struct attr attr = { STR("k"), { .type = VALUE_STRING, .str = str_n(text, sizeof text) } };
+    const struct attr small = { STR("k"), { .type = VALUE_STRING, .str = STR("write to a@b.example, please") } };
+    struct span span = { .resource = STR(""), .attrs = &attr, .n_attrs = 1 };
+    struct attribute_rules *rules = rules_make("redact pattern \"(?:[a-z]|[a-f]x)+;\\d\"", NULL);
+    struct attribute_filter *filter = attribute_filter_new(rules);
+    struct hidden hidden = { 0 };
+
+    (void)state;
+    memset(text, 'a', sizeof text);
+    text[sizeof text - 1] = ';';
+    for (int scan = 0; scan < 2; scan++) {
+        hidden = (struct hidden){ 0 };
+        attribute_filter_begin(filter, &counting, &hidden, NULL, SIZE_MAX);
+        attribute_visitor.on_resource(filter, STR(""));
+        span.attrs = &attr;
+        attribute_visitor.on_span(filter, &span, 0);
+        assert_int_equal(hidden.whole, 0);
+        for (uint32_t i = 1; i < 100; i++)
+            attribute_visitor.on_span(filter, &span, i);
+        assert_in_range(hidden.whole, 1, 99);
+        unsigned before = hidden.whole;
+        span.attrs = &small; /* the quick try still does */
+        attribute_visitor.on_span(filter, &span, 100);
+        assert_int_equal(hidden.whole, before);
+        assert_int_equal(hidden.n, 101);
+        assert_false(attribute_filter_is_over(filter));
+    }
     attribute_filter_free(&filter);
     attribute_rules_unref(&rules);
 }
@@ -240,6 +355,8 @@ int main(void)
         cmocka_unit_test(a_malformed_resource_is_left_alone),
         cmocka_unit_test(an_untouched_span_is_passed_on_itself),
         cmocka_unit_test(a_resource_with_too_many_attributes_is_cut),
+        cmocka_unit_test(what_rules_add_is_bounded),
+        cmocka_unit_test(patterns_have_a_budget_a_scan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

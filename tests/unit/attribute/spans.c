@@ -449,7 +449,7 @@ static void tell_dropped(void *owner, uint32_t ordinal)
     buf_printf(teller->out, "D%u", ordinal);
 }
 
-void request_tell(struct attribute_filter *filter, struct str request, bool with_drops, struct buf *out)
+void request_tell_within(struct attribute_filter *filter, struct str request, bool with_drops, size_t added_max, struct buf *out)
 {
     static const struct span_visitor telling = { tell_resource, tell_scope, tell_span, tell_refused };
     struct otlp_scanner *scanner = otlp_scanner_new(NULL);
@@ -459,7 +459,7 @@ void request_tell(struct attribute_filter *filter, struct str request, bool with
 
     buf_init(&teller.resource, SIZE_MAX);
     if (filter) {
-        attribute_filter_begin(filter, &telling, &teller, with_drops ? tell_dropped : NULL);
+        attribute_filter_begin(filter, &telling, &teller, with_drops ? tell_dropped : NULL, added_max);
         err = otlp_scan(scanner, request, &attribute_visitor, filter, &why);
     } else {
         err = otlp_scan(scanner, request, &telling, &teller, &why);
@@ -468,6 +468,11 @@ void request_tell(struct attribute_filter *filter, struct str request, bool with
         fail_msg("%s", why.text);
     buf_fini(&teller.resource);
     otlp_scanner_free(&scanner);
+}
+
+void request_tell(struct attribute_filter *filter, struct str request, bool with_drops, struct buf *out)
+{
+    request_tell_within(filter, request, with_drops, SIZE_MAX, out);
 }
 
 /* --- rules -------------------------------------------------------------------------------------- */

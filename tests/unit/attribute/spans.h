@@ -20,6 +20,8 @@
 struct str request_make(struct arena *arena, const char *text);
 /* Scans a request through the filter (NULL: without) and tells what the visitor was told; dropped spans as "D0". */
 void request_tell(struct attribute_filter *filter, struct str request, bool with_drops, struct buf *out);
+/* The same; rules may add `added_max` bytes. */
+void request_tell_within(struct attribute_filter *filter, struct str request, bool with_drops, size_t added_max, struct buf *out);
 /* One rule a line. NULL: refused, *why says how. */
 struct attribute_rules *rules_make(const char *lines, struct mg_why *why);
 /* All in one: what becomes of the request under the rules. */

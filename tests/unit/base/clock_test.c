@@ -44,11 +44,29 @@ static void clocks_run_forward(void **state)
     assert_true(clock_wall_ns() > 1600000000000000000); /* after 2020 */
 }
 
+static void a_wait_goes_by_the_monotonic_clock(void **state)
+{
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t cond;
+    uint64_t until = clock_mono_ns() + 2000000;
+
+    (void)state;
+    clock_cond_init(&cond);
+    pthread_mutex_lock(&lock);
+    assert_false(clock_cond_wait_until(&cond, &lock, 0)); /* long past */
+    while (clock_cond_wait_until(&cond, &lock, until))
+        ;
+    assert_true(clock_mono_ns() >= until);
+    pthread_mutex_unlock(&lock);
+    pthread_cond_destroy(&cond);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_of_times),
         cmocka_unit_test(clocks_run_forward),
+        cmocka_unit_test(a_wait_goes_by_the_monotonic_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -209,6 +209,51 @@ static void no_pattern_hangs(void **state)
     finder_scratch_free(&scratch);
 }
 
+/* Found as long as there are steps; then what the quick try does not do for is given up at once, and no more than that. */
+static void texts_share_a_budget(void **state)
+{
+    static const struct { const char *pattern; size_t len; uint64_t steps; bool is_spent; } spent[] = {
+        { "[a-z]+\\d", 100000, 10000000, true }, /* the counted try, then the automaton */
+        { "[a-z]+\\d", 1000, 100000, true },     /* quick tries have an allowance */
+        { "[a-z]+\\d", 128, 0, false },          /* and short texts need none */
+        { "([a-z]*)*\\d", 100000, 10000000, true },
+        { "([a-z]*)*\\d", 1000, 1000000, true },
+        { "(?:a|ab?)+[bc]", 100000, 10000000, true },
+    };
+    static char text[100000];
+    struct finder_scratch *scratch = finder_scratch_new();
+    struct buf out;
+
+    (void)state;
+    memset(text, 'a', sizeof text);
+    buf_init(&out, SIZE_MAX);
+    for (size_t i = 0; i < MG_COUNT(spent); i++) {
+        struct finder *finder = make(spent[i].pattern);
+        enum finder_verdict verdict = FINDER_ABSENT;
+        finder_scratch_budget(scratch, spent[i].steps);
+        for (int n = 0; n < 1000; n++)
+            verdict = finder_replace(finder, scratch, str_n(text, spent[i].len), STR("*"), &out);
+        if (verdict != (spent[i].is_spent ? FINDER_GAVE_UP : FINDER_ABSENT) ||
+            (finder_scratch_is_spent(scratch) && spent[i].steps) != spent[i].is_spent)
+            fail_msg("%s on %zu bytes: %d", spent[i].pattern, spent[i].len, verdict);
+        assert_int_equal(out.len, 0);
+        verdict = finder_search(finder, scratch, str_n(text, spent[i].len));
+        assert_int_equal(verdict, spent[i].is_spent ? FINDER_GAVE_UP : FINDER_ABSENT);
+        finder_scratch_budget(scratch, spent[i].steps); /* anew */
+        assert_int_equal(finder_search(finder, scratch, str_n(text, 120)), FINDER_ABSENT);
+        finder_free(&finder);
+    }
+    struct finder *finder = make("[a-z]+\\d");
+    finder_scratch_budget(scratch, 0);
+    assert_int_equal(finder_replace(finder, scratch, STR("a1;"), STR("*"), &out), FINDER_FOUND);
+    assert_true(str_eq(buf_str(&out), STR("*;")));
+    assert_int_equal(finder_search(finder, scratch, STR(";;")), FINDER_ABSENT);
+    assert_int_equal(finder_search(finder, scratch, str_n(text, 1025)), FINDER_GAVE_UP);
+    finder_free(&finder);
+    buf_fini(&out);
+    finder_scratch_free(&scratch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +261,7 @@ int main(void)
         cmocka_unit_test(long_texts_are_no_different),
         cmocka_unit_test(refuses_what_regex_refuses),
         cmocka_unit_test(no_pattern_hangs),
+        cmocka_unit_test(texts_share_a_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -150,6 +150,7 @@ struct h2_connection {
     struct peer *peer;
     int fd;
     bool must_close; /* after what is queued */
+    bool is_deaf;    /* nothing passes any more, and TCP stays open */
 };
 
 #define NV(n, v)                                                                                   \
@@ -278,7 +279,9 @@ static void answer(struct h2_connection *connection, nghttp2_session *session, i
     } else if (str_eq(path, STR("/close-once")) && may_refuse) {
         connection->peer->has_refused = true;
         connection->must_close = true;
-    } else if (str_eq(path, STR("/close")))
+    } else if (str_eq(path, STR("/deaf")))
+        connection->is_deaf = true;
+    else if (str_eq(path, STR("/close")))
         connection->must_close = true;
     else if (str_eq(path, STR("/cut"))) {
         nghttp2_submit_headers(session, 0, id, NULL, text, 2, NULL);
@@ -402,6 +405,10 @@ static void serve_h2(struct peer *peer, int fd)
         ssize_t n = recv(fd, bytes, sizeof bytes, 0);
         if (n <= 0 || nghttp2_session_mem_recv(session, bytes, (size_t)n) < 0)
             break;
+        if (connection.is_deaf) {
+            wait_for_close(fd, READ_BYTES);
+            break;
+        }
     }
     close_streams(session);
     nghttp2_session_del(session);

@@ -549,6 +549,87 @@ static void http2_repeats_harmless_calls_once(void **state)
     }
 }
 
+/* It accepts, reads, and never sends a byte; what it says on the second connection shows that there
+ * is one. */
+static void http2_leaves_a_connection_that_never_spoke(void **state)
+{
+    (void)state;
+    static const struct peer_step steps[] = {
+        STEP("", PEER_WAIT),
+        STEP("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", PEER_WAIT),
+    };
+    struct peer *peer = peer_start(steps, 2);
+    struct bench *bench = bench_h2(peer, (struct http_client_options){.timeout_ms = 400});
+
+    ask_grpc(bench, "/s/Echo", STR("ping"));
+    bench_run(bench, 1);
+    assert_says(&bench->results[0], MG_E_TIMEOUT, "/s/Echo: no answer within 400 ms");
+    ask_grpc(bench, "/s/Echo", STR("ping"));
+    bench_run(bench, 1);
+    assert_says(&bench->results[1], MG_E_IO, "does not speak HTTP/2");
+    bench_free(bench);
+    assert_int_equal(peer_stop(peer, NULL), 2);
+}
+
+struct later {
+    struct bench *bench;
+    const char *method;
+};
+
+static void ask_later(void *owner)
+{
+    struct later *later = owner;
+
+    ask(later->bench, later->method, "/hello", STR(""));
+}
+
+/* The connection has answered and then goes dead under a call. One that was asked later is sent
+ * again where that is harmless. */
+static void http2_leaves_a_connection_that_fell_silent(void **state)
+{
+    (void)state;
+    for (int is_post = 0; is_post < 2; is_post++) {
+        struct peer *peer = peer_start_h2();
+        struct bench *bench =
+            bench_h2(peer, (struct http_client_options){.timeout_ms = 800, .connections_max = 1});
+        struct later later = {bench, is_post ? "POST" : "GET"};
+        struct timer *timer = timer_new(bench->loop, ask_later, &later);
+        assert_string_equal(get(bench, "GET", "/hello")->body, "hello");
+        assert_string_equal(get(bench, "GET", "/hello")->body, "hello"); /* SETTINGS are through */
+        timer_start(timer, 400);
+        ask(bench, "POST", "/deaf", STR(""));
+        bench_run(bench, 2);
+        assert_says(&bench->results[2], MG_E_TIMEOUT, "/deaf: no answer within 800 ms");
+        if (is_post)
+            assert_says(&bench->results[3], MG_E_IO,
+                        "the connection fell silent and was given up before an answer came");
+        else
+            assert_string_equal(bench->results[3].body, "hello");
+        assert_string_equal(get(bench, "POST", "/hello")->body, "hello");
+        timer_free(&timer);
+        bench_free(bench);
+        assert_int_equal(peer_stop(peer, NULL), 2);
+    }
+}
+
+static void http2_keeps_a_connection_that_answers_others(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_start_h2();
+    struct bench *bench =
+        bench_h2(peer, (struct http_client_options){.timeout_ms = 400, .connections_max = 1});
+
+    assert_string_equal(get(bench, "GET", "/hello")->body, "hello");
+    ask(bench, "GET", "/silent", STR(""));
+    ask(bench, "GET", "/hello", STR(""));
+    bench_run(bench, 2);
+    assert_string_equal(bench->results[1].body, "hello");
+    assert_says(&bench->results[2], MG_E_TIMEOUT, "/silent: no answer within 400 ms");
+    assert_string_equal(get(bench, "GET", "/hello")->body, "hello");
+    bench_free(bench);
+    assert_int_equal(peer_stop(peer, NULL), 1);
+}
+
 static void sends_large_http2_bodies(void **state)
 {
     (void)state;
@@ -1110,6 +1191,9 @@ int main(void)
         cmocka_unit_test(http2_connections_survive_their_streams),
         cmocka_unit_test(shares_an_http2_connection),
         cmocka_unit_test(http2_repeats_harmless_calls_once),
+        cmocka_unit_test(http2_leaves_a_connection_that_never_spoke),
+        cmocka_unit_test(http2_leaves_a_connection_that_fell_silent),
+        cmocka_unit_test(http2_keeps_a_connection_that_answers_others),
         cmocka_unit_test(sends_large_http2_bodies),
         cmocka_unit_test(notices_a_peer_without_http2),
         cmocka_unit_test(calls_grpc),

@@ -298,6 +298,37 @@ static void refused_and_dropped_spans_are_told_apart(void **state)
     buf_fini(&bytes);
 }
 
+/* 20 spans of a request that is smaller than what the rule adds to them. */
+static void what_rules_add_counts_at_the_door_and_not_at_replay(void **state)
+{
+    static const struct body_head empty = { 0 };
+    const size_t added = 20 * (1 + 100);
+    struct rows_maker *maker = rows_maker_new();
+    struct attribute_rules *rules = rules_of("insert k = \"0123456789012345678901234567890123456789012345678901234567890123456789"
+                                             "012345678901234567890123456789\"");
+    struct rows_result result;
+    struct mg_why why;
+    uint32_t rows, refused;
+    struct buf body;
+
+    (void)state;
+    otlp_body(&body, 20, 0);
+    assert_true(body.len < added);
+    rows_maker_rules(maker, rules);
+    assert_int_equal(make(maker, INGEST_OTLP_PROTO, ZIP_IDENTITY, buf_str(&body), added, NULL, &rows, &refused), MG_OK);
+    assert_int_equal(rows, 20);
+    const struct rows_body given = { INGEST_OTLP_PROTO, ZIP_IDENTITY, buf_str(&body), added - 1 };
+    assert_int_equal(rows_make(maker, &given, NULL, &result, &why), MG_E_TOO_BIG);
+    assert_string_equal(why.text, "the attributes that ingest.rules add make this request larger than 2019 bytes (ingest.body_bytes_max)");
+    assert_int_equal(make(maker, INGEST_OTLP_PROTO, ZIP_IDENTITY, buf_str(&body), added - 1, &empty, &rows, &refused), MG_OK);
+    assert_int_equal(rows, 20);
+    assert_int_equal(make(maker, INGEST_OTLP_PROTO, ZIP_IDENTITY, buf_str(&body), 1 << 20, NULL, &rows, &refused), MG_OK);
+    assert_int_equal(rows, 20);
+    attribute_rules_unref(&rules);
+    rows_maker_free(&maker);
+    buf_fini(&body);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +342,7 @@ int main(void)
         cmocka_unit_test(a_rule_drops_spans_and_their_ordinals_are_told),
         cmocka_unit_test(at_replay_a_rule_drops_nothing_and_the_head_decides),
         cmocka_unit_test(refused_and_dropped_spans_are_told_apart),
+        cmocka_unit_test(what_rules_add_counts_at_the_door_and_not_at_replay),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

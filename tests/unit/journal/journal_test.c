@@ -411,6 +411,162 @@ static void a_second_failure_refuses_until_the_disk_is_back(void **state)
     shots_free(&shots);
 }
 
+/* Whether the journal of the options starts now; the reason is kept. */
+static struct journal *try_start(const struct journal_options *o, struct mg_why *why)
+{
+    struct journal *journal = open_journal(o);
+    if (journal_start(journal, why) != MG_OK)
+        journal_close(&journal);
+    return journal;
+}
+
+static void a_start_may_refuse_until_there_is_room(void **state)
+{
+    (void)state;
+    static const int codes[] = {ENOSPC, EDQUOT, EIO};
+    for (size_t i = 0; i < MG_COUNT(codes); i++) {
+        struct journal_options o = options();
+        struct shots shots;
+        struct replayed met;
+        struct journal_stats stats;
+        struct mg_why why = {""};
+        memfs_fini(&fs);
+        memfs_init(&fs);
+        shots_make(&shots, 1, 4, 1000, false);
+        struct journal *journal = start(&o);
+        assert_int_equal(shot_commit(journal, &shots.at[0]), MG_OK);
+        assert_int_equal(shot_commit(journal, &shots.at[1]), MG_OK);
+        journal_close(&journal);
+
+        o.may_start_refusing = true;
+        o.retry_ns = 1000000;
+        memfs_full(&fs, codes[i]);
+        journal = try_start(&o, &why);
+        assert_non_null(journal);
+        assert_string_equal(why.text, "");
+        assert_true(journal_refusing(journal));
+        assert_true(stat_of(journal).refusing);
+        assert_int_equal(shot_append(journal, &shots.at[2]), MG_E_IO);
+        assert_false(shots.at[2].is_done); /* still ours */
+        uint64_t calls = fs.calls;
+        while (fs.calls < calls + 20) /* it tries again, and again */
+            sched_yield();
+        assert_true(journal_refusing(journal));
+        memfs_full(&fs, 0);
+        while (journal_refusing(journal))
+            sched_yield();
+        assert_int_equal(shot_commit(journal, &shots.at[2]), MG_OK);
+        assert_int_equal(shots.at[2].record.position, 3);
+        journal_close(&journal);
+        reread(&o, &met, &stats);
+        assert_int_equal(met.n, 3);
+        assert_int_equal(stats.corrupt_places, 0);
+        assert_int_equal(memfs_count(&fs, ".log"), 2);
+        VEC_FINI(&met);
+        shots_free(&shots);
+    }
+}
+
+static void a_refusing_start_can_be_read_trimmed_and_stopped(void **state)
+{
+    (void)state;
+    struct journal_options o = options();
+    struct shots shots;
+    struct replayed met;
+    struct journal_record record;
+    struct mg_why why = {""};
+    bool is_record = false;
+    struct journal *journal = start(&o);
+    shots_make(&shots, 1, 60, 3000, true); /* several segments */
+    shots_commit_each(journal, &shots);
+    journal_close(&journal);
+
+    o.may_start_refusing = true;
+    o.retry_ns = 1000000;
+    memfs_full(&fs, ENOSPC);
+    for (int run = 0; run < 2; run++) {
+        journal = try_start(&o, &why);
+        assert_non_null(journal);
+        struct journal_reader *reader = journal_reader_new(journal);
+        for (uint64_t position = 1; position <= shots.n; position++) {
+            assert_int_equal(journal_read(reader, position - 1, &record, &is_record, &why), MG_OK);
+            assert_true(is_record && record.position == position);
+        }
+        assert_int_equal(journal_read(reader, shots.n, &record, &is_record, &why), MG_OK);
+        assert_false(is_record);
+        journal_reader_free(&reader);
+        assert_true(journal_refusing(journal));
+        journal_close(&journal);
+    }
+    reread(&o, &met, NULL); /* the attempts have changed nothing */
+    assert_int_equal(met.n, shots.n);
+    VEC_FINI(&met);
+
+    journal = try_start(&o, &why);
+    assert_non_null(journal);
+    journal_trim(journal, 30); /* what it releases is room for the next segment: the disk is full all the same */
+    while (journal_refusing(journal))
+        sched_yield();
+    shots.at[0].is_done = false;
+    assert_int_equal(shot_commit(journal, &shots.at[0]), MG_OK);
+    assert_int_equal(shots.at[0].record.position, 61);
+    journal_close(&journal);
+    shots_free(&shots);
+}
+
+static void a_start_fails_for_other_reasons_or_without_the_option(void **state)
+{
+    (void)state;
+    static const struct {
+        bool may_start_refusing;
+        int code;
+        const char *reason;
+    } cases[] = {
+        {false, ENOSPC, "No space left on device"}, {false, EDQUOT, "quota"},
+        {false, EIO, "Input/output error"},         {true, EACCES, "Permission denied"},
+        {true, EROFS, "Read-only file system"},     {true, ENOENT, "No such file or directory"},
+    };
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct journal_options o = options();
+        struct mg_why why = {""};
+        memfs_fini(&fs);
+        memfs_init(&fs);
+        fs.has_dir = true;
+        o.may_start_refusing = cases[i].may_start_refusing;
+        memfs_full(&fs, cases[i].code);
+        assert_null(try_start(&o, &why));
+        assert_non_null(strstr(why.text, "/log: cannot begin segment 1"));
+        assert_non_null(strstr(why.text, cases[i].reason));
+        assert_int_equal(memfs_count(&fs, ".log"), 0);
+    }
+}
+
+/* Each of the calls of the first segment: open, fallocate, write, sync, sync of the directory. */
+static void every_call_of_the_first_segment_may_fail(void **state)
+{
+    (void)state;
+    for (uint64_t nth = 1; nth <= 5; nth++)
+        for (int option = 0; option < 2; option++) {
+            struct journal_options o = options();
+            struct shots shots;
+            struct mg_why why = {""};
+            memfs_fini(&fs);
+            memfs_init(&fs);
+            o.may_start_refusing = option;
+            o.retry_ns = 1000000;
+            shots_make(&shots, 1, 1, 1000, false);
+            struct journal *journal = open_journal(&o);
+            memfs_faults(&fs, nth, 0);
+            assert_int_equal(journal_start(journal, &why), option ? MG_OK : MG_E_IO);
+            while (option && journal_refusing(journal))
+                sched_yield();
+            if (option)
+                assert_int_equal(shot_commit(journal, &shots.at[0]), MG_OK);
+            journal_close(&journal);
+            shots_free(&shots);
+        }
+}
+
 static void failures_leave_no_trail(void **state)
 {
     (void)state;
@@ -575,6 +731,10 @@ int main(void)
         T(what_is_refused_at_append),
         T(a_failed_sync_fails_its_group_only),
         T(a_second_failure_refuses_until_the_disk_is_back),
+        T(a_start_may_refuse_until_there_is_room),
+        T(a_refusing_start_can_be_read_trimmed_and_stopped),
+        T(a_start_fails_for_other_reasons_or_without_the_option),
+        T(every_call_of_the_first_segment_may_fail),
         T(failures_leave_no_trail),
         T(many_threads_append),
         T(the_system_files_are_private),

@@ -90,6 +90,8 @@ static int fs_mkdir(void *ctx, const char *dir, unsigned mode)
     if (call_begin(fs))
         return (int)call_end(fs, fail(EIO));
     bool existed = fs->has_dir;
+    if (!existed && fs->grow_errno)
+        return (int)call_end(fs, fail(fs->grow_errno));
     fs->has_dir = true;
     return (int)call_end(fs, existed ? fail(EEXIST) : 0);
 }
@@ -162,6 +164,12 @@ static void sector_write(struct memfs_file *file, size_t at, const char *bytes, 
     }
 }
 
+/* A write within what a file has already goes on working on a full disk. */
+static bool has_room(struct memfs *fs, int fd, uint64_t bytes)
+{
+    return !fs->grow_errno || bytes <= file_of(fs, fd)->cache.n;
+}
+
 static long fs_pwritev(void *ctx, int fd, const void *vectors, int n, int64_t offset)
 {
     struct memfs *fs = ctx;
@@ -172,6 +180,8 @@ static long fs_pwritev(void *ctx, int fd, const void *vectors, int n, int64_t of
         total += iov[i].iov_len;
     most = fails ? total / 2 : fs->write_max ? MG_MIN(total, fs->write_max) : total;
     fs->writes++;
+    if (!fails && !has_room(fs, fd, (uint64_t)offset + total))
+        return call_end(fs, fail(fs->grow_errno));
     size_t done = 0;
     for (int i = 0; i < n && done < most; i++) {
         size_t len = MG_MIN(iov[i].iov_len, most - done);
@@ -199,6 +209,8 @@ static int fs_fallocate(void *ctx, int fd, int64_t bytes)
     struct memfs *fs = ctx;
     if (call_begin(fs))
         return (int)call_end(fs, fail(ENOSPC));
+    if (!has_room(fs, fd, (uint64_t)bytes))
+        return (int)call_end(fs, fail(fs->grow_errno));
     file_resize(file_of(fs, fd), (size_t)bytes);
     return (int)call_end(fs, 0);
 }
@@ -308,6 +320,13 @@ void memfs_faults(struct memfs *fs, uint64_t fail_at, uint64_t cut_at)
     fs->calls = 0;
     fs->fail_at = fail_at;
     fs->cut_at = cut_at;
+    pthread_mutex_unlock(&fs->lock);
+}
+
+void memfs_full(struct memfs *fs, int grow_errno)
+{
+    pthread_mutex_lock(&fs->lock);
+    fs->grow_errno = grow_errno;
     pthread_mutex_unlock(&fs->lock);
 }
 

@@ -40,6 +40,7 @@ struct memfs {
     uint64_t calls, fail_at, cut_at; /* 0: never */
     bool is_dead;                    /* the power is gone: every call fails */
     bool drops_syncs;                /* fdatasync does nothing and reports success */
+    int grow_errno;                  /* 0: there is room; else what a larger file and a new directory fail with */
     size_t write_max;                /* 0: no limit; else writes are short */
     uint64_t fdatasyncs, fsyncs, writes;
     uint64_t open_handles;
@@ -49,6 +50,7 @@ struct memfs {
 void memfs_init(struct memfs *fs);
 void memfs_fini(struct memfs *fs);
 void memfs_faults(struct memfs *fs, uint64_t fail_at, uint64_t cut_at); /* restarts the count */
+void memfs_full(struct memfs *fs, int grow_errno);                      /* 0: room again */
 void memfs_power_cut(struct memfs *fs, struct random *random);          /* and power on again */
 /* The cache of a file, or NULL. Valid until the next call. */
 struct memfs_file *memfs_file(struct memfs *fs, const char *name);

@@ -1,5 +1,8 @@
+#define _GNU_SOURCE /* pthread_getname_np */
 /* What was put becomes durable and done: order, groups that fail, a disk that refuses, memory. */
 #include "rig.h"
+#include <stdatomic.h>
+#include <errno.h>
 
 static struct rig rig;
 
@@ -89,6 +92,71 @@ static void an_empty_item_waits_for_those_before_it(void **state)
     rig_move(2 * SECOND);
     rig_settle(&rig); /* the empty one's position is noted */
     assert_int_equal(recovered_after_crash(), 90);
+    for (size_t i = 0; i < MG_COUNT(gifts); i++)
+        gift_fini(&gifts[i]);
+}
+
+/* --- a group that fails between others ------------------------------------------------------------ */
+
+static int (*sync_of_the_disk)(void *ctx, int fd);
+static _Atomic bool does_fail;
+static _Atomic unsigned syncs;
+static atomic_bool may_sync_last;
+
+/* The journal's first sync fails, and the disk is gone after its fifth, which waits to be told. */
+static int failing_sync(void *ctx, int fd)
+{
+    char thread[16];
+
+    (void)pthread_getname_np(pthread_self(), thread, sizeof thread);
+    if (strcmp(thread, "journal") != 0 || !does_fail)
+        return sync_of_the_disk(ctx, fd);
+    unsigned n = ++syncs;
+    if (n == 1) {
+        errno = EIO;
+        return -1;
+    }
+    while (n == 5 && !may_sync_last)
+        rig_yield();
+    int result = sync_of_the_disk(ctx, fd);
+    if (n == 5) {
+        pthread_mutex_lock(&rig.fs.lock);
+        rig.fs.is_dead = true;
+        pthread_mutex_unlock(&rig.fs.lock);
+    }
+    return result;
+}
+
+/* Of one lot the first group fails, the next commits and is noted in the state file, and the last commits before the failed one could be
+ * written again: then the crash. */
+static void what_was_never_written_is_not_recovered(void **state)
+{
+    (void)state;
+    struct gift gifts[4];
+    for (size_t i = 0; i < MG_COUNT(gifts); i++)
+        gift_init(&gifts[i], i + 1, i ? 40000 : 100);
+    rig.conf.queue_bytes = 1 << 20;
+    peer_mode(&rig.peer, PEER_HOLDS);
+    sync_of_the_disk = rig.fs.io.fdatasync;
+    rig.fs.io.fdatasync = failing_sync;
+    rig_start(&rig);
+    pthread_mutex_lock(&rig.peer.gate);
+    rig_put(&rig, gifts, 1);
+    AWAIT(rig.peer.at_gate == 1);
+    does_fail = true;
+    rig_put(&rig, gifts + 1, 3);
+    pthread_mutex_unlock(&rig.peer.gate);
+    AWAIT(syncs == 5);
+    rig_move(2 * SECOND);
+    rig_settle(&rig);
+    may_sync_last = true;
+    AWAIT(rig.fs.is_dead);
+    rig_crash(&rig);
+    does_fail = false;
+    assert_true(gift_is_done(&gifts[0]));
+    assert_false(gift_is_done(&gifts[1]));
+    rig_start(&rig);
+    assert_int_equal(send_recovered(rig.send), 10);
     for (size_t i = 0; i < MG_COUNT(gifts); i++)
         gift_fini(&gifts[i]);
 }
@@ -342,6 +410,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_was_put_is_done_in_order),
         TEST(an_empty_item_waits_for_those_before_it),
+        TEST(what_was_never_written_is_not_recovered),
         TEST(only_empty_items_move_the_position),
         TEST(the_journal_alone_tells_what_was_done),
         TEST(a_failed_group_is_written_again_before_the_rest_is_done),

@@ -49,13 +49,22 @@ static char filler(struct random *random, uint64_t id, size_t i)
     return id % 8 ? (char)random_u64(random) : (char)('a' + i % 20);
 }
 
-static uint64_t id_of(const struct send_batch *batch)
+static uint64_t id_of(const struct send_batch *batch, struct str *rest)
 {
-    struct str rest = batch->body, text;
+    struct str text;
     uint64_t id = 0;
-    if (!str_cut(&rest, ';', &text) || str_u64(text, &id) != MG_OK || batch->spans != gift_spans(id))
+    *rest = batch->body;
+    if (!str_cut(rest, ';', &text) || str_u64(text, &id) != MG_OK || batch->spans != gift_spans(id))
         abort();
+    return id;
+}
+
+/* The batch is the item, to the last byte. */
+static uint64_t judge(const struct send_batch *batch)
+{
     struct random random;
+    struct str rest;
+    uint64_t id = id_of(batch, &rest);
     random_init(&random, id);
     for (size_t i = 0; i < rest.len; i++)
         if (rest.ptr[i] != filler(&random, id, i))
@@ -63,12 +72,19 @@ static uint64_t id_of(const struct send_batch *batch)
     return id;
 }
 
+static bool is_poison(const struct peer *peer, uint64_t id)
+{
+    uint64_t every = peer->poison_every;
+    return id == peer->poison_id || id <= peer->poison_to || (every && id % every == 0);
+}
+
 /* true: answered. */
 static bool answer(struct peer *peer, struct send_batch *batch, bool is_closing)
 {
     struct send_result result = {.verdict = SEND_TAKEN};
-    uint64_t id = id_of(batch);
-    enum peer_mode mode = is_closing || id == peer->poison_id ? PEER_RETRIES : peer->mode;
+    struct str rest;
+    uint64_t id = id_of(batch, &rest);
+    enum peer_mode mode = is_closing || is_poison(peer, id) ? PEER_RETRIES : peer->mode;
     if (mode == PEER_HOLDS)
         return false;
     if (mode == PEER_TAKES) {
@@ -115,8 +131,9 @@ static void on_send(void *wire, struct send_batch *batch)
     peer->at_gate++;
     pthread_mutex_lock(&peer->gate);
     pthread_mutex_unlock(&peer->gate);
+    uint64_t id = judge(batch);
     pthread_mutex_lock(&peer->lock);
-    struct attempt attempt = {id_of(batch), batch->number, rig_mono(), peer->mode};
+    struct attempt attempt = {id, batch->number, rig_mono(), peer->mode};
     VEC_PUSH(&peer->attempts, attempt);
     pthread_mutex_unlock(&peer->lock);
     size_t at_wire = ++peer->at_wire;
@@ -191,6 +208,14 @@ static void on_done(struct send_item *item)
 uint32_t gift_spans(uint64_t id)
 {
     return (uint32_t)(1 + id % 5);
+}
+
+uint64_t gift_spans_of(uint64_t first, uint64_t last)
+{
+    uint64_t spans = 0;
+    for (uint64_t id = first; id <= last; id++)
+        spans += gift_spans(id);
+    return spans;
 }
 
 void gift_init(struct gift *gift, uint64_t id, size_t bytes)
@@ -290,6 +315,18 @@ void rig_put(struct rig *rig, struct gift *gifts, size_t n)
         send_put(rig->send, &gifts[i].item);
 }
 
+void rig_give(struct rig *rig, uint64_t first, size_t n, size_t bytes)
+{
+    struct gift *gifts = mem_zero(n, sizeof *gifts);
+    for (size_t i = 0; i < n; i++)
+        gift_init(&gifts[i], first + i, bytes);
+    rig_put(rig, gifts, n);
+    AWAIT(gift_is_done(&gifts[n - 1]));
+    for (size_t i = 0; i < n; i++)
+        gift_fini(&gifts[i]);
+    mem_free(gifts);
+}
+
 struct send_stats rig_stat(struct rig *rig)
 {
     struct send_stats stats;
@@ -326,4 +363,11 @@ uint64_t rig_metric(struct rig *rig, const char *line)
     if (value == UINT64_MAX)
         fail_msg("no metric %s", line);
     return value;
+}
+
+uint64_t rig_counted(struct rig *rig, const char *outcome)
+{
+    char line[120];
+    snprintf(line, sizeof line, "meshglass_export_spans_total{exporter=\"otlp\",outcome=\"%s\"}", outcome);
+    return rig_metric(rig, line);
 }

@@ -32,6 +32,8 @@ struct peer {
     _Atomic(enum peer_mode) mode;
     _Atomic bool answers_at_once;  /* within send; else from its timer */
     _Atomic uint64_t poison_id;    /* this one is retried whatever the mode; 0: none */
+    _Atomic uint64_t poison_to;    /* so are those from 1 to here, */
+    _Atomic uint64_t poison_every; /* and those whose id this divides; 0: none */
     _Atomic uint64_t hint_ms;
     _Atomic uint32_t refused_spans; /* of what it takes */
     _Atomic size_t at_wire, at_wire_most;
@@ -56,6 +58,7 @@ struct gift {
     _Atomic uint64_t done_rank; /* 1, 2, … in the order of done; 0: not yet */
 };
 uint32_t gift_spans(uint64_t id);
+uint64_t gift_spans_of(uint64_t first, uint64_t last); /* of all from the first to the last */
 /* Makes item id (position id × 10) with a body of about `bytes`; 0: an empty one. Every eighth can be compressed. */
 void gift_init(struct gift *gift, uint64_t id, size_t bytes);
 void gift_fini(struct gift *gift);
@@ -77,15 +80,18 @@ enum mg_err rig_try_open(struct rig *rig, struct mg_why *why);
 void rig_start(struct rig *rig);   /* opens and starts */
 void rig_crash(struct rig *rig);   /* the files as they are now are what the next start finds */
 void rig_put(struct rig *rig, struct gift *gifts, size_t n);
+/* Puts n items, beginning with id `first`, and returns when they are done; their memory goes at once. */
+void rig_give(struct rig *rig, uint64_t first, size_t n, size_t bytes);
 struct send_stats rig_stat(struct rig *rig);
 bool rig_is_drained(struct rig *rig); /* all that was put since the start has left the queue */
 void rig_settle(struct rig *rig);  /* returns when the loop has ticked twice */
 uint64_t rig_metric(struct rig *rig, const char *line); /* value of a line of the exposition; fails without one */
+uint64_t rig_counted(struct rig *rig, const char *outcome); /* spans of an outcome, as the metric says */
 
-/* Waits for what other threads bring about; a test that waits for 20 s has failed. */
+/* Waits for what other threads bring about; a test that waits for a minute has failed. */
 #define AWAIT(condition)                                                                               \
     do {                                                                                               \
-        uint64_t rig_limit_ = rig_real_ns() + 20 * SECOND;                                             \
+        uint64_t rig_limit_ = rig_real_ns() + 60 * SECOND;                                             \
         while (!(condition)) {                                                                         \
             if (rig_real_ns() > rig_limit_)                                                            \
                 fail_msg("%s:%d: waited in vain for %s", __FILE__, __LINE__, #condition);              \

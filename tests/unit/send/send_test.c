@@ -1,5 +1,6 @@
 /* Life of a queue: what a start finds again, stops and closes in every state, and what is refused at the opening. */
 #include "rig.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -302,15 +303,105 @@ static void a_wire_that_does_not_open_is_an_error(void **state)
 static void a_journal_that_does_not_start_is_an_error(void **state)
 {
     (void)state;
-    for (uint64_t nth = 1; nth <= 4; nth++) { /* open, fallocate, write, sync of the first segment */
-        struct mg_why why = {""};
-        assert_int_equal(rig_try_open(&rig, NULL), MG_OK);
-        memfs_faults(&rig.fs, nth, 0);
-        assert_int_equal(send_start(rig.send, &why), MG_E_IO);
-        assert_true(why.text[0]);
-        memfs_faults(&rig.fs, 0, 0);
-        send_close(&rig.send);
+    char parent[] = "/tmp/send_test_XXXXXX", dir[sizeof parent + 8];
+    struct mg_why why = {""};
+    assert_non_null(mkdtemp(parent));
+    snprintf(dir, sizeof dir, "%s/queue", parent);
+    rig.os_dir = dir;
+    assert_int_equal(rig_try_open(&rig, NULL), MG_OK);
+    assert_int_equal(rmdir(dir), 0); /* a full disk passes by itself, this does not */
+    assert_int_equal(send_start(rig.send, &why), MG_E_IO);
+    assert_non_null(strstr(why.text, dir));
+    send_close(&rig.send);
+    assert_int_equal(rmdir(parent), 0);
+}
+
+/* --- a start on a full disk --- */
+
+static void a_queue_starts_on_a_full_disk(void **state)
+{
+    (void)state;
+    static const int codes[] = {ENOSPC, EDQUOT, EIO};
+    uint64_t id = 1;
+    for (size_t i = 0; i < MG_COUNT(codes); i++, id += 20) {
+        struct gift gifts[10];
+        peer_mode(&rig.peer, PEER_HOLDS);
+        rig_start(&rig);
+        give(id, 10);
+        stopped(0);
+        while (memfs_count(&rig.fs, ".spare") > 0) /* it would be room for the new segment */
+            for (size_t k = 0; k < rig.fs.names.n; k++)
+                if (strstr(rig.fs.names.at[k].name, ".spare"))
+                    memfs_remove(&rig.fs, rig.fs.names.at[k].name);
+        memfs_full(&rig.fs, codes[i]);
+        peer_mode(&rig.peer, PEER_TAKES);
+        rig_start(&rig);
+        assert_int_equal(send_recovered(rig.send), (id + 9) * 10);
+        AWAIT(peer_taken(&rig.peer) == id + 9); /* what was in the queue is sent meanwhile */
+        expect_times(id, id + 9, 1, 1);
+        for (size_t k = 0; k < MG_COUNT(gifts); k++)
+            gift_init(&gifts[k], id + 10 + k, 2000);
+        rig_put(&rig, gifts, MG_COUNT(gifts));
+        rig_settle(&rig);
+        rig_move(SECOND);
+        rig_settle(&rig);
+        for (size_t k = 0; k < MG_COUNT(gifts); k++)
+            assert_false(gift_is_done(&gifts[k]));
+        memfs_full(&rig.fs, 0);
+        rig_clock_runs(true);
+        AWAIT(gift_is_done(&gifts[MG_COUNT(gifts) - 1]));
+        AWAIT(peer_taken(&rig.peer) == id + 19);
+        AWAIT(rig_is_drained(&rig));
+        rig_clock_runs(false);
+        expect_times(id, id + 19, 1, 1);
+        assert_int_equal(rig_stat(&rig).dropped_disk_spans, 0);
+        stopped(0);
+        for (size_t k = 0; k < MG_COUNT(gifts); k++)
+            gift_fini(&gifts[k]);
     }
+    rig_start(&rig);
+    assert_int_equal(send_recovered(rig.send), (id - 1) * 10);
+    assert_int_equal(rig_stat(&rig).queued_batches, 0);
+}
+
+/* Nothing that waits in memory is called recovered after a stop, nor is what was there before lost. */
+static void it_stops_and_starts_on_a_full_disk(void **state)
+{
+    (void)state;
+    struct gift gift;
+    peer_mode(&rig.peer, PEER_HOLDS);
+    rig_start(&rig);
+    give(1, 10);
+    stopped(0);
+    memfs_full(&rig.fs, ENOSPC);
+    for (int run = 0; run < 3; run++) {
+        gift_init(&gift, 11, 2000);
+        rig_start(&rig);
+        assert_int_equal(send_recovered(rig.send), 100);
+        assert_int_equal(rig_stat(&rig).queued_batches, 10);
+        rig_put(&rig, &gift, 1);
+        rig_settle(&rig);
+        stopped(0);
+        assert_false(gift_is_done(&gift));
+        gift_fini(&gift);
+    }
+    memfs_full(&rig.fs, 0);
+    peer_mode(&rig.peer, PEER_TAKES);
+    rig_start(&rig);
+    assert_int_equal(send_recovered(rig.send), 100);
+    give(11, 1);
+    AWAIT(rig_is_drained(&rig));
+    expect_times(1, 11, 1, 1);
+}
+
+static void a_directory_that_has_no_room_is_said(void **state)
+{
+    (void)state;
+    struct mg_why why = {""};
+    memfs_full(&rig.fs, ENOSPC);
+    assert_int_equal(rig_try_open(&rig, &why), MG_E_IO);
+    assert_non_null(strstr(why.text, "/queue: cannot create the directory: No space left on device"));
+    assert_null(rig.send);
 }
 
 /* The states a stop can meet, by what the peer does meanwhile. */
@@ -437,6 +528,9 @@ int main(void)
         TEST(it_can_be_closed_without_a_start),
         TEST(a_wire_that_does_not_open_is_an_error),
         TEST(a_journal_that_does_not_start_is_an_error),
+        TEST(a_queue_starts_on_a_full_disk),
+        TEST(it_stops_and_starts_on_a_full_disk),
+        TEST(a_directory_that_has_no_room_is_said),
         TEST(it_stops_in_every_state),
         TEST(batches_in_flight_get_their_grace),
         TEST(the_grace_ends),

@@ -29,7 +29,7 @@ static int teardown(void **state)
 /* Everything in it follows from the seed. */
 static struct state make(uint64_t seed, size_t unfinished)
 {
-    struct state s = {.read_to = 5000 + seed, .noted = 6000 + seed, .recovered = UINT64_MAX - seed,
+    struct state s = {.read_to = 5000 + seed, .noted = 6000 + seed, .has_hole = seed % 2, .recovered = UINT64_MAX - seed,
                       .batches = seed, .spans = seed * 100, .bytes = seed * 100000};
     for (size_t i = unfinished; i-- > 0;) { /* falling, as parked tickets may be in any order */
         struct ticket ticket = {.number = i + 1, .wall_ns = UINT64_MAX - i, .bytes = i * 3, .spans = (uint32_t)i};
@@ -43,6 +43,7 @@ static void expect(const struct state *got, uint64_t seed, size_t unfinished)
     struct state want = make(seed, unfinished);
     assert_int_equal(got->read_to, want.read_to);
     assert_int_equal(got->noted, want.noted);
+    assert_int_equal(got->has_hole, want.has_hole);
     assert_int_equal(got->recovered, want.recovered);
     assert_int_equal(got->batches, want.batches);
     assert_int_equal(got->spans, want.spans);

@@ -24,7 +24,7 @@ static void chunks_of_ten(void **state)
 static void long_streams(void **state)
 {
     struct rig rig;
-    struct str first;
+    struct str first = STR("");
 
     (void)state;
     rig_open(&rig);

@@ -57,7 +57,7 @@ static const char *answer_text(struct str answer)
                  part.len == name.len + 2 ? "none" : "some");
     } else if (find(answer, 7, &part)) {
         const uint8_t *at = wire_begin(part);
-        struct wire_field code;
+        struct wire_field code = { 0 };
         assert_int_equal(wire_next(&at, wire_end(part), &code), 1);
         (void)find(part, 2, &name);
         snprintf(text, sizeof text, "error %u: %.*s", (unsigned)code.value, STR_ARG(name));

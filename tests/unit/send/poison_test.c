@@ -1,0 +1,220 @@
+/* Batches that never succeed, among others that do: what they cost the others, and what a dead peer costs. */
+#include "rig.h"
+
+static struct rig rig;
+
+static int setup(void **state)
+{
+    (void)state;
+    rig_init(&rig);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    rig_fini(&rig);
+    return 0;
+}
+
+/* One batch that always fails, and nothing else to do, is not a dead peer. */
+static void a_poisonous_batch_holds_up_no_other(void **state)
+{
+    (void)state;
+    rig.peer.poison_id = 3;
+    rig_start(&rig);
+    rig_give(&rig, 1, 20, 100);
+    AWAIT(peer_taken(&rig.peer) == 19);
+    for (uint64_t id = 21; id < 61; id++) { /* the clock moves on, and the poison is tried again and again */
+        rig_move(5 * SECOND);
+        rig_settle(&rig);
+        rig_give(&rig, id, 1, 100);
+        AWAIT(peer_times(&rig.peer, id) == 1);
+    }
+    assert_true(rig_stat(&rig).retries >= 5);
+    AWAIT(rig_stat(&rig).queued_batches == 1);
+    rig_crash(&rig); /* and a crash makes it no second time of the others */
+    rig_start(&rig);
+    rig.peer.poison_id = 0;
+    AWAIT(peer_times(&rig.peer, 3) == 1);
+    AWAIT(rig_is_drained(&rig));
+    rig_settle(&rig);
+    assert_in_range(peer_taken(&rig.peer), 60, 62); /* the last one or two were not noted yet */
+}
+
+/* Moves the clock, a second at a time, until so many batches were taken; answers how many seconds. */
+static unsigned taken_after(size_t taken, unsigned most)
+{
+    for (unsigned seconds = 0;; seconds++) {
+        rig_settle(&rig);
+        if (peer_taken(&rig.peer) >= taken || seconds >= most)
+            return seconds;
+        rig_move(SECOND);
+    }
+}
+
+/* At the head of the queue they look like a dead peer; once others were taken they never do again. */
+static void a_few_poisonous_batches_starve_no_other(void **state)
+{
+    (void)state;
+    enum { N = 400, MORE = 12 };
+    static const struct {
+        uint64_t poisons, in_flight;
+        bool answers_at_once;
+    } cases[] = {{2, 4, true}, {4, 4, true}, {8, 4, false}, {8, 1, true}, {8, 64, true}};
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        uint64_t poisons = cases[i].poisons, id = N + 1;
+        rig_fini(&rig);
+        rig_init(&rig);
+        rig.conf.in_flight = cases[i].in_flight;
+        rig.peer.answers_at_once = cases[i].answers_at_once;
+        rig.peer.poison_to = poisons;
+        rig_start(&rig);
+        rig_give(&rig, 1, N, 200);
+        assert_in_range(taken_after(N - poisons, 300), 0, 120); /* probes: 1 + 2 + 4 + 8 + 16 + 30 + 30 s */
+        assert_in_range(peer_attempts(&rig.peer) - (N - poisons), poisons, 12 * poisons);
+        rig_give(&rig, id++, 1, 200);
+        taken_after(SIZE_MAX, 40); /* by now each of them failed after another was taken */
+        assert_int_equal(peer_times(&rig.peer, N + 1), 1);
+        for (; id <= N + MORE; id++) { /* no clock has to move for it */
+            rig_move(5 * SECOND);
+            rig_settle(&rig);
+            rig_give(&rig, id, 1, 200);
+            AWAIT(peer_times(&rig.peer, id) == 1);
+        }
+        assert_int_equal(peer_taken(&rig.peer), N - poisons + MORE);
+        assert_in_range(rig_stat(&rig).queued_batches, poisons, poisons + 1);
+        assert_int_equal(rig_stat(&rig).dropped_old_spans, 0);
+        rig.peer.poison_to = 0;
+        rig_clock_runs(true);
+        AWAIT(rig_is_drained(&rig));
+        rig_clock_runs(false);
+        assert_int_equal(peer_taken(&rig.peer), N + MORE);
+    }
+}
+
+/* A doubtful batch may be at the wire for the whole timeout: the others still have half of the places. */
+static void poison_has_half_of_the_places(void **state)
+{
+    (void)state;
+    rig.peer.answers_at_once = true;
+    rig.peer.poison_to = 8;
+    rig_start(&rig);
+    rig_give(&rig, 1, 20, 100);
+    assert_in_range(taken_after(12, 300), 0, 120);
+    taken_after(SIZE_MAX, 40);
+    rig.peer.poison_to = 0;
+    peer_mode(&rig.peer, PEER_HOLDS);
+    rig_move(60 * SECOND); /* all eight are due */
+    rig_settle(&rig);
+    assert_int_equal(rig.peer.at_wire, 2);
+    rig_give(&rig, 21, 10, 100);
+    AWAIT(rig.peer.at_wire == 4);
+    peer_mode(&rig.peer, PEER_TAKES);
+    AWAIT(rig_is_drained(&rig));
+    assert_int_equal(peer_taken(&rig.peer), 30);
+}
+
+static void more_poison_than_may_wait_stops_no_other(void **state)
+{
+    (void)state;
+    enum { N = 2600, HEALTHY = N / 2 };
+    rig.peer.answers_at_once = true;
+    rig.peer.poison_every = 2;
+    rig_start(&rig);
+    rig_give(&rig, 1, N, 100);
+    assert_in_range(taken_after(HEALTHY, 300), 0, 60);
+    rig_settle(&rig);
+    struct send_stats stats = rig_stat(&rig);
+    for (uint64_t id = 1; id <= N; id++)
+        assert_int_equal(peer_times(&rig.peer, id), id % 2);
+    assert_in_range(stats.queued_batches, SEND_PARKED_MAX - 4, SEND_PARKED_MAX + 4);
+    assert_true(stats.dropped_old_spans > 0);
+    assert_int_equal(rig_counted(&rig, "too_old"), stats.dropped_old_spans);
+    assert_in_range(rig_metric(&rig, "meshglass_export_batches_total{exporter=\"otlp\",outcome=\"too_old\"}"),
+                    HEALTHY - SEND_PARKED_MAX - 4, HEALTHY - SEND_PARKED_MAX + 4);
+    rig.peer.poison_every = 0;
+    rig_clock_runs(true);
+    AWAIT(rig_is_drained(&rig));
+    stats = rig_stat(&rig);
+    assert_int_equal(stats.put_spans, stats.sent_spans + stats.dropped_old_spans);
+}
+
+/* A queue as an outage of hours leaves it: of n batches the first `tried` wait for a retry. */
+static void queue_after_outage(uint64_t n, uint64_t tried)
+{
+    struct state state = {0};
+    struct mg_why why = {""};
+    bool is_newer;
+    peer_mode(&rig.peer, PEER_HOLDS);
+    rig_start(&rig);
+    rig_give(&rig, 1, n, 100);
+    send_stop(rig.send, 0);
+    send_close(&rig.send);
+    assert_int_equal(state_load(&state, &rig.fs.io, "/queue", &is_newer, &why), MG_OK);
+    state.unfinished.n = 0;
+    state.read_to = tried;
+    for (uint64_t id = 1; id <= tried; id++) {
+        struct ticket ticket = {.number = id, .spans = gift_spans(id), .bytes = 100, .wall_ns = rig_wall()};
+        VEC_PUSH(&state.unfinished, ticket);
+    }
+    assert_int_equal(state_save(&state, &rig.fs.io, "/queue", &why), MG_OK);
+    state_fini(&state);
+}
+
+static void a_long_outage_costs_no_batch(void **state)
+{
+    (void)state;
+    enum { N = 1300, TRIED = SEND_PARKED_MAX + 100 };
+    queue_after_outage(N, TRIED);
+    size_t before = peer_attempts(&rig.peer);
+    peer_mode(&rig.peer, PEER_RETRIES);
+    rig_start(&rig);
+    taken_after(SIZE_MAX, 60);
+    assert_in_range(peer_attempts(&rig.peer) - before, 4, 15);
+    assert_int_equal(rig_stat(&rig).queued_batches, N);
+    for (int i = 0; i < 20; i++) {
+        rig_move(30 * SECOND);
+        rig_settle(&rig);
+    }
+    assert_in_range(peer_attempts(&rig.peer) - before, 20, 36);
+    assert_int_equal(rig_stat(&rig).queued_batches, N);
+    peer_mode(&rig.peer, PEER_TAKES);
+    rig_move(30 * SECOND);
+    AWAIT(rig_stat(&rig).queued_batches == 0);
+    for (uint64_t id = 1; id <= N; id++)
+        assert_int_equal(peer_times(&rig.peer, id), 1);
+    assert_int_equal(rig_stat(&rig).dropped_old_spans, 0);
+}
+
+/* After a start nothing is known of them, and they are more than may wait. */
+static void much_old_poison_stops_no_other(void **state)
+{
+    (void)state;
+    enum { N = 1300, TRIED = SEND_PARKED_MAX + 100 };
+    queue_after_outage(N, TRIED);
+    rig.peer.poison_to = TRIED;
+    rig.peer.answers_at_once = true;
+    peer_mode(&rig.peer, PEER_TAKES);
+    rig_start(&rig);
+    assert_in_range(taken_after(N - TRIED, 300), 0, 120);
+    for (uint64_t id = 1; id <= N; id++)
+        assert_int_equal(peer_times(&rig.peer, id), id > TRIED);
+    rig.peer.poison_to = 0;
+    rig_clock_runs(true);
+    AWAIT(rig_stat(&rig).queued_batches == 0);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_poisonous_batch_holds_up_no_other),
+        TEST(a_few_poisonous_batches_starve_no_other),
+        TEST(poison_has_half_of_the_places),
+        TEST(more_poison_than_may_wait_stops_no_other),
+        TEST(a_long_outage_costs_no_batch),
+        TEST(much_old_poison_stops_no_other),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
