@@ -189,10 +189,6 @@ static struct consume *make(const struct consume_options *options)
     uint64_t seed;
 
     consume->conf = options->conf;
-    consume->n_loops = options->n_loops;
-    consume->loops = mem_alloc(options->n_loops * sizeof *consume->loops);
-    for (size_t i = 0; i < options->n_loops; i++)
-        consume->loops[i] = options->loops[i].ingest;
     consume->wake_fd = -1;
     consume->done = queue_new(0);
     list_init(&consume->partitions);
@@ -236,11 +232,13 @@ enum mg_err consume_new(struct consume **out, const struct consume_options *opti
     return MG_OK;
 }
 
-void consume_start(struct consume *consume)
+void consume_start(struct consume *consume, struct ingest_loop *const *loops, size_t n)
 {
     struct mg_why why = { "" };
     int code;
 
+    consume->n_loops = n;
+    consume->loops = mem_copy(loops, n * sizeof(struct ingest_loop *));
     if (group_join(consume, &why) != MG_OK) {
         LOG(ERROR, "kafka is not consumed", F_WHY(&why));
         return;

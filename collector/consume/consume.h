@@ -23,16 +23,15 @@ struct consume_conf {            /* section kafka */
 extern const struct conf_field consume_fields[];
 extern const size_t consume_fields_n;
 
-struct consume_loop { struct loop *loop; struct ingest_loop *ingest; };
 struct consume_options {
     const struct consume_conf *conf;
-    const struct consume_loop *loops; size_t n_loops; /* copied */
     struct metric_registry *metrics;
 };
 struct consume;
-/* E_FORMAT names a row: kafka.properties 2: …. The group is not joined yet. Main thread. */
+/* E_FORMAT names a row: kafka.properties 2: …. The group is not joined yet. Main thread, before
+ * others run: it registers its metrics. */
 enum mg_err consume_new(struct consume **out, const struct consume_options *options, struct mg_why *why) MG_MUST_USE;
-void consume_start(struct consume *consume);
+void consume_start(struct consume *consume, struct ingest_loop *const *loops, size_t n); /* the array is copied */
 /* Main thread, while the loops run: polls no more, waits for what is under way (at most timeout_ms), commits, leaves the group, joins. */
 void consume_stop(struct consume *consume, uint64_t timeout_ms);
 void consume_free(struct consume **consume);

@@ -115,18 +115,22 @@ static void make_modules(struct program *program)
     doors_init(program);
 }
 
-static enum mg_err start_consuming(struct program *program, struct mg_why *why)
+static enum mg_err open_consume(struct program *program, struct mg_why *why)
 {
-    struct consume_loop loops[LOOPS_MAX];
-
     if (program->settings->kafka.brokers.n == 0)
         return MG_OK;
+    return consume_new(&program->consume, &(struct consume_options){ .conf = &program->settings->kafka, .metrics = program->registry }, why);
+}
+
+static void start_consuming(struct program *program)
+{
+    struct ingest_loop *loops[LOOPS_MAX];
+
+    if (!program->consume)
+        return;
     for (size_t i = 0; i < program->n_workers; i++)
-        loops[i] = (struct consume_loop){ program->workers[i].loop, program->workers[i].ingest };
-    MG_TRY(consume_new(&program->consume, &(struct consume_options){ .conf = &program->settings->kafka, .loops = loops,
-                                                                      .n_loops = program->n_workers, .metrics = program->registry }, why));
-    consume_start(program->consume);
-    return MG_OK;
+        loops[i] = program->workers[i].ingest;
+    consume_start(program->consume, loops, program->n_workers);
 }
 
 /* --- stop ------------------------------------------------------------------------------------------- */
@@ -182,6 +186,7 @@ static void shut_down(struct program *program)
 
 static void free_program(struct program *program)
 {
+    consume_free(&program->consume); /* when it did not come to a start */
     exports_close(program);
     ui_free(&program->ui);
     store_close(&program->store);
@@ -268,7 +273,7 @@ static enum mg_err serve(struct program *program, struct mg_why *why)
     atomic_store(&program->admin.state, ADMIN_SERVING);
     for (size_t i = 0; i < MG_COUNT(after_replay); i++)
         MG_TRY(door_open(program, after_replay[i], why));
-    MG_TRY(start_consuming(program, why));
+    start_consuming(program);
     LOG(INFO, "serving", F_TEXT("version", MESHGLASS_VERSION), F_TEXT("data_dir", program->data_dir),
         F_U64("replayed", program->replay.done));
     wait_until_stopping(program);
@@ -308,6 +313,7 @@ static enum mg_err open_program(struct program *program, struct mg_why *why)
     program->http_metrics = http_metrics_register(program->registry);
     MG_TRY(doors_load_tls(program, why));
     MG_TRY(ui_open_for(&program->ui, program->settings, why));
+    MG_TRY(open_consume(program, why));
     return open_storage(program, why);
 }
 

@@ -212,8 +212,10 @@ def test_collector_killed(start, broker):
     print(f"{ledger['accepted'] - load.sent} spans came again: {ledger['duplicate']} counted duplicate, {len(stored) - len(set(stored))} in later fragments")
 
 
-def test_broker_killed(start, tmp_path):
+def test_broker_killed(start, tmp_path, is_long):
     """kill -9 of the broker under load; it comes back on its data, and everything goes on."""
+    if not is_long:
+        pytest.skip("the broker takes half a minute to come back: in `tests/run all`")
     with Broker(tmp_path / "kafka") as broker:
         topic = new_topic(broker)
         load = Load(broker, topic)
@@ -230,7 +232,6 @@ def test_broker_killed(start, tmp_path):
         collector.stop()  # without a broker, too
 
 
-@pytest.mark.core
 def test_members_come_and_go(start, broker):
     """Two collectors share the partitions: a trace, being keyed, is in one of them. One joins, one is killed; nothing is lost."""
     topic = new_topic(broker)
@@ -319,8 +320,10 @@ def test_export_and_back(start, broker):
     assert len(partitions) == PARTITIONS
 
 
-def test_export_while_the_broker_is_away(start, tmp_path):
+def test_export_while_the_broker_is_away(start, tmp_path, is_long):
     """Down before anything is sent, killed in the middle: in the end every span is there, and a stop is quick all the while."""
+    if not is_long:
+        pytest.skip("the broker takes half a minute to come back: in `tests/run all`")
     with Broker(tmp_path / "kafka") as broker:
         topic = new_topic(broker)
         broker.kill()

@@ -18,9 +18,8 @@ static void second_start(struct second *second)
 {
     second->conf = kit.conf;
     second->registry = metric_registry_new();
-    assert_int_equal(consume_new(&second->consume, &(struct consume_options){ .conf = &second->conf, .loops = kit.loops, .n_loops = 1,
-                                                                             .metrics = second->registry }, NULL), MG_OK);
-    consume_start(second->consume);
+    assert_int_equal(consume_new(&second->consume, &(struct consume_options){ .conf = &second->conf, .metrics = second->registry }, NULL), MG_OK);
+    consume_start(second->consume, &kit.rig.doors, 1);
 }
 
 static void second_stop(struct second *second)

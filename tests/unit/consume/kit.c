@@ -13,7 +13,6 @@ void kit_open(struct kit *kit, int partitions)
                                        .properties = { kit->properties, 0 } };
     kit_property(kit, "heartbeat.interval.ms=200"); /* by which a member learns of a rebalance */
     kit_property(kit, "session.timeout.ms=4500");   /* a second less is how long this broker waits for other members */
-    kit->loops[0] = (struct consume_loop){ kit->rig.loop, kit->rig.doors };
 }
 
 void kit_property(struct kit *kit, const char *row)
@@ -25,7 +24,7 @@ enum mg_err kit_try(struct kit *kit, struct mg_why *why)
 {
     metric_registry_free(&kit->registry);
     kit->registry = metric_registry_new();
-    return consume_new(&kit->consume, &(struct consume_options){ .conf = &kit->conf, .loops = kit->loops, .n_loops = 1, .metrics = kit->registry }, why);
+    return consume_new(&kit->consume, &(struct consume_options){ .conf = &kit->conf, .metrics = kit->registry }, why);
 }
 
 void kit_start(struct kit *kit)
@@ -34,7 +33,7 @@ void kit_start(struct kit *kit)
 
     if (kit_try(kit, &why) != MG_OK)
         fail_msg("%s", why.text);
-    consume_start(kit->consume);
+    consume_start(kit->consume, &kit->rig.doors, 1);
     assert_true(kit->consume->has_thread);
 }
 

@@ -11,7 +11,6 @@ struct kit {
     struct mock mock;
     struct consume_conf conf;
     struct str topics[1], properties[6];     /* the first two properties are the kit's: quick rebalances */
-    struct consume_loop loops[1];
     struct metric_registry *registry; /* the consumer's, one a run */
     struct consume *consume;
     size_t n;                     /* traces that kit_put made */
