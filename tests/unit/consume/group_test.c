@@ -132,7 +132,7 @@ static void a_commit_that_fails_is_tried_again(void **state)
     kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 1);
     kit_until(&kit, CONSUME_commits, 1, 1);
     kit_until_committed(&kit, 0, 1);
-    assert_true(kit_metric(&kit, CONSUME_commits, 0) > 0);
+    kit_until(&kit, CONSUME_commits, 0, 1);
 }
 
 static void a_topic_that_comes_later_is_found(void **state)
