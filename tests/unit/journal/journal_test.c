@@ -1,6 +1,7 @@
 /* The writer: positions, groups, trimming, refusing; on the file system in memory unless named
  * otherwise. */
 #include "harness.h"
+#include "memfs_scene.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -11,23 +12,6 @@
 #include "base/clock.h"
 
 static const uint64_t hour_ns = 3600000000000;
-
-static struct memfs fs;
-
-static int setup(void **state)
-{
-    (void)state;
-    memfs_init(&fs);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    assert_int_equal(fs.open_handles, 0);
-    memfs_fini(&fs);
-    return 0;
-}
 
 static struct journal_options options(void)
 {

@@ -1,24 +1,8 @@
 /* Reading a log while it is written: order, borders, trimming, damage, failures, and both threads at once. */
 #include "harness.h"
+#include "memfs_scene.h"
 #include <sched.h>
 #include <stdatomic.h>
-
-static struct memfs fs;
-
-static int setup(void **state)
-{
-    (void)state;
-    memfs_init(&fs);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    assert_int_equal(fs.open_handles, 0);
-    memfs_fini(&fs);
-    return 0;
-}
 
 static struct journal_options options(void)
 {

@@ -1,26 +1,11 @@
 /* Reading back what was cut, damaged, recycled or forged. */
 #include "harness.h"
+#include "memfs_scene.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/bytes.h"
 
-static struct memfs fs;
 static const char first_log[] = "00000001.log";
-
-static int setup(void **state)
-{
-    (void)state;
-    memfs_init(&fs);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    assert_int_equal(fs.open_handles, 0);
-    memfs_fini(&fs);
-    return 0;
-}
 
 static struct journal_options options(void)
 {
