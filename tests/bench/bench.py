@@ -26,7 +26,7 @@ def fetch(url):
 class Collector:
     def __init__(self, binary, *settings):
         self.binary = binary
-        self.dir = tempfile.mkdtemp(prefix="mgbench-", dir=os.environ.get("MESHGLASS_BENCH_DIR"))
+        self.dir = tempfile.mkdtemp(prefix="mgbench-", dir=os.environ.get("MGTEST_BENCH_DIR"))
         self.start(*settings)
 
     def start(self, *settings):

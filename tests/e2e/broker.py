@@ -16,7 +16,7 @@ import uuid
 
 from harness import ROOT, SLOW, until
 
-JARS = pathlib.Path(os.environ.get("MESHGLASS_KAFKA", ROOT / "build/kafka"))
+JARS = pathlib.Path(os.environ.get("MGTEST_KAFKA", ROOT / "build/kafka"))
 
 
 def free_ports(n):

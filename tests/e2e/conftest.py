@@ -48,4 +48,4 @@ def unsanitized():
 
 @pytest.fixture(scope="session")
 def is_long():
-    return bool(os.environ.get("MESHGLASS_LONG"))
+    return bool(os.environ.get("MGTEST_LONG"))

@@ -17,9 +17,9 @@ import time
 import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("MESHGLASS_BUILD", ROOT / "build/dev"))
+BUILD = pathlib.Path(os.environ.get("MGTEST_BUILD", ROOT / "build/dev"))
 PROGRAM = BUILD / "bin/meshglass-collector"
-IS_SANITIZED = os.environ.get("MESHGLASS_PRESET", BUILD.name) in ("asan", "tsan")
+IS_SANITIZED = os.environ.get("MGTEST_PRESET", BUILD.name) in ("asan", "tsan")
 SLOW = 5 if IS_SANITIZED else 1  # deadlines stretch under a sanitizer
 DOORS = ("otlp_grpc", "otlp_http", "query_http", "metrics", "health", "zipkin", "jaeger_grpc", "jaeger_thrift_http", "query_grpc",
          "jaeger_compact", "jaeger_binary")

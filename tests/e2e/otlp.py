@@ -16,7 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from harness import ROOT
 
 __all__ = ["ExportTraceServiceRequest", "ExportTraceServiceResponse", "Span", "Status"]
-CORPORA = os.environ.get("MESHGLASS_CORPORA", str(ROOT / "../shared/corpora"))
+CORPORA = os.environ.get("MGTEST_CORPORA", str(ROOT / "../shared/corpora"))
 EPOCH = 1_700_000_000_000_000_000  # any fixed time for tests that do not search near now
 
 
@@ -88,7 +88,7 @@ def corpus(name="astronomy-oteltraces.zst"):
     """The corpus' requests as bytes; the test is skipped where there is no corpus."""
     path = os.path.join(CORPORA, name)
     if not os.path.exists(path):
-        pytest.skip(f"no corpus: {name} is not in MESHGLASS_CORPORA or beside the tree")
+        pytest.skip(f"no corpus: {name} is not in MGTEST_CORPORA or beside the tree")
     with open(path, "rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
         data = stream.read()
     at = 0

@@ -92,7 +92,7 @@ def test_an_archived_trace_survives_a_kill(make):
 def test_retention_by_age(make, is_long):
     """The shortest retention is a minute."""
     if not is_long:
-        pytest.skip("takes more than a minute; MESHGLASS_LONG=1 runs it")
+        pytest.skip("takes more than a minute; MGTEST_LONG=1 runs it")
     collector = make({"store.retention": "1m", "store.partition_age": "1s"})
     kept, lost = send(collector), send(collector)
     collector.settle()

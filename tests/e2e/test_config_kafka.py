@@ -14,7 +14,7 @@ from test_exporters import sent
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory):
     if not list(JARS.glob("kafka-clients-*.jar")):
-        pytest.skip(f"no broker: Apache Kafka is not in {JARS} (MESHGLASS_KAFKA)")
+        pytest.skip(f"no broker: Apache Kafka is not in {JARS} (MGTEST_KAFKA)")
     with Broker(tmp_path_factory.mktemp("kafka")) as it:
         yield it
 

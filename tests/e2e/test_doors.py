@@ -11,7 +11,7 @@ import pytest
 from harness import ROOT, SLOW, run_command, until
 from otlp import from_json, span_of
 
-PYTHON = pathlib.Path(os.environ.get("MESHGLASS_DOORS_PYTHON", ROOT / "build/venv-doors/bin/python"))
+PYTHON = pathlib.Path(os.environ.get("MGTEST_DOORS_PYTHON", ROOT / "build/venv-doors/bin/python"))
 SENDER, JS_SENDER = ROOT / "tests/e2e/doors/send.py", ROOT / "tests/e2e/js/doors.cjs"
 DOOR_OF = {"jaeger-compact": "jaeger_compact", "jaeger-binary": "jaeger_binary", "jaeger-http": "jaeger_thrift_http",
            "jaeger-grpc": "jaeger_grpc", "zipkin-json": "zipkin", "zipkin-proto": "zipkin", "py-zipkin": "zipkin", "zipkin": "zipkin",

@@ -1,9 +1,9 @@
 """Every file call of the collector's life fails once: from the start over ingest, decision, commit, a new partition and sealing to
 retention. The program must not crash, must go on or refuse to start, and must keep what it acked, once.
 
-The trace of a run without faults lists the calls. CI takes a stride through it; MESHGLASS_LONG takes all. The n-th call of a later
+The trace of a run without faults lists the calls. CI takes a stride through it; MGTEST_LONG takes all. The n-th call of a later
 run need not be the same one, because threads meet differently; every call is hit by some n all the same.
-MESHGLASS_FAULT_AT=n:EIO[:times] runs that one alone."""
+MGTEST_FAULT_AT=n:EIO[:times] runs that one alone."""
 
 import concurrent.futures
 import os
@@ -16,8 +16,8 @@ from power import Disk, check_acked, check_dump, check_files, check_ledger, laye
 
 pytestmark = pytest.mark.usefixtures("layer")
 
-LONG = bool(os.environ.get("MESHGLASS_LONG"))
-ONE = os.environ.get("MESHGLASS_FAULT_AT")
+LONG = bool(os.environ.get("MGTEST_LONG"))
+ONE = os.environ.get("MGTEST_FAULT_AT")
 TOGETHER = 6      # runs side by side: they mostly wait
 CI_RUNS = 60
 WALL_S = 3600     # what the template holds is an hour old, older than the retention

@@ -14,7 +14,7 @@ from harness import QUICK, SLOW, Collector, assert_balanced, run_command, until
 from otlp import ExportTraceServiceRequest, canonical, from_json, new_id, request_of, singles, span_of, spans_of, to_json
 
 if not list(JARS.glob("kafka-clients-*.jar")):
-    pytest.skip(f"no broker: Apache Kafka is not in {JARS} (MESHGLASS_KAFKA)", allow_module_level=True)
+    pytest.skip(f"no broker: Apache Kafka is not in {JARS} (MGTEST_KAFKA)", allow_module_level=True)
 from kafka import KafkaConsumer, KafkaProducer  # noqa: E402
 from kafka.admin import KafkaAdminClient, NewTopic  # noqa: E402
 
@@ -190,9 +190,9 @@ def test_encodings(start, broker, encoding, compression):
 @pytest.mark.core
 def test_collector_killed(start, broker):
     """kill -9 three times under load: every span that Kafka acknowledged is stored; what came twice is shown once and counted."""
-    seed = int(os.environ.get("MESHGLASS_KILL_SEED", random.SystemRandom().randrange(2**31)))
+    seed = int(os.environ.get("MGTEST_KILL_SEED", random.SystemRandom().randrange(2**31)))
     chance = random.Random(seed)
-    print(f"seed {seed} (MESHGLASS_KILL_SEED)")
+    print(f"seed {seed} (MGTEST_KILL_SEED)")
     topic = new_topic(broker)
     load = Load(broker, topic)
     collector = start(consuming(broker, topic))

@@ -1,7 +1,7 @@
 """kill -9 at random moments under load: every acked span is there after the restart and the ledger balances.
 
-MESHGLASS_KILL_ROUNDS sets the rounds (5). The test prints how many acked spans it looked for and how many were lost.
-It is itself tested: with MESHGLASS_E2E_EXPECT_LOSS=1 it passes only when spans were lost, which is what a program must show
+MGTEST_KILL_ROUNDS sets the rounds (5). The test prints how many acked spans it looked for and how many were lost.
+It is itself tested: with MGTEST_E2E_EXPECT_LOSS=1 it passes only when spans were lost, which is what a program must show
 whose answer leaves before the journal has the request."""
 
 import gzip
@@ -15,8 +15,8 @@ from harness import assert_balanced, run_command, until
 from otlp import from_json, request_of, span_of, spans_of
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-ROUNDS = int(os.environ.get("MESHGLASS_KILL_ROUNDS", "5"))
-EXPECT_LOSS = os.environ.get("MESHGLASS_E2E_EXPECT_LOSS") == "1"
+ROUNDS = int(os.environ.get("MGTEST_KILL_ROUNDS", "5"))
+EXPECT_LOSS = os.environ.get("MGTEST_E2E_EXPECT_LOSS") == "1"
 SENDERS, SPANS_PER_REQUEST, REQUESTS_PER_SECOND = 4, 20, 50
 
 
@@ -78,9 +78,9 @@ def lost_from(collector, acked):
 
 @pytest.mark.core
 def test_acked_spans_survive_kills(make):
-    seed = int(os.environ.get("MESHGLASS_KILL_SEED", random.SystemRandom().randrange(2**31)))
+    seed = int(os.environ.get("MGTEST_KILL_SEED", random.SystemRandom().randrange(2**31)))
     chance = random.Random(seed)
-    print(f"seed {seed} (MESHGLASS_KILL_SEED)")
+    print(f"seed {seed} (MGTEST_KILL_SEED)")
     collector = make({"sampling.root_grace": "100ms", "store.block_age": "200ms", "store.partition_age": "3s"})
     everything, lost, sent = {}, [], 0
     for number in range(ROUNDS):

@@ -1,7 +1,7 @@
 """Power cuts under load: every acked span is there after the restart, nothing is there twice, the ledger balances and both
 checks find nothing, in the image the cut left and after a stop.
 
-MESHGLASS_POWERCUT_ROUNDS sets the rounds (5; 100 with MESHGLASS_LONG), MESHGLASS_POWERCUT_SEED repeats a run as far as
+MGTEST_POWERCUT_ROUNDS sets the rounds (5; 100 with MGTEST_LONG), MGTEST_POWERCUT_SEED repeats a run as far as
 threads allow. The test is itself tested: with syncs that only claim success it must see a loss, and the layer alone is
 checked against what a disk may do."""
 
@@ -17,8 +17,8 @@ from power import (BUSY, EXIT_CUT, LAYER, Disk, check_acked, check_dump, check_f
                    layer_env)
 from test_kill import Load
 
-ROUNDS = flag("MESHGLASS_POWERCUT_ROUNDS", 100 if os.environ.get("MESHGLASS_LONG") else 5)
-SEED = flag("MESHGLASS_POWERCUT_SEED", random.SystemRandom().randrange(2**31))
+ROUNDS = flag("MGTEST_POWERCUT_ROUNDS", 100 if os.environ.get("MGTEST_LONG") else 5)
+SEED = flag("MGTEST_POWERCUT_SEED", random.SystemRandom().randrange(2**31))
 UNSYNCED_ROUNDS = 8
 CHUNK = 10  # rounds on one disk
 
@@ -177,7 +177,7 @@ def judge_end(disk, history):
 @pytest.mark.parametrize("unordered", [0, 1], ids=["names in order", "names in any order"])
 def test_acked_spans_survive_power_cuts(tmp_path, unordered):
     chance = random.Random(SEED)
-    print(f"seed {SEED} (MESHGLASS_POWERCUT_SEED)")
+    print(f"seed {SEED} (MGTEST_POWERCUT_SEED)")
     totals = {"kept": 0, "torn": 0, "dropped": 0, "names_kept": 0, "undone": 0, "acked": 0}
     for begin in range(0, ROUNDS, CHUNK):
         disk, history = Disk(tmp_path / f"disk-{begin}").begin(), History()

@@ -322,7 +322,7 @@ __attribute__((format(printf, 1, 2))) static inline struct str seed(const char *
 /* The astronomy corpus, inflated; false, with a word about it, where it is absent. */
 static inline bool astronomy_read(struct buf *out)
 {
-    const char *folder = getenv("MESHGLASS_CORPORA");
+    const char *folder = getenv("MGTEST_CORPORA");
     char path[4096];
     struct mg_why why;
     struct buf packed;

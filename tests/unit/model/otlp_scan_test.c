@@ -1,5 +1,5 @@
 /* otlp_scan_test.c - requests through the scanner: what is understood, kept, refused, malformed.
- * With MESHGLASS_BENCH=1 it also prints what a span costs. */
+ * With MGTEST_BENCH=1 it also prints what a span costs. */
 #include "model_help.h"
 
 #include <time.h>
@@ -473,7 +473,7 @@ static void real_traffic(void **state)
     struct tally tally = scan_all(scanner, buf_str(&corpus));
     assert_int_equal(tally.spans, 64151);
     assert_int_equal(tally.refused, 0);
-    if (getenv("MESHGLASS_BENCH"))
+    if (getenv("MGTEST_BENCH"))
         bench(scanner, buf_str(&corpus));
     buf_fini(&corpus);
     otlp_scanner_free(&scanner);

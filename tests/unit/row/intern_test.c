@@ -706,7 +706,7 @@ static void test_bound_holds_for_hostile_bodies(void **state)
         assert_int_equal(batch->n, bodies[i].spans);
         if (cost > interner_bound(f.body.len))
             fail_msg("%s: %zu bytes become %zu", bodies[i].name, f.body.len, cost);
-        if (getenv("MESHGLASS_BENCH"))
+        if (getenv("MGTEST_BENCH"))
             print_message("%-36s %9zu B x %.2f\n", bodies[i].name, f.body.len,
                           (double)cost / (double)MG_MAX(f.body.len, (size_t)1));
         const struct row *row = batch_first(batch);
@@ -756,7 +756,7 @@ static bool file_read(const char *path, struct buf *out)
 /* Each record: length (4 bytes, big-endian), then an ExportTraceServiceRequest. */
 static bool corpus_open(struct corpus *corpus)
 {
-    const char *folder = getenv("MESHGLASS_CORPORA");
+    const char *folder = getenv("MGTEST_CORPORA");
     char path[1024];
     struct buf file;
     struct zip *zip = zip_new();
@@ -764,7 +764,7 @@ static bool corpus_open(struct corpus *corpus)
     *corpus = (struct corpus){ 0 };
     buf_init(&file, (size_t)64 << 20);
     buf_init(&corpus->text, (size_t)256 << 20);
-    snprintf(path, sizeof path, "%s/astronomy-oteltraces.zst", folder ? folder : MESHGLASS_CORPORA);
+    snprintf(path, sizeof path, "%s/astronomy-oteltraces.zst", folder ? folder : MGTEST_CORPORA);
     bool is_there = file_read(path, &file);
     if (is_there)
         assert_int_equal(zip_inflate(zip, ZIP_ZSTD, buf_str(&file), (size_t)256 << 20,
@@ -914,7 +914,7 @@ static void test_bench(void **state)
     struct corpus corpus;
 
     (void)state;
-    if (!getenv("MESHGLASS_BENCH") || !corpus_open(&corpus))
+    if (!getenv("MGTEST_BENCH") || !corpus_open(&corpus))
         skip();
     struct otlp_scanner *scanner = otlp_scanner_new(NULL);
     struct interner *interner = interner_new();

@@ -738,10 +738,10 @@ static void test_stats_add_up(void **state)
     small_fini(&small);
 }
 
-/* --- MESHGLASS_SEEDS=folder: small blocks for the fuzz corpus --------------------------------- */
+/* --- MGTEST_SEEDS=folder: small blocks for the fuzz corpus --------------------------------- */
 static void test_write_seeds(void **state)
 {
-    const char *folder = getenv("MESHGLASS_SEEDS");
+    const char *folder = getenv("MGTEST_SEEDS");
 
     (void)state;
     for (unsigned i = 1; folder && i <= 6; i++) {
@@ -767,7 +767,7 @@ static void test_write_seeds(void **state)
         skip();
 }
 
-/* --- MESHGLASS_BENCH=1 ------------------------------------------------------------------------ */
+/* --- MGTEST_BENCH=1 ------------------------------------------------------------------------ */
 struct bench {
     struct rows rows;
     struct block_builder *builder;
@@ -898,7 +898,7 @@ static void test_bench(void **state)
     struct bench *b;
 
     (void)state;
-    if (!getenv("MESHGLASS_BENCH") || !corpus_load(&corpus))
+    if (!getenv("MGTEST_BENCH") || !corpus_load(&corpus))
         skip();
     b = mem_zero(1, sizeof *b);
     rows_init(&b->rows);
@@ -948,9 +948,9 @@ int main(void)
         cmocka_unit_test(test_bench),
     };
 
-    if (getenv("MESHGLASS_SEEDS"))
+    if (getenv("MGTEST_SEEDS"))
         cmocka_set_test_filter("test_write_seeds");
-    if (getenv("MESHGLASS_BENCH"))
+    if (getenv("MGTEST_BENCH"))
         cmocka_set_test_filter("test_bench");
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* A store as an earlier build wrote it (tests/fixtures/store-v1): every later one must read it, to the last field.
  *
- * MESHGLASS_MAKE_FIXTURE=DIR writes such a store anew into an empty directory and prints its figures; that is for a new format
+ * MGTEST_MAKE_FIXTURE=DIR writes such a store anew into an empty directory and prints its figures; that is for a new format
  * version, which gets a fixture of its own beside the old ones. */
 #include "unit/store/store_rig.h"
 
@@ -137,7 +137,7 @@ static void the_fixture_is_read_to_the_last_field(void **state)
     struct rig *rig = *state;
     uint64_t lines, digest;
 
-    use_fixture(rig, MESHGLASS_FIXTURES "/store-v1");
+    use_fixture(rig, MGTEST_FIXTURES "/store-v1");
     if (store_check_dir(rig->store_dir, no_line, NULL, &rig->why) != MG_OK)
         fail_msg("%s", rig->why.text);
     digest = digest_of(rig, &lines);
@@ -153,7 +153,7 @@ static void the_fixture_is_served_and_written_on(void **state)
     const struct block_info *blocks;
     size_t strays = 0;
 
-    use_fixture(rig, MESHGLASS_FIXTURES "/store-v1");
+    use_fixture(rig, MGTEST_FIXTURES "/store-v1");
     rig_open(rig);
     const struct store_state *recovered = store_recovered(rig->store);
     assert_int_equal(recovered->commit, 3);
@@ -184,7 +184,7 @@ static void make_fixture(void **state)
 {
     struct rig *rig = *state;
 
-    make(rig, getenv("MESHGLASS_MAKE_FIXTURE"));
+    make(rig, getenv("MGTEST_MAKE_FIXTURE"));
 }
 
 int main(void)
@@ -193,7 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = { T(the_fixture_is_read_to_the_last_field), T(the_fixture_is_served_and_written_on) };
     const struct CMUnitTest makers[] = { T(make_fixture) };
 
-    if (getenv("MESHGLASS_MAKE_FIXTURE"))
+    if (getenv("MGTEST_MAKE_FIXTURE"))
         return cmocka_run_group_tests(makers, NULL, NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -347,13 +347,13 @@ static bool read_file(const char *path, struct buf *out)
 
 bool corpus_load(struct str *corpus)
 {
-    const char *folder = getenv("MESHGLASS_CORPORA");
+    const char *folder = getenv("MGTEST_CORPORA");
     struct buf packed, plain;
     char path[4096];
     bool is_there;
 
     (void)snprintf(path, sizeof path, "%s/astronomy-oteltraces.zst",
-                   folder ? folder : MESHGLASS_CORPORA);
+                   folder ? folder : MGTEST_CORPORA);
     buf_init(&packed, (size_t)256 << 20);
     buf_init(&plain, (size_t)256 << 20);
     is_there = read_file(path, &packed);
@@ -365,7 +365,7 @@ bool corpus_load(struct str *corpus)
     }
     buf_fini(&packed);
     if (!is_there) {
-        printf("skipped: no corpus at %s (set MESHGLASS_CORPORA)\n", path);
+        printf("skipped: no corpus at %s (set MGTEST_CORPORA)\n", path);
         buf_fini(&plain);
         return false;
     }

@@ -31,6 +31,6 @@ struct random;
 void random_span(struct random *random, unsigned traces, struct arena *arena, struct span *out);
 
 /* The astronomy corpus, inflated: records of a big-endian length and a body each. False, and a message printed,
- * when it is not there (MESHGLASS_CORPORA names the folder). Release with mem_free(corpus->ptr). */
+ * when it is not there (MGTEST_CORPORA names the folder). Release with mem_free(corpus->ptr). */
 bool corpus_load(struct str *corpus);
 bool corpus_next(struct str *corpus_rest, struct str *body);

@@ -1,4 +1,4 @@
-/* A start with a week of partitions. With MESHGLASS_BENCH=1 they have thousands of blocks each and the time is told; without, it is
+/* A start with a week of partitions. With MGTEST_BENCH=1 they have thousands of blocks each and the time is told; without, it is
  * a small week whose start must not open what it does not need. */
 #include "unit/store/store_rig.h"
 
@@ -97,7 +97,7 @@ static void time_look_up(struct rig *rig, const char *what)
 static void a_week_is_ready_soon(void **state)
 {
     struct rig *rig = *state;
-    bool is_bench = getenv("MESHGLASS_BENCH") != NULL;
+    bool is_bench = getenv("MGTEST_BENCH") != NULL;
     unsigned n_blocks = is_bench ? 2000 : 3;
     struct store_stats stats;
 

@@ -7,4 +7,4 @@ foreach(name conf catalog partition store recover retain view tools edges sealed
     mg_unit_test(MODULE store NAME ${name} LIBS store_test_rig)
 endforeach()
 mg_unit_test(MODULE store NAME fault LIBS store_test_rig LABELS fault)
-target_compile_definitions(test_store_fixture PRIVATE MESHGLASS_FIXTURES="${CMAKE_SOURCE_DIR}/tests/fixtures")
+target_compile_definitions(test_store_fixture PRIVATE MGTEST_FIXTURES="${CMAKE_SOURCE_DIR}/tests/fixtures")
