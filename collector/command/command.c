@@ -18,9 +18,10 @@ static const struct command run_command = {
     .fields_bytes = sizeof run_defaults,
 };
 static const struct command *const commands[] = {
-    &run_command,         &check_command,      &config_command,        &version_command,
-    &demo_command,        &ledger_command,     &journal_check_command, &journal_dump_command,
-    &store_check_command, &store_dump_command, &store_stats_command,   &store_backup_command,
+    &run_command,           &check_command,         &config_command,      &version_command,
+    &demo_command,          &ledger_command,        &why_command,         &sampling_show_command,
+    &journal_check_command, &journal_dump_command,  &store_check_command, &store_dump_command,
+    &store_stats_command,   &store_backup_command,
 };
 
 void command_error(const char *what, const char *why)

@@ -86,17 +86,27 @@ static bool put_body(struct json_writer *w, const struct journal_record *record)
 
 static void put_decision(struct json_writer *w, const struct decision *decision)
 {
+    const struct outcome *outcome = &decision->outcome;
+
     json_object(w);
     json_key_text(w, "trace_id");
     json_put_hex(w, decision->trace_id, sizeof decision->trace_id);
     json_key_text(w, "through");
     json_put_u64(w, decision->through);
     json_key_text(w, "verdict");
-    json_put_str(w, decision->verdict == VERDICT_KEPT ? STR("kept") : STR("dropped"));
-    json_key_text(w, "reason");
-    json_put_str(w, str_of(reason_name(decision->reason)));
-    json_key_text(w, "rules");
-    json_put_u64(w, decision->rules);
+    json_put_str(w, outcome->verdict == VERDICT_KEPT ? STR("kept") : STR("dropped"));
+    json_key_text(w, "trigger");
+    json_put_str(w, str_of(trigger_name(outcome->trigger)));
+    if (outcome->reason != REASON_NONE) {
+        json_key_text(w, "reason");
+        json_put_str(w, str_of(reason_name(outcome->reason)));
+        json_key_text(w, "policy");
+        json_put_u64(w, outcome->policy);
+        json_key_text(w, "probability");
+        json_put_double(w, outcome_probability(outcome));
+        json_key_text(w, "rules");
+        json_put_u64(w, outcome->rules);
+    }
     json_object_end(w);
 }
 

@@ -29,12 +29,14 @@ static const struct conf_field listen_fields[] = {
     DOOR(DOOR_JAEGER_GRPC, "jaeger_grpc", "127.0.0.1:14250", "Jaeger's CollectorService over gRPC, or off."),
     DOOR(DOOR_JAEGER_HTTP, "jaeger_thrift_http", "127.0.0.1:14268", "Jaeger's Thrift over HTTP, or off."),
     DOOR(DOOR_QUERY_GRPC, "query_grpc", "127.0.0.1:16685", "Jaeger's query services over gRPC, or off."),
+    DOOR(DOOR_SAMPLING_HTTP, "sampling_http", "127.0.0.1:5778", "Jaeger's remote sampling over HTTP, or off."),
+    DOOR(DOOR_SAMPLING_GRPC, "sampling_grpc", "127.0.0.1:5779", "Jaeger's remote sampling over gRPC, or off."),
     DOOR(DOOR_JAEGER_COMPACT, "jaeger_compact", "127.0.0.1:6831", "UDP: Jaeger agent, compact Thrift, or off."),
     DOOR(DOOR_JAEGER_BINARY, "jaeger_binary", "127.0.0.1:6832", "UDP: Jaeger agent, binary Thrift, or off."),
 #undef DOOR
 };
 const char *const door_names[DOORS] = { "otlp_grpc", "otlp_http", "query_http", "metrics", "health", "zipkin", "jaeger_grpc",
-                                        "jaeger_thrift_http", "query_grpc", "jaeger_compact", "jaeger_binary" };
+                                        "jaeger_thrift_http", "query_grpc", "sampling_http", "sampling_grpc", "jaeger_compact", "jaeger_binary" };
 static const struct conf_field journal_fields[] = {
     { .name = "durability", .type = CONF_CHOICE, .offset = offsetof(struct settings, journal.durability), .def = "commit",
       .choices = "commit|os",
@@ -59,7 +61,9 @@ static void sections_of(struct settings *s, struct conf_section out[SETTINGS_SEC
         { "http", http_fields, http_fields_n, &s->http },
         { "journal", journal_fields, MG_COUNT(journal_fields), s },
         { "live", live_fields, live_fields_n, &s->live },
-        { "sampling", decision_fields, decision_fields_n, &s->sampling },
+        { "sampling", decision_fields, decision_fields_n, &s->decisions },
+        { "sampling", sample_fields, sample_fields_n, &s->sampling },
+        { "sampling.head", head_fields, head_fields_n, &s->head },
         { "store", store_fields, store_fields_n, &s->store },
         { "query", query_fields, query_fields_n, &s->query },
         { "ui", ui_fields, ui_fields_n, &s->ui },
@@ -131,6 +135,8 @@ enum mg_err settings_load(struct settings *out, const char *path, const char *co
     MG_TRY(check_kafka(out, why));
     MG_TRY(http_cors_check(&out->cors, why));
     MG_TRY(http_auth_new(&out->callers, &out->auth, why));
+    if (out->sampling.enabled)
+        MG_TRY(sample_rules_new(&out->sample_rules, &out->sampling, why));
     return attribute_rules_new(&out->rules, &out->ingest.rules, why);
 }
 
@@ -138,6 +144,7 @@ void settings_fini(struct settings *settings)
 {
     http_auth_unref(&settings->callers);
     attribute_rules_unref(&settings->rules);
+    sample_rules_unref(&settings->sample_rules);
     conf_free(&settings->conf);
 }
 

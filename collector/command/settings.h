@@ -15,14 +15,15 @@
 #include "net/tls.h"
 #include "otlp/otlp.h"
 #include "query/query.h"
+#include "sample/rules.h"
 #include "store/conf.h"
 #include "zipkin/zipkin.h"
 
-enum { SETTINGS_SECTIONS = 20 };
+enum { SETTINGS_SECTIONS = 22 };
 /* The first ones in the order of http's "door" label; the UDP doors come last. */
 enum door {
     DOOR_OTLP_GRPC, DOOR_OTLP_HTTP, DOOR_QUERY_HTTP, DOOR_METRICS, DOOR_HEALTH, DOOR_ZIPKIN, DOOR_JAEGER_GRPC, DOOR_JAEGER_HTTP,
-    DOOR_QUERY_GRPC, DOOR_JAEGER_COMPACT, DOOR_JAEGER_BINARY, DOORS
+    DOOR_QUERY_GRPC, DOOR_SAMPLING_HTTP, DOOR_SAMPLING_GRPC, DOOR_JAEGER_COMPACT, DOOR_JAEGER_BINARY, DOORS
 };
 extern const char *const door_names[DOORS];
 static inline bool door_is_udp(enum door door) { return door >= DOOR_JAEGER_COMPACT; }
@@ -38,7 +39,9 @@ struct settings {
     struct http_conf http;
     struct { int durability; } journal;
     struct live_conf live;
-    struct decision_conf sampling;
+    struct decision_conf decisions;
+    struct sample_conf sampling;
+    struct head_conf head;
     struct store_conf store;
     struct query_conf query;
     struct ui_conf ui;
@@ -53,11 +56,12 @@ struct settings {
     struct { int level, format; } log;
     struct http_auth *callers;  /* made of `auth` */
     struct attribute_rules *rules; /* made of ingest.rules; NULL: none */
+    struct sample_rules *sample_rules; /* made of `sampling`; NULL: sampling.enabled is false */
     struct conf *conf;          /* owns the strings; origins */
     struct conf_section sections[SETTINGS_SECTIONS]; /* conf's; they point into this struct, so it must not move */
 };
 
-/* Loads file (NULL: none), environment and sets, and makes what rows describe. Errors: conf.h, http/auth.h, attribute/attribute.h. */
+/* Loads file (NULL: none), environment and sets, and makes what rows describe. Errors: conf.h, http/auth.h, attribute/attribute.h, sample/rules.h. */
 enum mg_err settings_load(struct settings *out, const char *path, const char *const *sets, size_t n_sets, struct mg_why *why) MG_MUST_USE;
 void settings_fini(struct settings *settings);
 void settings_reference(struct buf *out);

@@ -8,6 +8,7 @@
 
 struct store_fields {
     const char *trace;
+    bool is_about_decisions;
 };
 typedef enum mg_err store_tool_fn(const char *dir, const uint8_t *trace_id, store_line_fn *on_line,
                                   void *owner, struct mg_why *why);
@@ -30,7 +31,7 @@ static int work(const char *command, const char *dir, store_tool_fn *tool, const
     fprintf(stderr, "%s: reading %s\n", command, offline.dir);
     err = tool(offline.dir, trace_id, on_line, &offline, &why);
     if (err == MG_OK && trace_id && offline.lines == 0)
-        err = mg_fail(&why, MG_E_ABSENT, "no span of this trace is stored");
+        err = mg_fail(&why, MG_E_ABSENT, "nothing about this trace is stored");
     if (err != MG_OK)
         command_error(command, why.text);
     offline_close(&offline);
@@ -66,15 +67,16 @@ static int store_stats_run(const void *fields, const struct arg_list *operands)
 static int store_dump_run(const void *fields, const struct arg_list *operands)
 {
     const struct store_fields *f = fields;
+    store_tool_fn *tool = f->is_about_decisions ? store_dump_decisions_dir : store_dump_dir;
     uint8_t trace_id[16];
 
     if (!f->trace)
-        return work("store dump", operands->at[0], store_dump_dir, NULL);
+        return work("store dump", operands->at[0], tool, NULL);
     if (!trace_id_parse(str_of(f->trace), trace_id)) {
         command_error("store dump", "--trace: not a trace id of 1 to 32 hex digits");
         return COMMAND_USAGE;
     }
-    return work("store dump", operands->at[0], store_dump_dir, trace_id);
+    return work("store dump", operands->at[0], tool, trace_id);
 }
 
 static const struct store_fields store_defaults;
@@ -83,7 +85,11 @@ static const struct arg_option dump_options[] = {
      .kind = ARG_TEXT,
      .offset = offsetof(struct store_fields, trace),
      .value = "ID",
-     .help = "Only the spans of this trace; exit status 1 when there are none."},
+     .help = "Only the spans, or decisions, of this trace; exit status 1 when there are none."},
+    {.name = "--decisions",
+     .kind = ARG_FLAG,
+     .offset = offsetof(struct store_fields, is_about_decisions),
+     .help = "What was decided instead of spans: a JSON object for each dropped or kept trace."},
 };
 const struct command store_check_command = {
     .name = "store check",

@@ -17,7 +17,7 @@ struct command {
 };
 extern const struct command check_command, config_command, version_command, ledger_command,
     demo_command, journal_check_command, journal_dump_command, store_check_command,
-    store_dump_command, store_stats_command, store_backup_command;
+    store_dump_command, store_stats_command, store_backup_command, sampling_show_command, why_command;
 
 /* The rows that `config` and `run` share; filled is a struct config_args. */
 #define CONFIG_ARG_ROWS(type, member)                                                              \

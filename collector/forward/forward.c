@@ -1,6 +1,7 @@
 /* How it works: batches stand in one list, in log order. `own.next` is the first that was not gathered to its end, the cursor how far it
- * is. Each row is encoded once and copied into the lot of every stream that wants it; a stream is all exporters with equal rows. A lot that
- * is full or old enough becomes a parcel: one body, and for each exporter of the stream an item (a leg) that points to it.
+ * is. Each row is encoded once, or twice where its trace state tells a probability that not all shall see, and copied into the lot of every
+ * stream that wants it; a stream is all exporters with equal rows. A lot that is full or old enough becomes a parcel: one body, and for each
+ * exporter of the stream an item (a leg) that points to it.
  *
  *     batches  10  20  30  40      consumed = 20, next = 30 (half way)
  *     lots     kept [......]   everything [...........]
@@ -171,6 +172,19 @@ static bool wants(const struct stream *stream, bool is_kept)
     return stream->lacking && (is_kept || stream->take == SEND_EVERYTHING);
 }
 
+static bool is_wanted_by(const struct forward *forward, enum send_take take, bool is_kept)
+{
+    for (size_t i = 0; i < forward->own.streams.n; i++)
+        if (forward->own.streams.at[i].take == take && wants(&forward->own.streams.at[i], is_kept))
+            return true;
+    return false;
+}
+
+static bool is_wanted(const struct forward *forward, bool is_kept)
+{
+    return is_wanted_by(forward, SEND_KEPT, is_kept) || is_wanted_by(forward, SEND_EVERYTHING, is_kept);
+}
+
 /* --- parcels ---------------------------------------------------------------------------------------- */
 
 static void on_item_done(struct send_item *item) /* the queue's thread */
@@ -271,27 +285,43 @@ static void offer(struct forward *forward, struct stream *stream, const struct r
         stream->since_ns = forward->mono_ns();
 }
 
-static void gather_row(struct forward *forward, const struct row *row, bool is_kept)
+static void encode(struct forward *forward, const struct span *span)
 {
-    const struct epoch *epoch = segment_of(row)->epoch;
-    struct span span;
-
-    arena_reset(&forward->own.arena);
     buf_clear(&forward->own.span);
-    row_decode(row, epoch, &forward->own.arena, &span);
-    otlp_write_span(&forward->own.span, &span);
+    otlp_write_span(&forward->own.span, span);
     forward->own.encoded++;
+}
+
+static void offer_all(struct forward *forward, enum send_take take, bool is_kept, const struct row *row, const struct epoch *epoch)
+{
     for (size_t i = 0; i < forward->own.streams.n; i++)
-        if (wants(&forward->own.streams.at[i], is_kept))
+        if (forward->own.streams.at[i].take == take && wants(&forward->own.streams.at[i], is_kept))
             offer(forward, &forward->own.streams.at[i], row, epoch);
 }
 
-static bool is_wanted(const struct forward *forward, bool is_kept)
+/* Who takes everything gets the span as received: to that one no trace was sampled here. Who takes what was kept has to
+ * learn how many traces each of them stands for. */
+static void gather_row(struct forward *forward, const struct row *row, const struct fragment *fragment)
 {
-    for (size_t i = 0; i < forward->own.streams.n; i++)
-        if (wants(&forward->own.streams.at[i], is_kept))
-            return true;
-    return false;
+    const struct epoch *epoch = segment_of(row)->epoch;
+    bool is_kept = fragment->is_kept, is_encoded = false;
+    struct str told;
+    struct span span;
+
+    arena_reset(&forward->own.arena);
+    row_decode(row, epoch, &forward->own.arena, &span);
+    told = is_kept ? outcome_trace_state(fragment->outcome, span.trace_state, &forward->own.arena) : span.trace_state;
+    if (is_wanted_by(forward, SEND_EVERYTHING, is_kept)) {
+        encode(forward, &span);
+        offer_all(forward, SEND_EVERYTHING, is_kept, row, epoch);
+        is_encoded = str_eq(told, span.trace_state);
+    }
+    if (!is_wanted_by(forward, SEND_KEPT, is_kept))
+        return;
+    span.trace_state = told;
+    if (!is_encoded)
+        encode(forward, &span);
+    offer_all(forward, SEND_KEPT, is_kept, row, epoch);
 }
 
 /* Who lacks this batch? A lot whose spans others lack goes first. */
@@ -320,7 +350,7 @@ static bool gather_batch(struct forward *forward, const struct forward_batch *ba
         for (; at->taken < fragment->n; at->taken++) {
             if (!has_room(forward))
                 return false;
-            gather_row(forward, at->row, fragment->is_kept);
+            gather_row(forward, at->row, fragment);
             at->row = at->row->prev;
         }
         at->taken = 0;

@@ -2,8 +2,9 @@
  *
  * One thread. Live gives each durable batch of decisions, in log order; its fragments are decoded, grouped by resource and scope into OTLP
  * requests of up to batch_spans (and 4 MB: what OTLP receivers take by default), and put into the queue of every exporter that takes them:
- * kept traces, or everything. done is called when every queue holds them durably (or counted them dropped): until then the rows stay in
- * the ring. A span is encoded once, and exporters with equal rows (take, batch_spans, batch_wait) share the requests.
+ * kept traces, with the threshold of their decision in the trace state (row/outcome.h), or everything, as received. done is called when
+ * every queue holds them durably (or counted them dropped): until then the rows stay in the ring. A span is encoded once for both kinds
+ * where that makes no difference, and exporters with equal rows (take, batch_spans, batch_wait) share the requests.
  *
  * Each exporter has its own position: what a restart gives again is left out for those that have it.
  *
@@ -31,7 +32,7 @@ void forward_start(struct forward *forward);
 struct forward_batch {
     struct queue_item link;
     uint64_t position;                 /* of its decision record; rising */
-    const struct fragment *fragments;  /* the giver's memory until done; is_kept tells the verdict */
+    const struct fragment *fragments;  /* the giver's memory until done; is_kept tells the verdict, outcome the probability */
     size_t n;
     void (*done)(struct forward_batch *batch); /* forward's thread; once, in the order of positions; must not block */
 };

@@ -58,7 +58,7 @@ static const struct body_door grpc_door = { .door = INGEST_DOOR_JAEGER_GRPC, .ki
 static const struct body_door thrift_door = { .door = INGEST_DOOR_JAEGER_HTTP, .kind = thrift_kind, .answer = thrift_answer,
                                               .fail = thrift_fail };
 
-static const char *const services[] = { "jaeger.api_v2.CollectorService" };
+static const char *const services[] = { "jaeger.api_v2.CollectorService", "jaeger.api_v2.SamplingManager" }; /* the latter: api/sampling */
 static struct http_health health = { services, MG_COUNT(services) };
 
 static void grpc_head(void *owner, struct http_request *request)

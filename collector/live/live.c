@@ -17,7 +17,7 @@
 enum { DECISIONS_A_RECORD = 4096 };
 /* Few but huge spans must not make a block that passes its 32-bit offsets. */
 #define TRACE_BYTES_MAX (UINT64_C(256) << 20)
-enum { SNAPSHOT_ACCEPTED = 1, SNAPSHOT_REFUSED, SNAPSHOT_LATE, SNAPSHOT_SAMPLED_OUT, SNAPSHOT_LOST };
+enum { SNAPSHOT_ACCEPTED = 1, SNAPSHOT_REFUSED, SNAPSHOT_LATE, SNAPSHOT_SAMPLED_OUT, SNAPSHOT_LOST, SNAPSHOT_TALLY, SNAPSHOT_SAMPLER };
 
 static const struct metric_row live_metric_rows[] = {
 #define METRIC(...) METRIC_TABLE(__VA_ARGS__)
@@ -108,24 +108,30 @@ static struct trace *undecided_record(struct live *live, const uint8_t id[16], u
         return trace;
     trace = trace_add(live->own.traces, id);
     trace->first_log_ns = log_ns;
+    trace->outcome = judge_follow(live, trace);
+    trace->is_late = trace->older || trace->outcome;
     list_add_last(&live->own.by_deadline, &trace->deadline_link);
+    if (trace->outcome)
+        list_add_last(&live->own.by_late, &trace->root_link);
     return trace;
 }
 
-static void link_row(struct live *live, struct row *row, uint64_t log_ns)
+static void link_row(struct live *live, struct row *row, uint64_t log_ns, bool is_counted)
 {
     struct trace *trace = undecided_record(live, row->trace_id, log_ns);
 
     row->prev = trace->last;
     trace->last = row;
     trace->n++;
-    if (trace->older)
+    if (trace->is_late && is_counted)
         live->own.ledger.late++;
     if (!trace->has_root && get_le64(row->parent_id) == 0) {
         trace->has_root = true;
         trace->root_log_ns = log_ns;
-        list_add_last(&live->own.by_root, &trace->root_link);
+        if (!trace->outcome)
+            list_add_last(&live->own.by_root, &trace->root_link);
     }
+    judge_row(live, trace, row, is_counted);
     trace->bytes += row->bytes;
     if (!trace->is_big && (trace->n >= live->conf->trace_spans_max || trace->bytes >= TRACE_BYTES_MAX)) {
         trace->is_big = true;
@@ -137,13 +143,14 @@ void live_insert(struct live *live, const struct row_batch *rows, const struct j
 {
     const struct row *row = (const struct row *)rows->rows;
     struct segment *segment = NULL;
+    bool is_counted = record->position > live->own.counted_from;
 
     for (uint32_t i = 0; i < rows->n; i++, row = row_after(row)) {
         struct row *copy = ring_add(live, rows->epoch, row, record->position);
         segment = segment_of(copy);
         copy->record = (uint32_t)(record->position - segment->live.first_position);
         copy->wall_s = (uint32_t)(record->wall_ns / SECOND_NS);
-        link_row(live, copy, record->log_ns);
+        link_row(live, copy, record->log_ns, is_counted);
         charge(live, segment, row->bytes);
     }
     if (!segment)
@@ -203,21 +210,26 @@ void decided_free(struct decided **decided)
     buf_fini(&(*decided)->body);
     VEC_FINI(&(*decided)->traces);
     VEC_FINI(&(*decided)->fragments);
+    arena_fini(&(*decided)->votes);
     mem_free(*decided);
     *decided = NULL;
 }
 
-void decided_add(struct decided *decided, struct trace *trace, bool is_kept)
+void decided_add(struct decided *decided, struct trace *trace, const struct outcome *outcome, struct str votes)
 {
-    struct fragment fragment = { .last = trace->last, .n = trace->n, .is_kept = is_kept };
+    struct fragment fragment = { .last = trace->last, .n = trace->n, .is_kept = outcome->verdict == VERDICT_KEPT,
+                                 .outcome = word_of(outcome) };
 
     memcpy(fragment.trace_id, trace->id, sizeof fragment.trace_id);
+    if (votes.len)
+        fragment.votes = arena_str(&decided->votes, votes);
+    trace->is_decided = true;
+    trace->outcome = fragment.outcome;
+    trace->decision.by = decided;
+    trace->decision.at = decided->fragments.n;
+    decided->kept_rows += fragment.is_kept ? trace->n : 0;
     VEC_PUSH(&decided->traces, trace);
     VEC_PUSH(&decided->fragments, fragment);
-    if (!is_kept)
-        return;
-    decided->fragments.at[decided->fragments.n - 1] = decided->fragments.at[decided->n_kept];
-    decided->fragments.at[decided->n_kept++] = fragment;
 }
 
 static void on_decision_durable(struct journal_record *record, enum mg_err err)
@@ -268,32 +280,34 @@ static void finish_decided(struct live *live, struct decided **open)
     append(live, decided);
 }
 
-static void decide_record(struct live *live, struct decided **open, struct trace *trace, enum reason reason)
+static void decide_record(struct live *live, struct decided **open, struct trace *trace, enum trigger trigger)
 {
-    struct decision decision = { .from = trace->older ? trace->older->through : 0, .through = live->own.position,
-                                 .verdict = VERDICT_KEPT, .reason = reason };
+    struct decision decision = { .from = trace->older && trace->older->is_decided ? trace->older->through : 0, .through = live->own.position };
 
     if (!*open) {
         *open = decided_new(live);
         decision_list_begin(&(*open)->body);
     }
     memcpy(decision.trace_id, trace->id, sizeof decision.trace_id);
+    judge_decide(live, trace, trigger, &decision.outcome, &decision.votes);
+    judge_remember(live, trace->id, &decision.outcome);
     decision_put(&(*open)->body, &decision);
     live_forget_pending(live, trace);
-    trace->is_decided = true;
     trace->through = live->own.position;
     live->own.undecided -= trace->n;
-    decided_add(*open, trace, true);
-    metric_add(live->metrics, LIVE_decisions, (unsigned)reason - 1, 0, 1);
+    decided_add(*open, trace, &decision.outcome, decision.votes);
+    metric_add(live->metrics, LIVE_decisions, (unsigned)decision.outcome.trigger - 1, 0, 1);
+    if (decision.outcome.reason != REASON_NONE)
+        metric_add(live->metrics, LIVE_sampled, (unsigned)decision.outcome.reason - 1, decision.outcome.verdict == VERDICT_DROPPED, 1);
 }
 
 /* After a replay that found a decision lost, a trace can have an older record that is undecided too: both go into one
  * log record, so that a crash never finds only one of them. */
-static void decide(struct live *live, struct decided **open, struct trace *trace, enum reason reason)
+static void decide(struct live *live, struct decided **open, struct trace *trace, enum trigger trigger)
 {
     for (; trace; trace = trace->older)
         if (!trace->is_decided)
-            decide_record(live, open, trace, reason);
+            decide_record(live, open, trace, trigger);
     if ((*open)->traces.n >= DECISIONS_A_RECORD)
         finish_decided(live, open);
 }
@@ -311,7 +325,7 @@ static int64_t coming_back(const struct live *live)
 
 void live_hurry(struct live *live)
 {
-    if (live->own.undecided < live->own.ledger.pending)
+    if (live->own.with_store > 0)
         store_hurry(live->store);
     if (live->options.forward && live->own.undecided < live->own.held)
         forward_hurry(live->options.forward);
@@ -324,8 +338,15 @@ static void relieve(struct live *live, struct decided **open)
     if (credit_free(live->credit) >= low)
         return;
     while (!list_empty(&live->own.by_deadline) && credit_free(live->credit) + coming_back(live) < low)
-        decide(live, open, LIST_FIRST(&live->own.by_deadline, struct trace, deadline_link), REASON_EARLY);
+        decide(live, open, LIST_FIRST(&live->own.by_deadline, struct trace, deadline_link), TRIGGER_EARLY);
     live_hurry(live);
+}
+
+static void decide_listed(struct live *live, struct decided **open, struct trace *const *traces, size_t n, enum trigger trigger)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!traces[i]->is_decided)
+            decide(live, open, traces[i], trigger);
 }
 
 static void decide_due(struct live *live)
@@ -338,16 +359,19 @@ static void decide_due(struct live *live)
     if (clock_mono_ns() < live->own.decide_at_mono_ns)
         return;
     live->own.decide_at_mono_ns = clock_mono_ns() + GATHER_NS;
-    for (size_t i = 0; i < live->own.big.n; i++)
-        if (!live->own.big.at[i]->is_decided)
-            decide(live, &open, live->own.big.at[i], REASON_EARLY);
+    decide_listed(live, &open, live->own.big.at, live->own.big.n, TRIGGER_EARLY);
+    decide_listed(live, &open, live->own.settled.at, live->own.settled.n, TRIGGER_FIRST_MATCH);
     VEC_CLEAR(&live->own.big);
+    VEC_CLEAR(&live->own.settled);
+    while ((trace = LIST_FIRST(&live->own.by_late, struct trace, root_link)) &&
+           trace->first_log_ns + conf->root_grace_ns <= now)
+        decide(live, &open, trace, TRIGGER_LATE);
     while ((trace = LIST_FIRST(&live->own.by_root, struct trace, root_link)) &&
            trace->root_log_ns + conf->root_grace_ns <= now)
-        decide(live, &open, trace, REASON_ROOT);
+        decide(live, &open, trace, TRIGGER_ROOT);
     while ((trace = LIST_FIRST(&live->own.by_deadline, struct trace, deadline_link)) &&
            trace->first_log_ns + conf->decision_wait_ns <= now)
-        decide(live, &open, trace, REASON_DEADLINE);
+        decide(live, &open, trace, TRIGGER_DEADLINE);
     relieve(live, &open);
     finish_decided(live, &open);
 }
@@ -360,8 +384,12 @@ static uint64_t until_due_ns(const struct live *live)
 
     if ((trace = LIST_FIRST(&live->own.by_root, struct trace, root_link)))
         due = MG_MIN(due, trace->root_log_ns + conf->root_grace_ns);
+    if ((trace = LIST_FIRST(&live->own.by_late, struct trace, root_link)))
+        due = MG_MIN(due, trace->first_log_ns + conf->root_grace_ns);
     if ((trace = LIST_FIRST(&live->own.by_deadline, struct trace, deadline_link)))
         due = MG_MIN(due, trace->first_log_ns + conf->decision_wait_ns);
+    if (live->own.settled.n > 0)
+        due = now;
     return due > now ? due - now + GATHER_NS : GATHER_NS;
 }
 
@@ -398,11 +426,11 @@ static void on_forwarded(struct forward_batch *batch) /* forward's thread */
 
 static void give_to_store(struct live *live, struct decided *decided)
 {
-    decided->batch = (struct store_batch){ .position = decided->record.position, .log_ns = decided->record.log_ns,
-                                           .fragments = decided->fragments.at, .n = decided->n_kept, .done = on_stored };
-    for (size_t i = 0; i < decided->n_kept; i++)
-        decided->batch.rows += decided->fragments.at[i].n;
+    decided->batch = (struct store_batch){ .position = decided->record.position, .log_ns = decided->record.log_ns, .wall_ns = decided->record.wall_ns,
+                                           .fragments = decided->fragments.at, .n = decided->fragments.n, .rows = decided->kept_rows,
+                                           .done = on_stored };
     decided->waits++;
+    live->own.with_store++;
     store_put(live->store, &decided->batch);
 }
 
@@ -432,11 +460,31 @@ void live_close_traces(struct live *live, struct decided *decided)
         decided->fragments.at[i].position = position;
     list_add_last(&live->own.given, &decided->link);
     decided->waits = 1; /* for this function */
-    if (decided->n_kept > 0 && position > live->own.stored_from)
+    if (position > live->own.stored_from)
         give_to_store(live, decided);
     if (position > live->own.forwarded_from)
         give_to_forward(live, decided);
     on_one_done(live, decided);
+}
+
+void live_count_decision(struct live *live, const struct outcome *outcome, uint32_t rows)
+{
+    if (outcome->verdict == VERDICT_DROPPED)
+        live->own.ledger.sampled_out += rows;
+    if (outcome->reason != REASON_NONE)
+        tally_count(&live->own.tally, outcome_pack(outcome), rows);
+}
+
+static void count_decided(struct live *live, const struct decided *decided)
+{
+    for (size_t i = 0; i < decided->fragments.n; i++) {
+        const struct fragment *fragment = &decided->fragments.at[i];
+        struct outcome outcome = { .verdict = VERDICT_KEPT };
+        (void)outcome_unpack(fragment->outcome, &outcome); /* 0: sampling was off */
+        live_count_decision(live, &outcome, fragment->n);
+        if (!fragment->is_kept)
+            live->own.ledger.pending -= fragment->n;
+    }
 }
 
 static void on_decided(struct live *live, struct decided *decided)
@@ -449,6 +497,7 @@ static void on_decided(struct live *live, struct decided *decided)
     }
     live->own.position = decided->record.position;
     live->own.log_ns = decided->record.log_ns;
+    count_decided(live, decided);
     live_close_traces(live, decided);
 }
 
@@ -462,6 +511,7 @@ static void on_store_done(struct live *live, struct decided *decided)
     for (; batch; batch = next) {
         next = batch->link.next ? MG_CONTAINER(batch->link.next, struct store_batch, link) : NULL;
         live->own.ledger.pending -= batch->rows;
+        live->own.with_store--;
         on_one_done(live, MG_CONTAINER(batch, struct decided, batch));
     }
 }
@@ -495,6 +545,17 @@ static void hold(struct live_found *found, struct segment *segment)
     found->segments[found->n_segments++] = segment_ref(segment);
 }
 
+static void tell_decision(const struct trace *trace, struct live_rows *rows)
+{
+    const struct decided *decided = trace->decision.by;
+    const struct fragment *fragment = &decided->fragments.at[trace->decision.at];
+
+    if (fragment->votes.len)
+        rows->votes = str_n(str_text(fragment->votes), fragment->votes.len);
+    rows->outcome = fragment->outcome;
+    rows->decided_wall_ns = decided->record.wall_ns;
+}
+
 /* A trace that is stored and waits for forward alone is found here and in the store: who asks both shows spans that are equal in
  * every field once (R9), as it must for a commit between its two questions. */
 static void collect(struct live *live, const uint8_t id[16], struct live_rows *rows, struct live_found *found)
@@ -507,6 +568,10 @@ static void collect(struct live *live, const uint8_t id[16], struct live_rows *r
     rows->at = n ? mem_alloc(n * sizeof *rows->at) : NULL;
     for (const struct trace *trace = newest; trace; trace = trace->older) {
         const struct row *row = trace->last;
+        if (!trace->is_decided)
+            rows->is_pending = true;
+        else if (rows->decided_wall_ns == 0)
+            tell_decision(trace, rows);
         for (uint32_t i = 0; i < trace->n; i++, row = row->prev) {
             rows->at[rows->n++] = row;
             hold(found, segment_of(row));
@@ -542,8 +607,10 @@ void live_lookup(struct live *live, const uint8_t (*trace_ids)[16], size_t n, st
 
 void live_found_fini(struct live_found *found)
 {
-    for (size_t i = 0; i < found->n; i++)
+    for (size_t i = 0; i < found->n; i++) {
         mem_free(found->traces[i].at);
+        mem_free((char *)found->traces[i].votes.ptr); /* tell_decision's copy, or NULL */
+    }
     for (size_t i = 0; i < found->n_segments; i++)
         segment_unref(&found->segments[i]);
     mem_free(found->traces);
@@ -582,6 +649,20 @@ static uint64_t watermark(struct live *live)
     return oldest ? MG_MIN(next, oldest->live.first_position) : next;
 }
 
+static void put_part(struct live *live, struct buf *list, uint32_t tag)
+{
+    struct buf part;
+
+    buf_init(&part, 1u << 20);
+    if (tag == SNAPSHOT_TALLY)
+        tally_write(&live->own.tally, &part);
+    else
+        sampler_save(live->own.sampler, &part);
+    if (part.len)
+        tagged_put(list, tag, buf_str(&part));
+    buf_fini(&part);
+}
+
 static void snapshot(struct live *live)
 {
     struct buf bytes;
@@ -592,6 +673,9 @@ static void snapshot(struct live *live)
     tagged_put_u64(&bytes, SNAPSHOT_LATE, live->own.ledger.late);
     tagged_put_u64(&bytes, SNAPSHOT_SAMPLED_OUT, live->own.ledger.sampled_out);
     tagged_put_u64(&bytes, SNAPSHOT_LOST, live->own.ledger.lost);
+    put_part(live, &bytes, SNAPSHOT_TALLY);
+    if (live->own.sampler)
+        put_part(live, &bytes, SNAPSHOT_SAMPLER);
     store_snapshot(live->store, live->own.position, watermark(live), live->own.log_ns, buf_str(&bytes));
     buf_fini(&bytes);
     live->own.is_dirty = false;
@@ -607,9 +691,14 @@ static void read_snapshot(struct live *live, const struct store_state *state)
     struct str at = state->snapshot, bytes;
     uint32_t tag;
 
-    while (tagged_next(&at, &tag, &bytes) == 1)
+    while (tagged_next(&at, &tag, &bytes) == 1) {
         if (tag < MG_COUNT(fields) && fields[tag])
             (void)tagged_u64(bytes, fields[tag]); /* unreadable: stays zero */
+        if (tag == SNAPSHOT_TALLY)
+            tally_read(&live->own.tally, bytes);
+        if (tag == SNAPSHOT_SAMPLER && live->own.sampler)
+            sampler_load(live->own.sampler, bytes);
+    }
     ledger->stored = state->stored;
     ledger->duplicate = state->duplicate;
     live->own.counted_from = state->p;
@@ -623,10 +712,16 @@ void live_publish(struct live *live)
     const struct trace *oldest = LIST_FIRST(&live->own.by_deadline, struct trace, deadline_link);
 
     pthread_mutex_lock(&live->shared.lock);
+    if (live->own.tally.is_changed) {
+        VEC_CLEAR(&live->shared.policies);
+        for (size_t i = 0; i < live->own.tally.lines.n; i++)
+            VEC_PUSH(&live->shared.policies, live->own.tally.lines.at[i]);
+        live->own.tally.is_changed = false;
+    }
     live->shared.ledger = live->own.ledger;
     live->shared.stats = (struct live_stats){
         .position = live->own.position, .watermark = watermark(live), .traces = trace_count(live->own.traces),
-        .ring_bytes = live->own.ring_bytes, .ring_segments = live->shared.n_segments,
+        .verdicts = verdict_count(live->own.verdicts), .ring_bytes = live->own.ring_bytes, .ring_segments = live->shared.n_segments,
         .oldest_pending_ns = oldest && live->own.log_ns > oldest->first_log_ns ? live->own.log_ns - oldest->first_log_ns : 0,
         .cpu_ns = live->shared.stats.cpu_ns };
     pthread_mutex_unlock(&live->shared.lock);
@@ -672,17 +767,20 @@ static void round_of(struct live *live, uint64_t timeout_ns)
 {
     uint64_t begin_ns = clock_thread_cpu_ns(), inserted_ns;
 
+    judge_take_rules(live);
     live_serve_queue(live, timeout_ns);
     live_publish(live);
     send_acks(live);
     inserted_ns = clock_thread_cpu_ns();
     if (!live->own.is_stopping) {
+        judge_watch(live);
         decide_due(live);
         retry_failed(live);
     }
     if (live->own.is_dirty && clock_mono_ns() >= live->own.snapshot_at_mono_ns)
         snapshot(live);
     seal_old(live);
+    judge_count(live);
     live_count_cpu(live, STAGE_INSERT, inserted_ns - begin_ns);
     live_count_cpu(live, STAGE_DECIDE, clock_thread_cpu_ns() - inserted_ns);
     pthread_mutex_lock(&live->shared.lock);
@@ -698,6 +796,8 @@ static void *live_main(void *argument)
 
     if (live->options.replay)
         err = live->options.replay(live->options.owner, live, &why);
+    if (err == MG_OK)
+        judge_after_replay(live);
     if (err == MG_OK)
         live_reconcile(live);
     if (err == MG_OK && live->own.is_stopping)
@@ -751,6 +851,8 @@ static void on_scrape(void *owner)
     count_others(live);
     live_ledger(live, &ledger);
     live_stat(live, &stats);
+    metric_set_gauge(live->metrics, LIVE_ladder, 0, 0, (double)live->ladder_step);
+    metric_set_gauge(live->metrics, LIVE_verdicts, 0, 0, (double)stats.verdicts);
     const struct { unsigned row; double value; } gauges[] = {
         { LIVE_spans_accepted, (double)ledger.accepted },   { LIVE_spans_stored, (double)ledger.stored },
         { LIVE_spans_sampled_out, (double)ledger.sampled_out }, { LIVE_spans_duplicate, (double)ledger.duplicate },
@@ -784,12 +886,16 @@ struct live *live_new(const struct live_options *options)
     live->own.traces = trace_table_new();
     list_init(&live->own.by_deadline);
     list_init(&live->own.by_root);
+    list_init(&live->own.by_late);
     list_init(&live->own.failed);
     list_init(&live->own.given);
     live->own.forwarded_from = options->forward ? forward_recovered(options->forward) : UINT64_MAX;
     pthread_mutex_init(&live->shared.lock, NULL);
     list_init(&live->shared.ring);
+    tally_init(&live->own.tally, live->store);
+    judge_init(live);
     read_snapshot(live, store_recovered(live->store));
+    live->own.tally.is_changed = true;
     live_publish(live);
     return live;
 }
@@ -866,6 +972,8 @@ void live_free(struct live **pointer)
         segment_unref(&segment);
     }
     trace_table_free(&live->own.traces);
+    judge_fini(live);
+    tally_fini(&live->own.tally);
     VEC_FINI(&live->own.acks);
     VEC_FINI(&live->own.big);
     queue_free(&live->queue);
@@ -890,4 +998,17 @@ void live_stat(const struct live *live, struct live_stats *out)
     pthread_mutex_lock(lock);
     *out = live->shared.stats;
     pthread_mutex_unlock(lock);
+}
+
+size_t live_policies(struct live *live, struct live_policy **out)
+{
+    size_t n;
+
+    pthread_mutex_lock(&live->shared.lock);
+    n = live->shared.policies.n;
+    *out = mem_alloc((n + 1) * sizeof **out);
+    if (n)
+        memcpy(*out, live->shared.policies.at, n * sizeof **out);
+    pthread_mutex_unlock(&live->shared.lock);
+    return n;
 }

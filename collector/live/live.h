@@ -24,6 +24,7 @@
 #include "live/decision.h"
 #include "metric/metric.h"
 #include "row/intern.h"
+#include "sample/sampler.h"
 #include "store/store.h"
 
 struct live;
@@ -54,6 +55,10 @@ struct live_options {
     struct journal *journal;        /* opened, not started */
     struct store *store;            /* started */
     struct forward *forward;        /* started before live; NULL: no exporter */
+    const struct sample_conf *sampling;
+    struct sample_rules *rules;     /* NULL: sampling.enabled is false. A reference is taken */
+    uint32_t rules_generation;      /* store_rules_put of its text */
+    struct head *head;              /* hears of roots and of the ladder; NULL: none */
     struct credit *credit;
     size_t loops;                   /* how many intern, each into an epoch of its own */
     struct metric_registry *metrics;
@@ -65,6 +70,10 @@ struct live_options {
 struct live *live_new(const struct live_options *options);
 /* Any thread: new limits and times, from the next decision on. The old ones must stay readable until live_free. */
 void live_reload(struct live *live, const struct live_conf *conf, const struct decision_conf *decisions);
+/* Any thread: rules of the next decisions (NULL: keep everything); a reference is taken. generation: store_rules_put. The old conf must
+ * stay readable until live_free. */
+void live_reload_rules(struct live *live, const struct sample_conf *sampling, struct sample_rules *rules, uint32_t generation);
+enum ladder_step live_ladder(const struct live *live); /* any thread: for admission, status and metrics */
 void live_start(struct live *live);
 /* Any thread, after ready. Gives the batch away until ack; also when the journal refuses (ack then says E_IO). */
 void live_submit(struct live *live, struct live_batch *batch);
@@ -83,7 +92,12 @@ enum mg_err live_replay_decisions(struct live *live, const struct journal_record
 
 /* --- what others may ask -------------------------------------------------------------------------------- */
 void live_ledger(const struct live *live, struct live_ledger *out);    /* any thread; as of the last ack */
-struct live_stats { uint64_t position, watermark, traces, ring_bytes, ring_segments, oldest_pending_ns, cpu_ns; };
+/* The ledger by who decided, since the first start: names of policies and classes, and "" for what no name decided (rows of reason_name
+ * tell which). kept: spans of kept decisions, which the store has, has found double, or gets. Sums are exact:
+ * sum of sampled_out = ledger.sampled_out. Any thread; *out: mem_free. */
+struct live_policy { char name[64]; enum reason reason; uint64_t kept, sampled_out, traces_kept, traces_sampled_out; };
+size_t live_policies(struct live *live, struct live_policy **out);
+struct live_stats { uint64_t position, watermark, traces, ring_bytes, ring_segments, oldest_pending_ns, cpu_ns, verdicts /* that late rows follow */; };
 void live_stat(const struct live *live, struct live_stats *out);       /* any thread */
 
 /* CPU time by stage, always on, for the metric meshglass_stage_cpu_seconds_total; in the order of its label. Any thread. */
@@ -94,7 +108,14 @@ void live_count_cpu(struct live *live, enum live_stage stage, uint64_t ns);
 size_t live_segments(struct live *live, struct segment ***out); /* *out: mem_free */
 
 /* All rows in the ring of each trace, newest first. Blocks for a message to live and back; query threads. */
-struct live_rows { const struct row **at; size_t n; };
+struct live_rows {
+    const struct row **at;
+    size_t n;
+    bool is_pending;     /* some are undecided */
+    uint64_t outcome;    /* of the newest decision about the others; 0: none, or sampling is off */
+    uint64_t decided_wall_ns; /* of it; 0: no decision */
+    struct str votes;    /* of it; freed with the answer */
+};
 struct live_found { struct live_rows *traces; size_t n; struct segment **segments; size_t n_segments; };
 void live_lookup(struct live *live, const uint8_t (*trace_ids)[16], size_t n, struct live_found *out);
 void live_found_fini(struct live_found *found); /* gives rows and segments back */

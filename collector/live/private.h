@@ -4,7 +4,9 @@
 #include "base/log.h"
 #include "base/vec.h"
 #include "live/live.h"
+#include "live/tally.h"
 #include "live/trace_table.h"
+#include "live/verdict_table.h"
 
 enum live_metric {
 #define METRIC_ID(id) LIVE_##id
@@ -29,8 +31,9 @@ struct decided {
     struct live *live;
     struct buf body;
     VEC(struct trace *) traces;
-    VEC(struct fragment) fragments; /* kept ones first: the store takes those, forward all */
-    size_t n_kept;
+    VEC(struct fragment) fragments; /* of the traces, in their order */
+    struct arena votes;             /* of the fragments */
+    uint64_t kept_rows;
     enum mg_err err;
     struct list link;               /* own.failed, until the journal takes it; own.given, while waits > 0 */
 };
@@ -39,6 +42,8 @@ struct live {
     struct live_options options;
     _Atomic(const struct live_conf *) conf;             /* as of the last reload */
     _Atomic(const struct decision_conf *) decisions;
+    _Atomic(const struct sample_conf *) sampling;
+    _Atomic int ladder_step;
     struct journal *journal;
     struct store *store;
     struct credit *credit;
@@ -50,6 +55,14 @@ struct live {
         struct trace_table *traces;
         struct list by_deadline;    /* trace.deadline_link, by first row */
         struct list by_root;        /* trace.root_link, by root seen */
+        struct list by_late;        /* trace.root_link, by first row: records that follow an earlier decision */
+        struct sampler *sampler;    /* NULL: sampling is off, everything is kept */
+        struct verdict_table *verdicts;
+        struct tally tally;
+        struct ladder ladder;
+        struct sampler_stats told;  /* what of the sampler's counts is in the metrics */
+        VEC(struct trace *) settled;/* sample_on_first_match: may be decided now */
+        struct { struct recent *at; size_t n; } recent; /* verdicts read from the store, until the replay has ended */
         struct segment *open[258];   /* the segment each epoch writes to; few epochs write at a time */
         size_t n_open;
         size_t ring_bytes;          /* charged */
@@ -64,6 +77,7 @@ struct live {
         struct live_ledger ledger;
         struct list failed;         /* decided.link */
         struct list given;          /* decided.link: with the store, with forward, or with both */
+        size_t with_store;          /* of them, those that the store has not committed */
         uint64_t retry_at_mono_ns;
         uint64_t decide_at_mono_ns, snapshot_at_mono_ns; /* not before */
         bool is_dirty;              /* something changed since the last snapshot */
@@ -77,9 +91,34 @@ struct live {
         size_t n_segments;
         struct live_ledger ledger;
         struct live_stats stats;
+        VEC(struct live_policy) policies;
+        struct { bool is_new; struct sample_rules *rules; uint32_t generation; } rules; /* of the last live_reload_rules */
         uint64_t journal_cpu_ns, block_cpu_ns, forward_cpu_ns; /* already in the metric */
     } shared;
 };
+
+struct recent { uint64_t hash, outcome; };
+
+/* judge.c: verdicts. */
+void judge_init(struct live *live);
+void judge_fini(struct live *live);
+void judge_take_rules(struct live *live);               /* a reload's */
+/* A row joins its trace; false for one that is not counted any more (replay up to P). */
+void judge_row(struct live *live, struct trace *trace, const struct row *row, bool is_counted);
+/* What an earlier decision about a new record's trace says; 0: there is none. */
+uint64_t judge_follow(const struct live *live, const struct trace *trace);
+void judge_decide(struct live *live, struct trace *trace, enum trigger trigger, struct outcome *out, struct str *votes);
+void judge_remember(struct live *live, const uint8_t trace_id[16], const struct outcome *outcome); /* a decision was made, or replayed */
+void judge_after_replay(struct live *live);
+void judge_watch(struct live *live);                    /* the ladder: once a round */
+void judge_count(struct live *live);                    /* the sampler's counts into metrics */
+/* The word of a fragment: 0 for what was decided while sampling was off. */
+static inline uint64_t word_of(const struct outcome *outcome)
+{
+    return outcome->reason == REASON_NONE ? 0 : outcome_pack(outcome);
+}
+/* Rows from `row` on, at most n, whose position is above `position`. */
+uint32_t live_rows_after(const struct row *row, uint32_t n, uint64_t position);
 
 /* Copies the rows of one record into the ring and links them to their traces. */
 void live_insert(struct live *live, const struct row_batch *rows, const struct journal_record *record);
@@ -95,4 +134,6 @@ void live_publish(struct live *live);
 void live_reconcile(struct live *live);
 struct decided *decided_new(struct live *live);
 void decided_free(struct decided **decided);
-void decided_add(struct decided *decided, struct trace *trace, bool is_kept);
+void decided_add(struct decided *decided, struct trace *trace, const struct outcome *outcome, struct str votes);
+/* The decision is durable: counted, in log order; pending ends for rows that are dropped. */
+void live_count_decision(struct live *live, const struct outcome *outcome, uint32_t rows);

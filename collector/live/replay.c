@@ -29,7 +29,6 @@ static void wait_for_room(struct live *live, size_t bytes)
 enum mg_err live_replay_rows(struct live *live, const struct journal_record *record, struct row_batch *rows, uint32_t refused)
 {
     size_t used = rows->n ? rows->bytes + rows->epoch_growth : 0;
-    uint64_t late = live->own.ledger.late;
 
     if (live->own.is_stopping)
         return MG_E_BUSY;
@@ -40,12 +39,13 @@ enum mg_err live_replay_rows(struct live *live, const struct journal_record *rec
     live_insert(live, rows, record);
     for (size_t i = 0; i < live->own.big.n; i++)
         live->own.big.at[i]->is_big = false; /* the log may hold its decision; else its next span finds it big again */
+    for (size_t i = 0; i < live->own.settled.n; i++)
+        live->own.settled.at[i]->is_settled = false;
     VEC_CLEAR(&live->own.big);
+    VEC_CLEAR(&live->own.settled);
     if (record->position > live->own.counted_from) {
         live->own.ledger.accepted += rows->n;
         live->own.ledger.refused += refused;
-    } else {
-        live->own.ledger.late = late;
     }
     metric_add(live->metrics, LIVE_replayed, 0, 0, 1);
     live->own.is_dirty = true;
@@ -53,8 +53,7 @@ enum mg_err live_replay_rows(struct live *live, const struct journal_record *rec
     return MG_OK;
 }
 
-/* Rows from `row` on, at most n, whose position is above `position`. */
-static uint32_t rows_after(const struct row *row, uint32_t n, uint64_t position)
+uint32_t live_rows_after(const struct row *row, uint32_t n, uint64_t position)
 {
     uint32_t after = 0;
 
@@ -70,6 +69,7 @@ static void keep_apart(struct live *live, const struct trace *trace, const struc
 
     rest->last = last;
     rest->n = n;
+    rest->is_late = trace->is_late;
     rest->first_log_ns = live->own.log_ns;
     list_add_last(&live->own.by_deadline, &rest->deadline_link);
     for (uint32_t i = 0; i < n; i++, last = last->prev) {
@@ -85,12 +85,14 @@ static void keep_apart(struct live *live, const struct trace *trace, const struc
 /* Cuts the record down to the rows with from < position <= through; false: it has none. */
 static bool cut_to(struct live *live, struct trace *trace, const struct decision *decision, bool is_counted)
 {
-    uint32_t later = rows_after(trace->last, trace->n, decision->through);
-    uint32_t from = rows_after(trace->last, trace->n, decision->from), n = trace->n;
+    uint32_t later = live_rows_after(trace->last, trace->n, decision->through);
+    uint32_t from = live_rows_after(trace->last, trace->n, decision->from), n = trace->n;
     const struct row *last = trace->last, *row = trace->last;
 
     if (from <= later)
         return false;
+    if (later > 0 || n > from)
+        trace->facts = (struct trace_facts){ 0 }; /* of more rows than it has now: gathered anew when it is decided */
     for (uint32_t i = 0; i < from; i++) {
         if (i == later)
             trace->last = row;
@@ -122,24 +124,25 @@ static struct trace *record_of(struct live *live, const struct decision *decisio
 static bool apply(struct live *live, const struct decision *decision, uint64_t position, struct decided *decided)
 {
     struct trace *trace = record_of(live, decision, position);
-    bool is_kept = decision->verdict != VERDICT_DROPPED;
-    bool to_store = is_kept && position > live->own.stored_from;
+    bool is_kept = decision->outcome.verdict != VERDICT_DROPPED, to_store = position > live->own.stored_from;
 
+    judge_remember(live, decision->trace_id, &decision->outcome);
     if (!trace)
         return false;
+    if (decision->outcome.trigger == TRIGGER_LATE && !trace->is_late)
+        live->own.ledger.late += live_rows_after(trace->last, trace->n, live->own.counted_from);
     live_forget_pending(live, trace);
-    trace->is_decided = true;
     trace->through = decision->through;
     live->own.undecided -= trace->n;
-    if (!is_kept && position > live->own.counted_from)
-        live->own.ledger.sampled_out += trace->n;
-    if (!to_store)
+    if (position > live->own.counted_from)
+        live_count_decision(live, &decision->outcome, trace->n);
+    if (!is_kept || !to_store)
         live->own.ledger.pending -= trace->n;
     if (!to_store && position <= live->own.forwarded_from) {
         live_release(live, trace);
         return false;
     }
-    decided_add(decided, trace, is_kept);
+    decided_add(decided, trace, &decision->outcome, decision->votes);
     return true;
 }
 
@@ -158,6 +161,7 @@ enum mg_err live_replay_decisions(struct live *live, const struct journal_record
             any |= apply(live, &decision, record->position, decided);
     decided->record.position = record->position;
     decided->record.log_ns = record->log_ns;
+    decided->record.wall_ns = record->wall_ns;
     if (any)
         live_close_traces(live, decided);
     else

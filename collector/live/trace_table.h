@@ -4,7 +4,7 @@
  * chain of records, newest first (`older`). Records are pooled and never move. Live thread only. */
 #pragma once
 #include "base/list.h"
-#include "row/segment.h"
+#include "sample/sampler.h"
 
 struct trace {
     uint8_t id[16];
@@ -12,10 +12,20 @@ struct trace {
     uint32_t n;                 /* rows of this record */
     bool is_big;                /* has reached a limit and is on the list of those decided early */
     uint64_t bytes;             /* of its rows */
-    uint64_t through;           /* once decided: position up to which it took rows */
     bool is_decided;            /* waits for the store; n and last are fixed */
     bool has_root;
-    uint64_t first_log_ns, root_log_ns;
+    bool is_settled;            /* sample_on_first_match: is on the list of those decided now */
+    bool is_late;               /* its rows came after a decision about the trace */
+    uint64_t outcome;           /* once decided: outcome.h; before: that of an earlier decision, which this record follows; 0: none */
+    union {
+        struct trace_facts facts;                           /* while undecided */
+        struct { struct decided *by; size_t at; } decision; /* once decided: its fragment there */
+    };
+    uint64_t first_log_ns;
+    union {
+        uint64_t root_log_ns;   /* while undecided and has_root */
+        uint64_t through;       /* once decided: position up to which it took rows */
+    };
     struct trace *older;        /* earlier record of the same trace; also links the free list */
     struct list deadline_link;  /* live.by_deadline, while undecided */
     struct list root_link;      /* live.by_root, while undecided and has_root */

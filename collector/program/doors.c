@@ -24,31 +24,43 @@ static struct door_routes join_routes(const struct part *parts, size_t n)
             if (parts[i].without_root && strcmp(parts[i].routes[k].path, "/") == 0)
                 continue;
             all.at[all.n] = parts[i].routes[k];
-            all.at[all.n++].owner = parts[i].owner;
+            if (!all.at[all.n].owner) /* health has its own */
+                all.at[all.n].owner = parts[i].owner;
+            all.n++;
         }
     return all;
 }
 
 void doors_init(struct program *program)
 {
-    struct part query[4] = { { .owner = program->jaeger }, { .owner = &program->admin }, { .owner = &program->admin, .without_root = true },
-                             { .owner = &program->ui } };
+    struct part query[5] = { { .owner = program->jaeger }, { .owner = &program->admin }, { .owner = &program->admin, .without_root = true },
+                             { .owner = program->head }, { .owner = &program->ui } };
     struct part zipkin[2] = { { .owner = NULL /* its loop's ingest */ }, { .owner = program->zipkin } };
+    struct part jaeger_grpc[2] = { { .owner = NULL }, { .owner = program->head } }, jaeger_http[2] = { { .owner = NULL }, { .owner = program->head } };
 
     query[0].routes = jaeger_routes(&query[0].n);
     query[1].routes = admin_query_routes(&query[1].n);
     query[2].routes = console_routes(&query[2].n); /* "/" is the UI's, which leads to the console without one */
-    query[3].routes = ui_routes(&query[3].n);
+    query[3].routes = sampling_query_routes(&query[3].n);
+    query[4].routes = ui_routes(&query[4].n);
     program->query_routes = join_routes(query, MG_COUNT(query));
     zipkin[0].routes = ingest_zipkin_routes(&zipkin[0].n);
     zipkin[1].routes = zipkin_api_routes(&zipkin[1].n);
     program->zipkin_routes = join_routes(zipkin, MG_COUNT(zipkin));
+    jaeger_grpc[0].routes = ingest_jaeger_grpc_routes(&jaeger_grpc[0].n);
+    jaeger_grpc[1].routes = sampling_grpc_routes(&jaeger_grpc[1].n);
+    program->jaeger_grpc_routes = join_routes(jaeger_grpc, MG_COUNT(jaeger_grpc));
+    jaeger_http[0].routes = ingest_jaeger_http_routes(&jaeger_http[0].n);
+    jaeger_http[1].routes = sampling_thrift_http_routes(&jaeger_http[1].n);
+    program->jaeger_http_routes = join_routes(jaeger_http, MG_COUNT(jaeger_http));
 }
 
 void doors_fini(struct program *program)
 {
     mem_free(program->query_routes.at);
     mem_free(program->zipkin_routes.at);
+    mem_free(program->jaeger_grpc_routes.at);
+    mem_free(program->jaeger_http_routes.at);
     tls_source_free(&program->tls);
 }
 
@@ -83,10 +95,10 @@ static struct http_options door_options(struct worker *worker, enum door door)
         serve_ingest(&options, worker, ingest_otlp_http_routes);
         break;
     case DOOR_JAEGER_GRPC:
-        serve_ingest(&options, worker, ingest_jaeger_grpc_routes);
+        serve_joined(&options, worker, &program->jaeger_grpc_routes);
         break;
     case DOOR_JAEGER_HTTP:
-        serve_ingest(&options, worker, ingest_jaeger_http_routes);
+        serve_joined(&options, worker, &program->jaeger_http_routes);
         break;
     case DOOR_ZIPKIN:
         serve_joined(&options, worker, &program->zipkin_routes);
@@ -97,6 +109,16 @@ static struct http_options door_options(struct worker *worker, enum door door)
     case DOOR_QUERY_GRPC:
         options.owner = program->jaeger;
         options.routes = jaeger_grpc_routes(&options.n_routes);
+        break;
+    case DOOR_SAMPLING_HTTP: /* asked by SDKs, which hold a token to send spans */
+        options.owner = program->head;
+        options.scope = HTTP_SCOPE_INGEST;
+        options.routes = sampling_http_routes(&options.n_routes);
+        break;
+    case DOOR_SAMPLING_GRPC:
+        options.owner = program->head;
+        options.scope = HTTP_SCOPE_INGEST;
+        options.routes = sampling_grpc_door_routes(&options.n_routes);
         break;
     case DOOR_METRICS:
         options.routes = admin_metrics_routes(&options.n_routes);
@@ -114,7 +136,8 @@ static struct http_options door_options(struct worker *worker, enum door door)
 /* Doors that take spans are open on every loop, the others on the first. */
 static bool is_everywhere(enum door door)
 {
-    return door != DOOR_QUERY_HTTP && door != DOOR_QUERY_GRPC && door != DOOR_METRICS && door != DOOR_HEALTH;
+    return door != DOOR_QUERY_HTTP && door != DOOR_QUERY_GRPC && door != DOOR_METRICS && door != DOOR_HEALTH && door != DOOR_SAMPLING_HTTP &&
+           door != DOOR_SAMPLING_GRPC;
 }
 
 /* --- opening ---------------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include "api/admin/admin.h"
 #include "api/console/console.h"
 #include "api/jaeger/jaeger.h"
+#include "api/sampling/sampling.h"
 #include "api/ui/ui.h"
 #include "api/zipkin/zipkin.h"
 #include "base/log.h"
@@ -45,7 +46,7 @@ struct program {
     struct settings *settings;          /* in force */
     VEC(struct settings *) generations; /* all there were: modules may still read an old one */
     struct config_args args;
-    char *data_dir, *store_dir, *journal_dir;
+    char *data_dir, *store_dir, *journal_dir, *head_state;
     int lock_fd;
     struct metric_registry *registry;
     struct metric_set *http_metrics;
@@ -56,6 +57,8 @@ struct program {
     struct send_metrics *send_metrics;
     struct exporter exporters[EXPORTERS];
     struct forward *forward;            /* NULL: no exporter */
+    struct head *head;
+    uint32_t rules_generation;          /* of settings->sample_rules */
     struct live *live;
     struct ingest *ingest;
     struct ingest_replay replay;
@@ -64,7 +67,7 @@ struct program {
     struct jaeger_api *jaeger;
     struct zipkin_api *zipkin;
     struct ui *ui;                      /* loop 0 looks at it */
-    struct door_routes query_routes, zipkin_routes;
+    struct door_routes query_routes, zipkin_routes, jaeger_grpc_routes, jaeger_http_routes;
     struct admin admin;
     struct worker workers[LOOPS_MAX];
     size_t n_workers;

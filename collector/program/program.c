@@ -49,6 +49,7 @@ static void on_ready(void *owner, enum mg_err err, const struct mg_why *why) /* 
 static void tick(struct program *program)
 {
     admin_tick(&program->admin, clock_mono_ns());
+    head_tick(program->head);
     if (program->tls)
         (void)tls_source_check(program->tls);
     workers_tick(program);
@@ -65,6 +66,8 @@ static enum mg_err open_storage(struct program *program, struct mg_why *why)
 
     MG_TRY(store_open(&program->store, &store, why));
     MG_TRY(exports_open(program, why));
+    if (settings->sample_rules)
+        MG_TRY(store_rules_put(program->store, sample_rules_text(settings->sample_rules), &program->rules_generation, why));
     state = store_recovered(program->store);
     /* Queues are synced by themselves: after a lost log one may know a later position than the store. */
     uint64_t newest = MG_MAX(state->p, state->c);
@@ -92,8 +95,9 @@ static void make_modules(struct program *program)
     credit_init(&program->credit, live_ring_bytes(&settings->live));
     program->n_workers = count_workers(settings);
     program->live = live_new(&(struct live_options){
-        .conf = &settings->live, .decisions = &settings->sampling, .journal = program->journal, .store = program->store,
-        .forward = program->forward, .credit = &program->credit, .loops = program->n_workers, .metrics = program->registry,
+        .conf = &settings->live, .decisions = &settings->decisions, .journal = program->journal, .store = program->store,
+        .forward = program->forward, .sampling = &settings->sampling, .rules = settings->sample_rules, .rules_generation = program->rules_generation,
+        .head = program->head, .credit = &program->credit, .loops = program->n_workers, .metrics = program->registry,
         .replay = on_replay, .ready = on_ready, .owner = program });
     program->ingest = ingest_new(&(struct ingest_options){
         .conf = &settings->ingest, .rules = settings->rules, .live = program->live, .journal = program->journal, .store = program->store,
@@ -189,6 +193,7 @@ static void free_program(struct program *program)
     consume_free(&program->consume); /* when it did not come to a start */
     exports_close(program);
     ui_free(&program->ui);
+    head_free(&program->head);
     store_close(&program->store);
     journal_close(&program->journal);
     doors_fini(program);
@@ -196,6 +201,7 @@ static void free_program(struct program *program)
     mem_free(program->data_dir);
     mem_free(program->store_dir);
     mem_free(program->journal_dir);
+    mem_free(program->head_state);
     if (program->lock_fd >= 0)
         close(program->lock_fd);
     for (size_t i = 0; i < program->generations.n; i++) {
@@ -256,7 +262,8 @@ static void wait_until_stopping(struct program *program)
 static enum mg_err serve(struct program *program, struct mg_why *why)
 {
     static const enum door after_replay[] = { DOOR_QUERY_HTTP, DOOR_QUERY_GRPC, DOOR_OTLP_HTTP, DOOR_OTLP_GRPC, DOOR_ZIPKIN, DOOR_JAEGER_GRPC,
-                                              DOOR_JAEGER_HTTP, DOOR_JAEGER_COMPACT, DOOR_JAEGER_BINARY };
+                                              DOOR_JAEGER_HTTP, DOOR_SAMPLING_HTTP, DOOR_SAMPLING_GRPC, DOOR_JAEGER_COMPACT,
+                                              DOOR_JAEGER_BINARY };
 
     MG_TRY(store_start(program->store, why));
     MG_TRY(exports_start(program, why));
@@ -308,12 +315,15 @@ static enum mg_err open_program(struct program *program, struct mg_why *why)
     program->data_dir = settings_data_dir(program->settings);
     program->store_dir = join(program->data_dir, "store");
     program->journal_dir = join(program->data_dir, "journal");
+    program->head_state = join(program->data_dir, "sampling.json");
     MG_TRY(data_dir_lock(program->data_dir, true, &program->lock_fd, why));
     program->registry = metric_registry_new();
     program->http_metrics = http_metrics_register(program->registry);
     MG_TRY(doors_load_tls(program, why));
     MG_TRY(ui_open_for(&program->ui, program->settings, why));
     MG_TRY(open_consume(program, why));
+    MG_TRY(head_new(&program->head, &(struct head_options){ .conf = &program->settings->head, .sampling = &program->settings->sampling,
+                                                            .metrics = program->registry, .state_path = program->head_state }, why));
     return open_storage(program, why);
 }
 

@@ -55,6 +55,23 @@ static enum mg_err swap_ui(struct worker *worker, void *argument, struct mg_why 
     return MG_OK;
 }
 
+/* The last step that can fail: the strategies, and a generation for the rules, which must be on disk before a decision names it. */
+static enum mg_err take_sampling(struct program *program, const struct settings *settings, struct ui *ui, struct mg_why *why)
+{
+    uint32_t generation = 0;
+    enum mg_err err = MG_OK;
+
+    if (settings->sample_rules)
+        err = store_rules_put(program->store, sample_rules_text(settings->sample_rules), &generation, why);
+    if (err == MG_OK)
+        err = head_reload(program->head, &settings->head, &settings->sampling, why);
+    if (err == MG_OK)
+        program->rules_generation = generation;
+    else
+        ui_free(&ui);
+    return err;
+}
+
 void program_reload(struct program *program)
 {
     struct settings *settings = MEM_NEW(struct settings);
@@ -62,7 +79,7 @@ void program_reload(struct program *program)
     struct mg_why why = { "" };
 
     if (settings_load(settings, program->args.file, program->args.sets.at, program->args.sets.n, &why) != MG_OK ||
-        ui_open_for(&ui, settings, &why) != MG_OK) {
+        ui_open_for(&ui, settings, &why) != MG_OK || take_sampling(program, settings, ui, &why) != MG_OK) {
         LOG(ERROR, "reload refused, nothing changed", F_WHY(&why));
         settings_fini(settings);
         mem_free(settings);
@@ -71,7 +88,8 @@ void program_reload(struct program *program)
     warn_of_restart(program->settings, settings);
     VEC_PUSH(&program->generations, settings);
     program->settings = settings;
-    live_reload(program->live, &settings->live, &settings->sampling);
+    live_reload(program->live, &settings->live, &settings->decisions);
+    live_reload_rules(program->live, &settings->sampling, settings->sample_rules, program->rules_generation);
     ingest_reload(program->ingest, &settings->ingest, settings->rules);
     store_reload(program->store, &settings->store);
     query_pool_reload(program->queries, &settings->query);

@@ -9,6 +9,6 @@ enum mg_err query_archive(struct query *query, const uint8_t id[16], struct mg_w
     enum mg_err err;
 
     MG_TRY(query_trace(query, id, &trace, why));
-    err = store_pin(query->options->store, (const struct span *const *)trace.spans, trace.n, why);
+    err = store_pin(query->options->store, (const struct span *const *)trace.spans, trace.n, trace.outcome, why);
     return err == MG_E_FORMAT ? MG_E_IO : err; /* a damaged archive is not the asker's mistake */
 }

@@ -108,7 +108,7 @@ struct arena *query_arena(struct query *query)
 
 static unsigned label_of(const struct query_job *job)
 {
-    static const char *const names[] = { "trace", "search", "services", "operations", "edges", "archive", "backup" };
+    static const char *const names[] = { "trace", "search", "services", "operations", "edges", "archive", "backup", "why" };
     unsigned i = 0;
 
     while (i < MG_COUNT(names) && strcmp(names[i], job->name) != 0)
@@ -135,6 +135,8 @@ static void run(struct query_pool *pool, struct query_job *job)
     VEC_FINI(&query.spans);
     arena_fini(&query.trace);
     arena_fini(&query.scratch);
+    map_fini(&query.policies.by_number);
+    buf_fini(&query.policies.text);
     arena_fini(&query.own);
     buf_fini(&query.text);
     metric_observe(pool->metrics, QUERY_seconds, label, 0, pool->options.mono_ns() - begun_ns);

@@ -1,5 +1,6 @@
 /* private.h - one running query, shared by the files of this folder. Its query thread only. */
 #pragma once
+#include "base/map.h"
 #include "base/vec.h"
 #include "query/query.h"
 
@@ -30,11 +31,21 @@ struct query {
     struct arena own;     /* query_arena */
     struct arena scratch; /* of one row */
     struct buf text;      /* of one value */
+    /* Names of policies, by the generation of their rules: one look at the store for each. */
+    struct {
+        struct map by_number;  /* generation and number -> the name, in `own` */
+        struct buf text;       /* of the generation asked for last */
+        uint32_t generation;   /* whose text it is; 0: none */
+    } policies;
     /* What the spans of the current trace point into, and the trace itself: until query_let_go. */
     struct live_found found;
     struct store_view *view;
     struct arena trace;
     VEC(struct span *) spans;
+    struct {
+        uint64_t position;
+        uint64_t outcome; /* 0: none was met yet */
+    } first; /* decision that kept it and tells why */
 };
 
 /* May the query go on? Call at least every QUERY_STEP_ROWS rows and before every block. */
@@ -51,6 +62,10 @@ void query_take(struct query *query, const uint8_t (*ids)[16], size_t n);
 enum mg_err query_gather(struct query *query, const uint8_t (*ids)[16], size_t i,
                          struct query_trace *out, struct mg_why *why) MG_MUST_USE;
 void query_let_go(struct query *query);
+
+/* The name that an outcome gives; "" when there is none, or its generation is not known any more. In
+ * query_arena. */
+const char *query_policy(struct query *query, const struct outcome *outcome);
 
 /* The ring's segments, newest start first, each referenced. */
 struct ring {

@@ -35,7 +35,7 @@ struct query_job {
     struct queue_item link; /* the pool's until run */
     uint64_t begun_ns, deadline_ns;   /* the pool's until run */
     const char *name;       /* metric label: "trace", "search", "services", "operations",
-                             * "edges", "archive", "backup" */
+                             * "edges", "archive", "backup", "why" */
     /* Query thread. The job is the runner's again, and is done when this returns; it may be freed
      * in it. */
     void (*run)(struct query_job *job, struct query *query);
@@ -67,9 +67,30 @@ void query_stat(struct query_pool *pool, struct query_stats *out); /* any thread
 /* --- within job->run -------------------------------------------------------------------------- */
 struct query_trace {
     uint8_t id[16];
-    struct span **spans; /* by start time, then span id; equal spans once */
+    struct span **spans; /* by start time, then span id; equal spans once; as received */
+    size_t n;
+    uint64_t outcome;    /* of the first decision that kept it (row/outcome.h); 0: none yet, or sampling is off */
+    const char *policy;  /* the name that it gives, in query_arena; "" when none */
+};
+/* What is known of a trace's decisions. `state`: pending when rows wait undecided, whatever was decided before; else
+ * kept when one of the decisions kept some of it. */
+enum query_why_state { WHY_UNKNOWN, WHY_PENDING, WHY_DROPPED, WHY_KEPT };
+struct query_vote { const char *policy; enum vote vote; };
+struct query_decision {
+    struct outcome outcome; /* reason REASON_NONE: kept while sampling was off */
+    uint64_t wall_ns;       /* of the decision; for what is kept and stored, of its commit */
+    uint32_t spans;         /* of this decision; 0: not known (dropped, or not stored yet) */
+    const char *policy;     /* "" when no policy, or none whose name is still known */
+    const struct query_vote *votes; /* in the order of the policies, up to the last one that was asked */
+    size_t n_votes;
+};
+struct query_why {
+    enum query_why_state state;
+    const struct query_decision *decisions; /* newest first, at most 16 */
     size_t n;
 };
+/* Memory in query_arena. An id that nothing knows is WHY_UNKNOWN, not an error. */
+enum mg_err query_why(struct query *query, const uint8_t id[16], struct query_why *out, struct mg_why *why) MG_MUST_USE;
 /* Around a wait for whoever reads the answer: another query may run meanwhile, up to four times
  * query.threads in all, so that a few slow readers do not stop everybody. */
 void query_pause(struct query *query);

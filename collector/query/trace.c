@@ -23,6 +23,7 @@ static void forget_trace(struct query *query)
 {
     VEC_CLEAR(&query->spans);
     arena_reset(&query->trace);
+    query->first.outcome = 0;
 }
 
 void query_let_go(struct query *query)
@@ -39,6 +40,20 @@ void query_take(struct query *query, const uint8_t (*ids)[16], size_t n)
     query->view = store_view_new(query->options->store);
 }
 
+/* What an older version kept, or while sampling was off, tells nothing; rows of a dropped trace that
+ * the ring still has are shown as long as it has them, and were kept by nobody. */
+static void note_decision(struct query *query, uint64_t position, uint64_t word)
+{
+    struct outcome outcome;
+
+    if (query->first.outcome && query->first.position <= position)
+        return;
+    if (!outcome_unpack(word, &outcome) || outcome.verdict != VERDICT_KEPT)
+        return;
+    query->first.position = position;
+    query->first.outcome = word;
+}
+
 static enum mg_err add_rows(struct query *query, const struct live_rows *rows, struct mg_why *why)
 {
     MG_TRY(query_room(query, rows->n * sizeof(struct span), why));
@@ -50,6 +65,7 @@ static enum mg_err add_rows(struct query *query, const struct live_rows *rows, s
         row_decode(rows->at[i], segment_of(rows->at[i])->epoch, &query->trace, span);
         VEC_PUSH(&query->spans, span);
     }
+    note_decision(query, UINT64_MAX, rows->outcome); /* newer than all that is stored */
     return query_step(query, why);
 }
 
@@ -128,12 +144,12 @@ static enum mg_err add_fragments(struct query *query, struct block_reader *reade
     uint32_t first = 0, n = block_find(reader, id, &first);
 
     for (uint32_t i = first; i < first + n; i++) {
-        uint8_t found[16];
+        struct block_fragment fragment;
         struct span *spans;
-        uint64_t position;
         uint32_t rows;
-        MG_TRY(block_fragment_info(reader, i, found, &rows, &position));
-        MG_TRY(query_room(query, rows * sizeof(struct span), why));
+        MG_TRY(block_fragment_info(reader, i, &fragment));
+        note_decision(query, fragment.position, fragment.outcome);
+        MG_TRY(query_room(query, fragment.rows * sizeof(struct span), why));
         MG_TRY(block_decode(reader, i, &query->trace, &spans, &rows, why));
         for (uint32_t k = 0; k < rows; k++)
             VEC_PUSH(&query->spans, &spans[k]);
@@ -299,6 +315,8 @@ static void sort_once(struct query *query)
 enum mg_err query_gather(struct query *query, const uint8_t (*ids)[16], size_t i,
                          struct query_trace *out, struct mg_why *why)
 {
+    struct outcome outcome;
+
     forget_trace(query);
     MG_TRY(query_step(query, why));
     MG_TRY(add_rows(query, &query->found.traces[i], why));
@@ -306,7 +324,12 @@ enum mg_err query_gather(struct query *query, const uint8_t (*ids)[16], size_t i
     if (query->spans.n == 0)
         return mg_fail(why, MG_E_ABSENT, "trace not found");
     sort_once(query);
-    *out = (struct query_trace){ .spans = query->spans.at, .n = query->spans.n };
+    *out = (struct query_trace){ .spans = query->spans.at,
+                                 .n = query->spans.n,
+                                 .outcome = query->first.outcome,
+                                 .policy = "" };
+    if (outcome_unpack(out->outcome, &outcome))
+        out->policy = query_policy(query, &outcome);
     memcpy(out->id, ids[i], sizeof out->id);
     return MG_OK;
 }

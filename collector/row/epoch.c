@@ -63,6 +63,7 @@ struct chunk {
 
 struct epoch {
     atomic_uint refs;
+    uint64_t serial; /* never changes */
     _Atomic uint32_t n_symbols, n_shapes; /* highest numbers; the loop writes */
     struct symbol *symbols[LEVELS];
     const struct shape **shapes[LEVELS];
@@ -77,6 +78,7 @@ struct epoch {
 };
 
 static const struct shape no_shape;
+static _Atomic uint64_t last_serial;
 
 /* --- directory and storage ------------------------------------------------------------------ */
 
@@ -247,6 +249,7 @@ struct epoch *epoch_new(uint64_t now_mono_ns)
     struct epoch *epoch = MEM_NEW(struct epoch);
 
     atomic_init(&epoch->refs, 1);
+    epoch->serial = atomic_fetch_add_explicit(&last_serial, 1, memory_order_relaxed) + 1;
     epoch->own.seed = hash_seed();
     epoch->own.born_ns = now_mono_ns;
     epoch->own.chunk_bytes = CHUNK_FIRST;
@@ -303,6 +306,11 @@ bool epoch_is_full(const struct epoch *epoch, uint64_t now_mono_ns)
 size_t epoch_bytes(const struct epoch *epoch)
 {
     return epoch->own.bytes;
+}
+
+uint64_t epoch_serial(const struct epoch *epoch)
+{
+    return epoch->serial;
 }
 
 uint32_t epoch_symbols(const struct epoch *epoch)

@@ -24,6 +24,9 @@ bool epoch_is_full(const struct epoch *epoch, uint64_t now_mono_ns);
 /* Memory of its strings, entries and tables, each entry with its share; loop thread. A new symbol
  * adds its length and 40, a new shape of n attributes 8 n and 36: interner_bound rests on these. */
 size_t epoch_bytes(const struct epoch *epoch);
+/* A number that no other epoch of this process has, from 1: what is remembered about an epoch without a reference to it is told apart
+ * by this, as a pointer comes back once its epoch has gone. Any thread. */
+uint64_t epoch_serial(const struct epoch *epoch);
 
 /* Loop thread. _intern finds or adds (copies); _find: 0 when it is not there; n = 0 is shape 0. */
 uint32_t epoch_intern(struct epoch *epoch, struct str bytes);

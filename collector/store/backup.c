@@ -3,7 +3,11 @@
  * The list of partitions is taken once; what is committed to newer ones is not part of the copy. The open partition, a closed one that
  * is not sealed yet and the archive are written to while this runs, so each is copied by LMDB as of one commit, into a file
  * without a name. Sealed files do not change: they are read through their environment, which stays open while it is referenced,
- * also when retention unlinks the file. */
+ * also when retention unlinks the file.
+ *
+ * The decisions of a partition that is written to are opened after its copy was made, up to what was committed then: a few more of them
+ * than the copy's state counts do no harm, a start cuts them off. When they were merged meanwhile the file says so itself. Of sealed
+ * partitions they are opened when it is their turn; what retention has unlinked by then is not part of the copy. */
 #include "store/private.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -76,34 +80,40 @@ static enum mg_err write_zeroes(struct backup *backup, size_t bytes, struct mg_w
     return bytes ? backup->write(backup->owner, zeroes, bytes, why) : MG_OK;
 }
 
-static enum mg_err write_file(struct backup *backup, const char *name, int fd, struct mg_why *why)
+static enum mg_err write_bytes(struct backup *backup, const char *name, int fd, uint64_t bytes, struct mg_why *why)
 {
-    struct stat file;
-
-    if (fstat(fd, &file) != 0)
-        return mg_fail_os(why, errno, "cannot read %s", name);
-    MG_TRY(write_header(backup, name, (uint64_t)file.st_size, why));
-    for (off_t at = 0; at < file.st_size;) {
-        ssize_t got = pread(fd, backup->chunk, (size_t)MG_MIN((off_t)CHUNK_BYTES, file.st_size - at), at);
+    MG_TRY(write_header(backup, name, bytes, why));
+    for (uint64_t at = 0; at < bytes;) {
+        ssize_t got = pread(fd, backup->chunk, (size_t)MG_MIN((uint64_t)CHUNK_BYTES, bytes - at), (off_t)at);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
             return mg_fail_os(why, got < 0 ? errno : EIO, "cannot read %s", name);
         MG_TRY(backup->write(backup->owner, backup->chunk, (size_t)got, why));
-        at += got;
+        at += (uint64_t)got;
     }
-    return write_zeroes(backup, (size_t)(-file.st_size & (TAR_BLOCK - 1)), why);
+    return write_zeroes(backup, (size_t)(-bytes & (TAR_BLOCK - 1)), why);
+}
+
+static enum mg_err write_file(struct backup *backup, const char *path, int fd, struct mg_why *why)
+{
+    const char *name = strrchr(path, '/') + 1;
+    struct stat file;
+
+    if (fstat(fd, &file) != 0)
+        return mg_fail_os(why, errno, "cannot read %s", name);
+    return write_bytes(backup, name, fd, (uint64_t)file.st_size, why);
 }
 
 /* --- partitions ------------------------------------------------------------------------------------- */
 
-static enum mg_err open_nameless(const struct store *store, int *fd, struct mg_why *why)
+enum mg_err store_nameless(const char *dir, int *fd, struct mg_why *why)
 {
     struct buf text;
     char *path;
 
     buf_init(&text, 8192);
-    buf_printf(&text, "%s/backup-XXXXXX", store->dir);
+    buf_printf(&text, "%s/backup-XXXXXX", dir);
     path = buf_take(&text, NULL);
     *fd = mkstemp(path); /* mode 0600 */
     int failed = *fd < 0 ? errno : 0;
@@ -112,45 +122,88 @@ static enum mg_err open_nameless(const struct store *store, int *fd, struct mg_w
         (void)fcntl(*fd, F_SETFD, FD_CLOEXEC);
     }
     mem_free(path);
-    return failed ? mg_fail_os(why, failed, "cannot create a file for the copy in %s", store->dir) : MG_OK;
+    return failed ? mg_fail_os(why, failed, "cannot create a file for the copy in %s", dir) : MG_OK;
 }
 
 /* A partition on its way: the file to read, ours when it is a copy. */
-struct source { struct kv_env *env; int fd; bool is_copy; };
+struct source { struct kv_env *env; int fd; bool is_copy; int decisions_fd /* of a copy; -1: none */; uint64_t decisions_bytes; };
 
-static enum mg_err take_source(const struct store *store, struct partition *partition, struct source *out, struct mg_why *why)
+static enum mg_err take_decisions(struct store *store, const struct partition *partition, struct source *out, struct mg_why *why)
+{
+    struct decision_run merged = { 0 };
+
+    if (partition->number == PINS_NUMBER)
+        return MG_OK;
+    pthread_mutex_lock(&store->shared.lock);
+    out->decisions_bytes = partition->decisions.length;
+    pthread_mutex_unlock(&store->shared.lock);
+    MG_TRY(decisions_open(partition->decisions.path, &out->decisions_fd, &merged, why));
+    if (merged.n)
+        out->decisions_bytes = decision_run_bytes(merged.n);
+    return MG_OK;
+}
+
+static enum mg_err take_source(struct store *store, struct partition *partition, struct source *out, struct mg_why *why)
 {
     MG_TRY(partition_env(partition, &out->env, why));
     if (kv_env_is_sealed(out->env)) {
         out->fd = kv_env_fd(out->env);
         return MG_OK;
     }
-    MG_TRY(open_nameless(store, &out->fd, why));
+    MG_TRY(store_nameless(store->dir, &out->fd, why));
     out->is_copy = true;
     enum mg_err err = kv_env_copy(out->env, out->fd, why);
     kv_env_unref(&out->env); /* sealing waits for it */
-    return err;
+    return err == MG_OK ? take_decisions(store, partition, out, why) : err;
 }
 
 static void source_fini(struct source *source)
 {
     if (source->is_copy)
         close(source->fd);
+    if (source->decisions_fd >= 0)
+        close(source->decisions_fd);
     kv_env_unref(&source->env);
 }
 
 /* Before the first byte is written: a reader may be slow, and all of it shall be of about one moment. */
-static enum mg_err take_sources(const struct store *store, const struct block_list *list, struct source *sources, struct mg_why *why)
+static enum mg_err take_sources(struct store *store, const struct block_list *list, struct source *sources, struct mg_why *why)
 {
     for (size_t i = list->n_all; i-- > 0;)
         MG_TRY(take_source(store, list->partitions[i], &sources[i], why));
     return MG_OK;
 }
 
+static enum mg_err write_sealed_decisions(struct backup *backup, const struct partition *partition, struct mg_why *why)
+{
+    struct decision_run merged;
+    enum mg_err err;
+    int fd = -1;
+
+    if (partition->number == PINS_NUMBER)
+        return MG_OK;
+    MG_TRY(decisions_open(partition->decisions.path, &fd, &merged, why));
+    if (fd < 0)
+        return MG_OK;
+    err = write_file(backup, partition->decisions.path, fd, why);
+    close(fd);
+    return err;
+}
+
+static enum mg_err write_source(struct backup *backup, const struct partition *partition, const struct source *source, struct mg_why *why)
+{
+    MG_TRY(write_file(backup, partition->path, source->fd, why));
+    if (!source->is_copy)
+        return write_sealed_decisions(backup, partition, why);
+    if (source->decisions_fd < 0 || source->decisions_bytes == 0)
+        return MG_OK;
+    return write_bytes(backup, strrchr(partition->decisions.path, '/') + 1, source->decisions_fd, source->decisions_bytes, why);
+}
+
 static enum mg_err write_sources(struct backup *backup, const struct block_list *list, const struct source *sources, struct mg_why *why)
 {
     for (size_t i = 0; i < list->n_all; i++)
-        MG_TRY(write_file(backup, strrchr(list->partitions[i]->path, '/') + 1, sources[i].fd, why));
+        MG_TRY(write_source(backup, list->partitions[i], &sources[i], why));
     return write_zeroes(backup, TAR_BLOCK * TAR_END_BLOCKS, why);
 }
 
@@ -159,8 +212,11 @@ enum mg_err store_backup(struct store *store, backup_write_fn *write, void *owne
     struct backup backup = { .store = store, .write = write, .owner = owner, .chunk = mem_alloc(CHUNK_BYTES) };
     struct block_list *list = block_list_take(store);
     struct source *sources = mem_zero(list->n_all + 1, sizeof *sources);
-    enum mg_err err = take_sources(store, list, sources, why);
+    enum mg_err err;
 
+    for (size_t i = 0; i < list->n_all; i++)
+        sources[i].decisions_fd = -1;
+    err = take_sources(store, list, sources, why);
     if (err == MG_OK)
         err = write_sources(&backup, list, sources, why);
     for (size_t i = 0; i < list->n_all; i++)

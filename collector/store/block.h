@@ -44,7 +44,12 @@ size_t block_memory(const struct block_reader *reader); /* bytes unpacked so far
 
 /* Fragments of a trace: [first, first + result). 0: not in this block. */
 uint32_t block_find(struct block_reader *reader, const uint8_t trace_id[16], uint32_t *first);
-enum mg_err block_fragment_info(struct block_reader *reader, uint32_t fragment, uint8_t trace_id[16], uint32_t *rows, uint64_t *position);
+struct block_fragment { uint8_t trace_id[16]; uint32_t rows; uint64_t position, outcome; struct str votes; /* the reader's */ };
+enum mg_err block_fragment_info(struct block_reader *reader, uint32_t number, struct block_fragment *out);
+/* The outcomes of all fragments, the last one first, without opening more than them and the trace ids; none when sampling was off.
+ * Returning false ends it. */
+typedef bool block_outcome_fn(void *owner, const uint8_t trace_id[16], uint64_t outcome);
+enum mg_err block_outcomes(struct block_reader *reader, block_outcome_fn *on_outcome, void *owner, struct mg_why *why) MG_MUST_USE;
 /* Decodes one fragment: rows of it, spans in the arena, slices into the reader or the arena. */
 enum mg_err block_decode(struct block_reader *reader, uint32_t fragment, struct arena *arena, struct span **spans, uint32_t *n, struct mg_why *why) MG_MUST_USE;
 

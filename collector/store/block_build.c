@@ -403,6 +403,28 @@ static void emit_fragments(struct block_builder *b)
     mem_free(numbers);
 }
 
+/* While sampling is off nobody has an outcome, and the block has neither segment. */
+static void emit_decisions(struct block_builder *b)
+{
+    size_t n = b->gather.parts.n;
+    uint64_t *words = mem_alloc(n * sizeof *words), any = 0;
+    size_t vote_bytes = 0;
+
+    VEC_RESERVE(&b->slices, n);
+    for (size_t i = 0; i < n; i++) {
+        any |= words[i] = b->gather.parts.at[i].outcome;
+        b->slices.at[i] = b->gather.parts.at[i].votes;
+        vote_bytes += b->slices.at[i].len;
+    }
+    if (any) {
+        column_put_planes(&b->raw, words, (uint32_t)n, BLOCK_OUTCOME_PLANES);
+        emit(b, SEG_OUTCOMES, BLOCK_OUTCOME_PLANES, n);
+    }
+    if (vote_bytes)
+        emit_strings(b, SEG_VOTES, b->slices.at, n);
+    mem_free(words);
+}
+
 static bool all_zero(const uint8_t *bytes, size_t n)
 {
     return n == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, n - 1) == 0);
@@ -558,6 +580,7 @@ void block_finish(struct block_builder *b, uint64_t wall_ns, struct block_built 
     builder_transpose(b);
 
     emit_fragments(b);
+    emit_decisions(b);
     emit_rows(b);
     for (uint32_t i = 0; i < b->n_columns; i++)
         emit_column(b, &b->columns.at[i]);

@@ -31,6 +31,8 @@ static enum mg_err check_segments(struct check *c)
         MG_TRY(reader_segment(c->reader, i, c->why));
     MG_TRY(reader_nested_key(c->reader, STR(""), &may_be, c->why));
     MG_TRY(reader_fragments(c->reader, c->why));
+    MG_TRY(reader_fixed(c->reader, SEG_OUTCOMES, c->why));
+    MG_TRY(reader_strings(c->reader, SEG_VOTES, c->why));
     const uint8_t *ids = fixed_ints(c->reader, SEG_TRACE_IDS)->planes;
     for (uint32_t i = 1; i < c->reader->fragments; i++)
         if (memcmp(ids + (size_t)(i - 1) * 16, ids + (size_t)i * 16, 16) > 0)
@@ -58,6 +60,19 @@ static void add_span(struct check *c, const struct span *span)
                                         catalogue_kind(span->kind) }));
 }
 
+/* Only what was kept is in a block. */
+static enum mg_err check_outcome(struct check *c, uint32_t fragment)
+{
+    struct block_fragment info;
+    struct outcome outcome;
+
+    MG_TRY(block_fragment_info(c->reader, fragment, &info));
+    if (info.outcome && (!outcome_unpack(info.outcome, &outcome) || outcome.verdict != VERDICT_KEPT))
+        return mg_fail(c->why, MG_E_FORMAT, "block: fragment %u has an outcome that is none",
+                       fragment);
+    return MG_OK;
+}
+
 static enum mg_err check_fragment(struct check *c, uint32_t fragment)
 {
     uint64_t start_min = UINT64_MAX;
@@ -65,6 +80,7 @@ static enum mg_err check_fragment(struct check *c, uint32_t fragment)
     uint32_t n;
 
     arena_reset(&c->spans);
+    MG_TRY(check_outcome(c, fragment));
     MG_TRY(block_decode(c->reader, fragment, &c->spans, &spans, &n, c->why));
     for (uint32_t i = 0; i < n; i++) {
         start_min = MG_MIN(start_min, spans[i].start_ns);
@@ -175,6 +191,8 @@ static const char *const kind_names[SEG_FIXED_END] = {
     [SEG_FRAGMENT_ROWS] = "fragment rows",
     [SEG_FRAGMENT_START] = "fragment starts",
     [SEG_FRAGMENT_POSITION] = "fragment positions",
+    [SEG_OUTCOMES] = "outcomes",
+    [SEG_VOTES] = "votes",
     [SEG_SPAN_IDS] = "span ids",
     [SEG_PARENTS] = "parents",
     [SEG_EXTERNAL] = "external parents",

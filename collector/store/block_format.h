@@ -9,7 +9,7 @@
 #define BLOCK_SEED_HEAD 1
 #define BLOCK_SEED_SEGMENT 2
 #define BLOCK_SEED_TRACE 3
-#define BLOCK_SEED_KEY 6         /* 4 and 5 are a sealed partition's */
+#define BLOCK_SEED_KEY 6         /* 4 and 5 are a sealed partition's, 7 is that of decisions */
 #define BLOCK_COLUMNS_MAX 2048   /* attribute columns; what does not fit goes to the wire column */
 #define BLOCK_SEGMENTS_MAX (BLOCK_COLUMNS_MAX + 64)
 #define BLOCK_FRAGMENT_ROWS_MAX 65000
@@ -17,10 +17,12 @@
 #define BLOCK_VALUES_MAX ((uint32_t)1 << 28)          /* of one attribute column */
 #define BLOCK_ROW_VALUES_MAX ((uint32_t)1 << 24)
 #define BLOCK_PARENT_EXTERNAL 65535
+#define BLOCK_OUTCOME_PLANES 8
 
 enum segment_kind {
     SEG_STRINGS = 1, SEG_BLOBS = 2, SEG_SHAPES = 3,
     SEG_TRACE_IDS = 10, SEG_FRAGMENT_ROWS = 11, SEG_FRAGMENT_START = 12, SEG_FRAGMENT_POSITION = 13,
+    SEG_OUTCOMES = 14, SEG_VOTES = 15,
     SEG_SPAN_IDS = 20, SEG_PARENTS = 21, SEG_EXTERNAL = 22, SEG_STARTS = 23, SEG_DURATIONS = 24,
     SEG_NAMES = 25, SEG_RESOURCES = 26, SEG_SCOPES = 27, SEG_KINDS = 28, SEG_WIDE = 29,
     SEG_FLAGS = 30, SEG_ROW_SHAPES = 31, SEG_HAS = 32,

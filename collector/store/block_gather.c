@@ -271,7 +271,10 @@ static void add_parts(struct gather *gather, const struct fragment *fragment, st
                       uint32_t n)
 {
     for (uint32_t done = 0, count; done < n; done += count) {
-        struct part part = { .position = fragment->position, .start_min_ns = UINT64_MAX };
+        struct part part = { .position = fragment->position,
+                             .outcome = fragment->outcome,
+                             .votes = fragment->votes,
+                             .start_min_ns = UINT64_MAX };
         count = part_rows(gather, rows + done, n - done);
         memcpy(part.trace_id, fragment->trace_id, sizeof part.trace_id);
         part.first = (uint32_t)gather->rows.n + done;

@@ -13,7 +13,8 @@ struct row_ref {
 /* A fragment as it is written: at most BLOCK_FRAGMENT_ROWS_MAX rows, from `first` on. */
 struct part {
     uint8_t trace_id[16];
-    uint64_t position;
+    uint64_t position, outcome;
+    struct str votes; /* the giver's */
     uint64_t start_min_ns;
     uint32_t first, n;
 };

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "codec/hash.h"
 #include "kv/kv.h"
+#include "store/store.h"
 
 /* A range is announced before it is read when more than two pages may be missing. */
 enum { ANNOUNCE_BYTES_MIN = 8192 };
@@ -54,7 +55,7 @@ static bool entry_is_sane(const struct block_reader *r, const struct segment_inf
 
 static bool fixed_count_is_sane(const struct block_reader *r, const struct segment_info *entry)
 {
-    if (entry->kind >= SEG_TRACE_IDS && entry->kind <= SEG_FRAGMENT_POSITION)
+    if (entry->kind >= SEG_TRACE_IDS && entry->kind <= SEG_VOTES)
         return entry->count == r->fragments;
     if (entry->kind == SEG_NESTED_KEYS)
         return entry->count <= entry->raw_bytes;
@@ -273,6 +274,7 @@ static bool open_form(struct ints *ints, enum segment_kind kind, const struct se
     }
     switch (kind) {
     case SEG_PARENTS: return ids_open(ints, s->raw, s->count, 2);
+    case SEG_OUTCOMES: return ids_open(ints, s->raw, s->count, BLOCK_OUTCOME_PLANES);
     case SEG_NAMES:
     case SEG_RESOURCES:
     case SEG_SCOPES:
@@ -286,7 +288,7 @@ static bool open_form(struct ints *ints, enum segment_kind kind, const struct se
 /* Absent: only the kinds of which a block may have none. */
 static enum mg_err fixed_absent(struct block_reader *r, enum segment_kind kind, struct mg_why *why)
 {
-    if (kind < SEG_HAS && kind != SEG_EXTERNAL)
+    if (kind < SEG_HAS && kind != SEG_EXTERNAL && kind != SEG_OUTCOMES)
         return mg_fail(why, MG_E_FORMAT, "block: no segment of kind %d", (int)kind);
     r->fixed[kind].is_open = true;
     return MG_OK;
@@ -696,14 +698,38 @@ uint32_t block_find(struct block_reader *r, const uint8_t trace_id[16], uint32_t
     return n;
 }
 
-enum mg_err block_fragment_info(struct block_reader *r, uint32_t fragment, uint8_t trace_id[16],
-                                uint32_t *rows, uint64_t *position)
+static uint64_t outcome_of(const struct block_reader *r, uint32_t fragment)
 {
-    assert(fragment < r->fragments);
+    return r->fixed[SEG_OUTCOMES].segment ? ints_get(fixed_ints(r, SEG_OUTCOMES), fragment) : 0;
+}
+
+enum mg_err block_fragment_info(struct block_reader *r, uint32_t number,
+                                struct block_fragment *out)
+{
+    assert(number < r->fragments);
     MG_TRY(reader_fragments(r, NULL));
-    memcpy(trace_id, fixed_ints(r, SEG_TRACE_IDS)->planes + (size_t)fragment * 16, 16);
-    *rows = r->fragment_rows[fragment + 1] - r->fragment_rows[fragment];
-    *position = ints_get(fixed_ints(r, SEG_FRAGMENT_POSITION), fragment);
+    MG_TRY(reader_fixed(r, SEG_OUTCOMES, NULL));
+    MG_TRY(reader_strings(r, SEG_VOTES, NULL));
+    const struct fixed_column *votes = &r->fixed[SEG_VOTES];
+    memcpy(out->trace_id, fixed_ints(r, SEG_TRACE_IDS)->planes + (size_t)number * 16, 16);
+    out->rows = r->fragment_rows[number + 1] - r->fragment_rows[number];
+    out->position = ints_get(fixed_ints(r, SEG_FRAGMENT_POSITION), number);
+    out->outcome = outcome_of(r, number);
+    out->votes = votes->segment ? strings_get(&votes->strings, number) : STR("");
+    return MG_OK;
+}
+
+enum mg_err block_outcomes(struct block_reader *r, block_outcome_fn *on_outcome, void *owner,
+                           struct mg_why *why)
+{
+    if (!r->fixed[SEG_OUTCOMES].segment)
+        return MG_OK;
+    MG_TRY(reader_fixed(r, SEG_OUTCOMES, why));
+    MG_TRY(reader_fixed(r, SEG_TRACE_IDS, why));
+    const uint8_t *ids = fixed_ints(r, SEG_TRACE_IDS)->planes;
+    for (uint32_t i = r->fragments; i-- > 0;)
+        if (!on_outcome(owner, ids + (size_t)i * 16, outcome_of(r, i)))
+            break;
     return MG_OK;
 }
 
@@ -935,9 +961,14 @@ enum mg_err block_decode(struct block_reader *r, uint32_t fragment, struct arena
 }
 
 /* --- runs ------------------------------------------------------------------------------------- */
+uint64_t trace_hash(const uint8_t trace_id[16])
+{
+    return hash64(trace_id, 16, BLOCK_SEED_TRACE);
+}
+
 uint32_t trace_fingerprint(const uint8_t trace_id[16])
 {
-    return (uint32_t)(hash64(trace_id, 16, BLOCK_SEED_TRACE) >> 32);
+    return (uint32_t)(trace_hash(trace_id) >> 32);
 }
 
 bool run_may_hold(struct str run, uint32_t fingerprint)

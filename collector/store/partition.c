@@ -19,9 +19,9 @@ enum { FORMAT_VERSION = 1, FIRST_PAGES_BYTES = 8192, CREATING_COMMITS = 2 /* the
 #define STATE_BYTES_MAX ((size_t)STORE_SNAPSHOT_MAX * 2)
 
 enum state_tag { STATE_COMMIT = 1, STATE_C, STATE_P, STATE_WATERMARK, STATE_LOG, STATE_WALL, STATE_SNAPSHOT, STATE_COUNTS,
-                 STATE_FIRST_WALL };
+                 STATE_FIRST_WALL, STATE_DECISIONS };
 
-static const char *const table_names[TABLES] = { "blk", "sum", "run", "meta", "dep" };
+static const char *const table_names[TABLES] = { "blk", "sum", "run", "meta", "dep", "gen" };
 
 void partition_key(uint32_t number, uint8_t key[4])
 {
@@ -111,6 +111,8 @@ enum mg_err state_write(struct buf *out, const struct store_state *state, uint64
     tagged_put(out, STATE_SNAPSHOT, state->snapshot);
     tagged_put(out, STATE_COUNTS, buf_str(&counts));
     tagged_put_u64(out, STATE_FIRST_WALL, first_wall_ns);
+    if (state->decisions)
+        tagged_put_u64(out, STATE_DECISIONS, state->decisions);
     buf_put_str(out, other);
     buf_fini(&counts);
     return buf_err(out);
@@ -129,7 +131,8 @@ enum mg_err state_read(struct str bytes, struct store_state *out, uint64_t *firs
     uint64_t first_wall = 0;
     uint64_t *const numbers[] = { [STATE_COMMIT] = &state.commit, [STATE_C] = &state.c, [STATE_P] = &state.p,
                                   [STATE_WATERMARK] = &state.watermark, [STATE_LOG] = &state.log_ns,
-                                  [STATE_WALL] = &state.wall_ns, [STATE_FIRST_WALL] = &first_wall };
+                                  [STATE_WALL] = &state.wall_ns, [STATE_FIRST_WALL] = &first_wall,
+                                  [STATE_DECISIONS] = &state.decisions };
     struct str value;
     uint32_t tag;
     int got;
@@ -264,6 +267,7 @@ static struct partition *partition_new(const char *dir, uint32_t number)
     partition->number = number;
     partition->path = partition_path(dir, number);
     partition->names = catalog_new();
+    decisions_init(&partition->decisions, dir, number);
     return partition;
 }
 
@@ -307,16 +311,37 @@ static enum mg_err without_tables(const struct partition *partition, struct mg_w
     return MG_E_ABSENT;
 }
 
-static enum mg_err open_env(struct partition *partition, bool sealed, bool create, struct mg_why *why)
+static enum mg_err open_tables(struct partition *partition, unsigned n, bool sealed, bool create, struct mg_why *why)
 {
     const struct kv_options options = { .path = partition->path, .map_bytes = MAP_BYTES, .tables = table_names,
-                                        .n_tables = TABLES, .sealed = sealed, .create = create,
+                                        .n_tables = n, .sealed = sealed, .create = create,
                                         .verified = sealed ? &partition->verified : NULL };
-    enum mg_err err;
+
+    return kv_env_open(&partition->env, &options, why);
+}
+
+/* A file of a version that knew no rules. What is written to gets their table; the rest stays as it is. */
+static enum mg_err open_without_rules(struct partition *partition, bool sealed, struct mg_why *why)
+{
+    MG_TRY(open_tables(partition, TABLES_BEFORE_RULES, sealed, false, why));
+    if (sealed || partition->number == PINS_NUMBER) {
+        partition->lacks_rules = true;
+        return MG_OK;
+    }
+    kv_env_unref(&partition->env);
+    return open_tables(partition, TABLES, false, true, why);
+}
+
+static enum mg_err open_env(struct partition *partition, bool sealed, bool create, struct mg_why *why)
+{
+    enum mg_err err = MG_E_ABSENT;
 
     if (!create && is_unwritten(partition->path))
         return mg_fail(why, MG_E_ABSENT, "%s: nothing was ever committed to it", partition->path);
-    err = kv_env_open(&partition->env, &options, why);
+    if (!partition->lacks_rules)
+        err = open_tables(partition, TABLES, sealed, create, why);
+    if (err == MG_E_ABSENT && !create)
+        err = open_without_rules(partition, sealed, why);
     if (err == MG_E_ABSENT)
         err = without_tables(partition, why);
     MG_TRY(err);
@@ -325,6 +350,14 @@ static enum mg_err open_env(struct partition *partition, bool sealed, bool creat
     partition->is_sealed = sealed;
     partition->disk_bytes = kv_env_disk_bytes(partition->env);
     return MG_OK;
+}
+
+static void read_rules(struct partition *partition, struct kv_txn *txn)
+{
+    struct str key, text;
+
+    if (!partition->lacks_rules && kv_seek_last(txn, TABLE_GEN, &key, &text) && key.len == 4)
+        partition->rules = get_be32(key.ptr);
 }
 
 enum mg_err partition_open(struct partition **out, const char *dir, uint32_t number, bool sealed, struct carried *carried, struct mg_why *why)
@@ -338,12 +371,16 @@ enum mg_err partition_open(struct partition **out, const char *dir, uint32_t num
     MG_TRY(kv_begin(&txn, partition->env, false, why));
     if ((err = read_state(partition, txn, carried, why)) == MG_OK)
         err = read_blocks(partition, txn, why);
+    if (err == MG_OK)
+        read_rules(partition, txn);
     kv_abort(&txn);
     /* A value that cannot be read looks like an absent one: without this a damaged file would pass for a shorter one. */
     if (kv_read_errors() != errors)
         return mg_fail(why, MG_E_FORMAT, "%s: it cannot be read to its end", partition->path);
-    if (err == MG_OK)
+    if (err == MG_OK) {
+        decisions_read(&partition->decisions, partition->state.decisions);
         *out = MG_STEAL(partition);
+    }
     return err;
 }
 
@@ -397,7 +434,7 @@ uint64_t partition_disk_bytes(struct partition *partition)
 {
     if (!partition->is_sealed && partition->env)
         partition->disk_bytes = kv_env_disk_bytes(partition->env);
-    return partition->disk_bytes;
+    return partition->disk_bytes + partition->decisions.disk_bytes;
 }
 
 struct partition *partition_ref(struct partition *partition)
@@ -416,6 +453,7 @@ void partition_unref(struct partition **pointer)
         partition_forget_handle(partition);
     kv_env_unref(&partition->env);
     catalog_free(&partition->names);
+    decisions_fini(&partition->decisions);
     VEC_FINI(&partition->blocks);
     mem_free(partition->path);
     mem_free(partition);
@@ -423,6 +461,7 @@ void partition_unref(struct partition **pointer)
 
 void partition_unlink(struct partition *partition)
 {
+    decisions_unlink(&partition->decisions);
     if (unlink(partition->path) != 0 && errno != ENOENT)
         LOG(ERROR, "partition not unlinked", F_TEXT("path", partition->path), F_I64("errno", errno));
     unlink_lock(partition);

@@ -10,9 +10,11 @@
 #include "base/vec.h"
 #include "kv/kv.h"
 #include "store/catalog.h"
+#include "store/decisions.h"
 #include "store/store.h"
 
-enum { TABLE_BLK, TABLE_SUM, TABLE_RUN, TABLE_META, TABLE_DEP, TABLES };
+enum { TABLE_BLK, TABLE_SUM, TABLE_RUN, TABLE_META, TABLE_DEP, TABLE_GEN, TABLES };
+#define TABLES_BEFORE_RULES TABLE_GEN /* what a file of a version without sampling has: read as it is, completed when it is opened for writing */
 
 #define PINS_NUMBER UINT32_MAX /* the archive: pins.mdb */
 
@@ -37,6 +39,9 @@ struct partition {
     struct catalog *names;
     uint64_t spans, traces, first_wall_ns;
     struct store_state state;/* as of its last commit; snapshot is not kept here */
+    struct decisions decisions; /* its NNNNNN.why */
+    uint32_t rules;          /* the newest generation in its table; 0: none */
+    bool lacks_rules;        /* it has no such table: of an earlier version */
 };
 
 /* What of a state goes from partition to partition and is not in store_state: live's snapshot, and entries whose tag
@@ -69,10 +74,10 @@ enum mg_err partition_create(struct partition **out, const char *dir, uint32_t n
 enum mg_err partition_open_env(struct partition *partition, struct mg_why *why) MG_MUST_USE;
 void partition_close_writable(struct partition *partition);
 void partition_forget_handle(struct partition *partition);
-uint64_t partition_disk_bytes(struct partition *partition); /* block thread */
+uint64_t partition_disk_bytes(struct partition *partition); /* with its decisions; block thread */
 struct partition *partition_ref(struct partition *partition);
 void partition_unref(struct partition **partition);
-void partition_unlink(struct partition *partition); /* files go; open handles stay good */
+void partition_unlink(struct partition *partition); /* files go, the decisions' too; open handles stay good */
 /* Adds a committed block to bounds and names; one whose summary is damaged is logged and left out. */
 void partition_note_block(struct partition *partition, uint32_t number, struct str summary);
 void partition_add_block(struct partition *partition, struct block_entry block);

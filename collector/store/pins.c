@@ -256,9 +256,9 @@ static enum mg_err pin(struct pinning *pinning, const struct span *const *spans,
     return commit(pinning, why);
 }
 
-enum mg_err store_pin(struct store *store, const struct span *const *spans, size_t n, struct mg_why *why)
+enum mg_err store_pin(struct store *store, const struct span *const *spans, size_t n, uint64_t outcome, struct mg_why *why)
 {
-    struct pinning pinning = { .store = store };
+    struct pinning pinning = { .store = store, .fragment = { .is_kept = true, .outcome = outcome } };
     enum mg_err err;
 
     if (n == 0)

@@ -68,7 +68,9 @@ struct store {
         struct store_state state;      /* as committed; snapshot in `carried` */
         struct buf carried;
         struct store_batch *first, *last; /* waiting batches, chained by link */
-        uint64_t rows;                 /* of them */
+        uint64_t rows;                 /* of them, kept */
+        uint64_t dropped;              /* fragments of them that are not kept */
+        VEC(struct decision) decisions; /* of the commit being made */
         uint64_t since_mono_ns;        /* of the oldest */
         uint64_t committed_mono_ns;    /* last commit */
         uint64_t retry_mono_ns, back_off_ns; /* not before, after a failure */
@@ -76,6 +78,10 @@ struct store {
         bool is_hurried;               /* what waits is due now */
         uint64_t retain_mono_ns, look_mono_ns; /* the next retention; the next look at the disk */
         uint32_t next_number;          /* of the next partition */
+        uint64_t damaged_decisions;    /* places left out, before there is a metric to count them */
+        uint32_t damaged_number;       /* highest number of a partition that was set aside at start; 0: none */
+        uint32_t next_rules;           /* the next generation; one that was tried and failed is not given again */
+        uint32_t rules_gap;            /* generation that the next new partition says was the newest, without a text; 0: none */
     } own;
     struct {
         pthread_mutex_t lock;
@@ -86,10 +92,14 @@ struct store {
         struct store_stats stats;
         uint64_t put, done;            /* batches */
         size_t damaged;
+        uint32_t rules;                /* the newest generation; 0: none */
+        struct rules_order *rules_order; /* for the block thread; NULL: none */
     } shared;
     _Atomic bool is_hurried, is_stopping;
 };
 
+/* What a commit does besides: a generation of rules is put. */
+enum mg_err store_commit_rules(struct store *store, uint32_t number, struct str text, struct mg_why *why) MG_MUST_USE;
 /* One turn of the block thread: waits up to wait_ns, commits what is due, retains. Tests turn a store by hand. */
 void store_turn(struct store *store, uint64_t wait_ns);
 uint64_t store_mono(const struct store *store);
@@ -108,6 +118,14 @@ void pins_fini(struct store *store);
 uint64_t pins_disk_bytes(struct store *store); /* any thread */
 /* Under shared.lock. Blocks of the archive that may hold the trace, as numbers; at most room. */
 size_t pins_find(const struct store *store, uint32_t fingerprint, uint32_t *numbers, size_t room);
+/* generations.c: block thread, or the opener. carry: the newest generations go into a new partition's first transaction. */
+struct rules_order; /* of store_rules_put, on its stack */
+enum mg_err store_carry_rules(struct store *store, struct kv_txn *txn, uint32_t *newest, struct mg_why *why) MG_MUST_USE;
+void store_answer_rules(struct store *store);
+/* backup.c: a file in dir that has no name. */
+enum mg_err store_nameless(const char *dir, int *fd, struct mg_why *why) MG_MUST_USE;
+/* retain.c: the partition's decisions become one run. */
+enum mg_err store_merge_decisions(struct store *store, struct partition *partition, struct mg_why *why) MG_MUST_USE;
 /* recover.c */
 enum mg_err store_recover(struct store *store, struct mg_why *why);
 enum mg_err store_sync_dir(const char *dir, struct mg_why *why);

@@ -2,7 +2,8 @@
  *
  * Every file is first looked at read-only; nobody else can write (data_dir/LOCK is held). The partition with the highest
  * commit is opened for writing, older ones that a crash left unsealed are sealed, sealed ones are closed until they are needed, damaged files are set aside in place:
- * counted, logged, not served. A file without a state never held a commit and is removed.
+ * counted, logged, not served. A file without a state never held a commit and is removed. Decisions about dropped traces stand beside
+ * their partition's file, and go when that is gone.
  *
  * What cannot be read for a passing reason ends the start instead: without its newest partition the store would
  * recover from an older state, and the journal would bring what that partition holds a second time. */
@@ -81,6 +82,7 @@ static enum mg_err look_at(struct store *store, uint32_t number, struct carried 
     if (err == MG_E_FORMAT || err == MG_E_TOO_BIG) {
         LOG(ERROR, "partition set aside", F_U64("number", number), F_WHY(why));
         store->shared.damaged++;
+        store->own.damaged_number = number;
         return MG_OK;
     }
     MG_TRY(err);
@@ -112,31 +114,74 @@ static enum mg_err reopen(struct store *store, size_t i, bool sealed, struct mg_
 
 static enum mg_err seal_old(struct store *store, size_t i, struct mg_why *why)
 {
+    struct mg_why failed = { "" };
+
     if (store->shared.partitions.at[i]->says_sealed)
         return MG_OK;
     MG_TRY(reopen(store, i, false, why));
-    MG_TRY(sealed_write(store->shared.partitions.at[i], why));
-    (void)partition_end_writing(store->shared.partitions.at[i]); /* nobody else has it yet */
+    struct partition *partition = store->shared.partitions.at[i];
+    if (store_merge_decisions(store, partition, &failed) != MG_OK) { /* no reason not to serve what is there */
+        LOG(WARN, "partition not sealed, trying again", F_TEXT("path", partition->path), F_WHY(&failed));
+        return MG_OK;
+    }
+    MG_TRY(sealed_write(partition, why));
+    (void)partition_end_writing(partition); /* nobody else has it yet */
     return MG_OK;
 }
 
-/* The last one goes on when it holds the newest commit. It does not when a partition came back that had been set aside:
- * then all are sealed. */
+/* The last one goes on when it holds the newest commit. It does not when a partition came back that had been set aside, or was set
+ * aside after it, nor when its decisions were merged already: then all are sealed. */
+static bool goes_on(const struct store *store, const struct partition *last)
+{
+    return last && !last->says_sealed && last->state.commit == store->state.commit && last->number > store->own.damaged_number &&
+           !last->decisions.is_merged;
+}
+
 static enum mg_err open_newest(struct store *store, struct mg_why *why)
 {
     struct partition *fresh;
     size_t n = store->shared.partitions.n;
     const struct partition *last = n ? store->shared.partitions.at[n - 1] : NULL;
-    bool goes_on = last && !last->says_sealed && last->state.commit == store->state.commit;
+    bool is_one_open = goes_on(store, last);
 
-    for (size_t i = 0; i + (goes_on ? 1 : 0) < n; i++)
+    for (size_t i = 0; i + (is_one_open ? 1 : 0) < n; i++)
         MG_TRY(seal_old(store, i, why));
-    if (goes_on)
-        return reopen(store, n - 1, false, why);
+    if (is_one_open) {
+        MG_TRY(reopen(store, n - 1, false, why));
+        decisions_cut(&store->shared.partitions.at[n - 1]->decisions);
+        return MG_OK;
+    }
     MG_TRY(partition_create(&fresh, store->dir, store->own.next_number++, why));
     fresh->handles = &store->handles;
     VEC_PUSH(&store->shared.partitions, fresh);
     return store_sync_dir(store->dir, why);
+}
+
+/* Of all partitions, one that was set aside newer than the rest may have given numbers that nobody can read. */
+static void recover_rules(struct store *store)
+{
+    enum { GAP = 4096 };
+    uint32_t newest_number = 0;
+
+    for (size_t i = 0; i < store->shared.partitions.n; i++) {
+        const struct partition *partition = store->shared.partitions.at[i];
+        store->shared.rules = MG_MAX(store->shared.rules, partition->rules);
+        newest_number = partition->number;
+    }
+    if (store->own.damaged_number > newest_number)
+        store->shared.rules = store->own.rules_gap = store->shared.rules + GAP;
+    store->own.next_rules = store->shared.rules + 1;
+}
+
+static void tell_damaged_decisions(struct store *store)
+{
+    for (size_t i = 0; i < store->shared.partitions.n; i++) {
+        const struct decisions *decisions = &store->shared.partitions.at[i]->decisions;
+        if (!decisions->damaged)
+            continue;
+        store->own.damaged_decisions += decisions->damaged;
+        LOG(ERROR, "decisions damaged", F_TEXT("path", decisions->path), F_U64("places", decisions->damaged));
+    }
 }
 
 enum mg_err store_recover(struct store *store, struct mg_why *why)
@@ -155,6 +200,9 @@ enum mg_err store_recover(struct store *store, struct mg_why *why)
     carried_fini(&scratch);
     MG_TRY(err);
     store->state.snapshot = buf_str(&store->recovered.snapshot);
+    recover_rules(store);
+    decisions_sweep(store->dir);
     MG_TRY(open_newest(store, why));
+    tell_damaged_decisions(store);
     return pins_recover(store, why);
 }

@@ -60,7 +60,7 @@ bool store_is_idle_too_long(struct store *store)
 {
     const struct partition *partition = store_open_partition(store);
 
-    return partition->last_block > 0 && age_is_over(store, partition);
+    return (partition->last_block > 0 || partition->decisions.length > 0) && age_is_over(store, partition);
 }
 
 static bool roll_is_due(struct store *store, struct partition *partition)
@@ -95,11 +95,42 @@ enum mg_err store_roll_if_due(struct store *store, struct mg_why *why)
     return MG_OK;
 }
 
-static void seal(struct partition *partition)
+/* What is merged is read by what it says of itself, so that the list may follow the file. */
+enum mg_err store_merge_decisions(struct store *store, struct partition *partition, struct mg_why *why)
+{
+    const struct decisions_merge_options options = { .dir = store->dir, .fan_in = DECISIONS_FAN_IN, .stop = &store->is_stopping };
+    struct decision_run run;
+    unsigned damaged;
+
+    if (partition->decisions.is_merged)
+        return MG_OK;
+    MG_TRY(decisions_merge(&partition->decisions, &options, &run, &damaged, why));
+    if (damaged) {
+        LOG(ERROR, "decisions damaged", F_TEXT("path", partition->decisions.path), F_U64("runs", damaged));
+        if (store->metrics)
+            metric_add(store->metrics, STORE_decisions_damaged, 0, 0, damaged);
+        else
+            store->own.damaged_decisions += damaged;
+    }
+    pthread_mutex_lock(&store->shared.lock);
+    decisions_merged(&partition->decisions, &run);
+    pthread_mutex_unlock(&store->shared.lock);
+    return MG_OK;
+}
+
+static enum mg_err write_seal(struct store *store, struct partition *partition, struct mg_why *why)
+{
+    if (partition->says_sealed)
+        return MG_OK;
+    MG_TRY(store_merge_decisions(store, partition, why));
+    return sealed_write(partition, why);
+}
+
+static void seal(struct store *store, struct partition *partition)
 {
     struct mg_why why = { "" };
 
-    if (!partition->says_sealed && sealed_write(partition, &why) != MG_OK) {
+    if (write_seal(store, partition, &why) != MG_OK) {
         LOG(WARN, "partition not sealed, trying again", F_TEXT("path", partition->path), F_WHY(&why));
         return;
     }
@@ -113,7 +144,7 @@ static void seal_closed(struct store *store)
         return;
     for (size_t i = 0; i + 1 < store->shared.partitions.n; i++)
         if (!store->shared.partitions.at[i]->is_sealed)
-            seal(store->shared.partitions.at[i]);
+            seal(store, store->shared.partitions.at[i]);
 }
 
 /* Takes partition 0 off the list and its file off the disk. Whoever still reads it keeps it until done; a view may ask for it
@@ -151,6 +182,33 @@ static bool may_drop(const struct store *store)
     return store->shared.partitions.n > 1 && has_state(store->shared.partitions.at[1]);
 }
 
+/* Only what `why` knows of them goes; the partition and its spans stay. */
+static void drop_decisions(struct store *store, struct partition *partition)
+{
+    LOG(INFO, "decisions dropped", F_TEXT("path", partition->decisions.path), F_U64("decisions", partition->decisions.entries));
+    pthread_mutex_lock(&store->shared.lock);
+    decisions_forget(&partition->decisions);
+    pthread_mutex_unlock(&store->shared.lock);
+    decisions_unlink(&partition->decisions);
+    metric_add(store->metrics, STORE_decisions_unlinked, 0, 0, 1);
+}
+
+static void retain_decisions(struct store *store)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < store->shared.partitions.n; i++)
+        bytes += store->shared.partitions.at[i]->decisions.disk_bytes;
+    for (size_t i = 0; bytes > store->conf->decisions_max && i + 1 < store->shared.partitions.n; i++) {
+        struct partition *partition = store->shared.partitions.at[i];
+        uint64_t freed = partition->decisions.disk_bytes;
+        if (!freed)
+            continue;
+        drop_decisions(store, partition);
+        bytes -= freed;
+    }
+}
+
 void store_retain(struct store *store)
 {
     uint64_t wall = store_wall(store), most = store_disk_max(store);
@@ -158,6 +216,7 @@ void store_retain(struct store *store)
     seal_closed(store);
     while (may_drop(store) && store->shared.partitions.at[0]->state.wall_ns + store->conf->retention_ns <= wall)
         drop_oldest(store, 0);
+    retain_decisions(store);
     while (may_drop(store) && disk_bytes(store) > most)
         drop_oldest(store, 1);
 }

@@ -13,6 +13,8 @@
 #define RETAIN_NS (60 * SECOND_NS)
 #define BACK_OFF_MAX_NS (30 * SECOND_NS)
 #define BLOCK_RAW_MAX ((size_t)1 << 30)
+#define DROPPED_MAX 200000 /* decisions of a commit that are not waited beyond */
+#define DECISIONS_KEPT_MAX (DROPPED_MAX * 2) /* entries whose memory stays */
 #define PART_ROWS_MAX ((uint32_t)1 << 18)
 #define PART_BYTES_MAX ((size_t)256 << 20)
 enum { PART_SURELY_SMALL = 16 }; /* rows: a row is never larger than a body */
@@ -44,6 +46,10 @@ struct commit {
     uint64_t rows, duplicates;
     uint64_t wall_ns;
     uint64_t snapshot;          /* number of the one in it */
+    struct decision_run run;    /* n 0: it has none */
+    struct { uint32_t number; struct str text; } put; /* a generation of rules; 0: none */
+    bool is_quiet;              /* nobody is told: the opener is not ready for it */
+    uint32_t rules;             /* newest generation that it writes; 0: none */
 };
 
 static struct store_batch *next_batch(const struct store_batch *batch)
@@ -154,6 +160,18 @@ static enum mg_err put_rest(struct commit *commit, struct block_builder *builder
     return builder && block_rows(builder) ? put_block(commit, builder, why) : MG_OK;
 }
 
+/* Not kept: its rows go with this commit, and what is remembered is who decided. */
+static void note_decision(struct store *store, const struct store_batch *batch, const struct fragment *fragment)
+{
+    struct decision decision = { .word = fragment->outcome, .time_s = (uint32_t)(batch->wall_ns / SECOND_NS),
+                                 .order = (uint32_t)store->own.decisions.n };
+
+    if (!fragment->outcome)
+        return;
+    decision.hash = trace_hash(fragment->trace_id);
+    VEC_PUSH(&store->own.decisions, decision);
+}
+
 static enum mg_err put_blocks(struct commit *commit, struct mg_why *why)
 {
     struct store *store = commit->store;
@@ -161,9 +179,14 @@ static enum mg_err put_blocks(struct commit *commit, struct mg_why *why)
 
     for (struct store_batch *batch = store->own.first; batch; batch = next_batch(batch)) {
         for (size_t i = 0; i < batch->n; i++) {
-            edges_add(store->own.edges, &batch->fragments[i]);
-            MG_TRY(put_fragment(commit, &batch->fragments[i], why));
-            left -= batch->fragments[i].n;
+            const struct fragment *fragment = &batch->fragments[i];
+            edges_add(store->own.edges, fragment);
+            if (!fragment->is_kept) {
+                note_decision(store, batch, fragment);
+                continue;
+            }
+            MG_TRY(put_fragment(commit, fragment, why));
+            left -= fragment->n;
             if (is_enough(store->own.builder, most, left))
                 MG_TRY(put_block(commit, store->own.builder, why));
             if (is_enough(store->own.strays, most, left))
@@ -172,6 +195,31 @@ static enum mg_err put_blocks(struct commit *commit, struct mg_why *why)
     }
     MG_TRY(put_rest(commit, store->own.builder, why));
     return put_rest(commit, store->own.strays, why);
+}
+
+/* Before the transaction that counts its bytes is committed. Without that they are beyond the end, and the next run goes over them. */
+static enum mg_err append_decisions(struct commit *commit, struct mg_why *why)
+{
+    struct store *store = commit->store;
+
+    if (store->own.decisions.n == 0)
+        return MG_OK;
+    return decisions_append(&commit->partition->decisions, store->own.decisions.at, (uint32_t)store->own.decisions.n,
+                            store->own.state.commit + 1, &commit->run, why);
+}
+
+static enum mg_err put_rules(struct commit *commit, struct mg_why *why)
+{
+    uint8_t key[4];
+
+    if (commit->partition->state.commit == 0)
+        MG_TRY(store_carry_rules(commit->store, commit->txn, &commit->rules, why));
+    if (!commit->put.number)
+        return MG_OK;
+    partition_key(commit->put.number, key);
+    MG_TRY(kv_put(commit->txn, TABLE_GEN, str_n(key, 4), commit->put.text, why));
+    commit->rules = commit->put.number;
+    return MG_OK;
 }
 
 static void next_state(struct commit *commit, struct store_state *state, struct buf *carried)
@@ -184,6 +232,7 @@ static void next_state(struct commit *commit, struct store_state *state, struct 
     state->wall_ns = commit->wall_ns;
     state->stored += commit->rows;
     state->duplicate += commit->duplicates;
+    state->decisions = commit->run.n ? commit->run.at + decision_run_bytes(commit->run.n) : commit->partition->decisions.length;
     for (struct store_batch *batch = store->own.first; batch; batch = next_batch(batch)) {
         state->c = batch->position;
         state->log_ns = MG_MAX(state->log_ns, batch->log_ns);
@@ -224,6 +273,8 @@ static enum mg_err write_commit(struct commit *commit, struct store_state *state
     MG_TRY(kv_begin(&commit->txn, commit->partition->env, true, why));
     MG_TRY(put_blocks(commit, why));
     MG_TRY(edges_put(commit->store->own.edges, commit->txn, TABLE_DEP, why));
+    MG_TRY(put_rules(commit, why));
+    MG_TRY(append_decisions(commit, why));
     next_state(commit, state, carried);
     MG_TRY(put_state(commit, state, why));
     return kv_commit(&commit->txn, why);
@@ -246,12 +297,19 @@ static void publish_commit(struct commit *commit, const struct store_state *stat
     if (!partition->first_wall_ns)
         partition->first_wall_ns = commit->wall_ns;
     partition->state = *state;
+    if (commit->run.n)
+        decisions_added(&partition->decisions, &commit->run);
+    if (commit->rules) {
+        partition->rules = commit->rules;
+        store->shared.rules = MG_MAX(store->shared.rules, commit->rules);
+        store->own.rules_gap = 0;
+    }
     if (commit->blocks.n)
         store_list_changed(store);
     pthread_mutex_unlock(&store->shared.lock);
     store->own.first = store->own.last = NULL;
-    store->own.rows = 0;
-    if (store->options.committed)
+    store->own.rows = store->own.dropped = 0;
+    if (store->options.committed && !commit->is_quiet)
         store->options.committed(store->options.owner, state->watermark);
     if (first) {
         first->stored = commit->rows;
@@ -273,6 +331,13 @@ static void empty(struct block_builder *builder)
         block_finish(builder, 0, &unused);
 }
 
+static void forget_decisions(struct store *store)
+{
+    if (store->own.decisions.room > DECISIONS_KEPT_MAX)
+        VEC_FINI(&store->own.decisions);
+    VEC_CLEAR(&store->own.decisions);
+}
+
 static void commit_failed(struct store *store, const struct mg_why *why)
 {
     empty(store->own.builder);
@@ -285,24 +350,25 @@ static void commit_failed(struct store *store, const struct mg_why *why)
         F_U64("waiting_spans", store->own.rows));
 }
 
-static enum mg_err commit_now(struct store *store, struct mg_why *why)
+static enum mg_err make_commit(struct commit *commit, struct mg_why *why)
 {
-    struct commit commit = { .store = store, .wall_ns = store_wall(store) };
+    struct store *store = commit->store;
     struct store_state state;
     struct buf carried;
     uint64_t begin = clock_mono_ns();
     enum mg_err err;
 
     buf_init(&carried, STORE_SNAPSHOT_MAX * 2);
-    err = write_commit(&commit, &state, &carried, why);
-    kv_abort(&commit.txn);
+    err = write_commit(commit, &state, &carried, why);
+    kv_abort(&commit->txn);
     edges_clear(store->own.edges);
+    forget_decisions(store);
     if (err == MG_OK) {
         struct buf old = store->own.carried;
         store->own.carried = carried;
         carried = old;
         state.snapshot = buf_str(&store->own.carried);
-        publish_commit(&commit, &state);
+        publish_commit(commit, &state);
         store->own.back_off_ns = store->own.retry_mono_ns = store->own.failures = 0;
         store->own.is_hurried = false;
         store->own.look_mono_ns = 0;
@@ -312,14 +378,37 @@ static enum mg_err commit_now(struct store *store, struct mg_why *why)
     }
     store->own.committed_mono_ns = store_mono(store);
     metric_observe(store->metrics, STORE_commit_seconds, 0, 0, clock_mono_ns() - begin);
-    for (size_t i = 0; i < commit.blocks.n; i++)
-        buf_fini(&commit.blocks.at[i].summary);
-    VEC_FINI(&commit.blocks);
+    for (size_t i = 0; i < commit->blocks.n; i++)
+        buf_fini(&commit->blocks.at[i].summary);
+    VEC_FINI(&commit->blocks);
     buf_fini(&carried);
     return err;
 }
 
+static enum mg_err commit_now(struct store *store, struct mg_why *why)
+{
+    struct commit commit = { .store = store, .wall_ns = store_wall(store) };
+
+    return make_commit(&commit, why);
+}
+
+enum mg_err store_commit_rules(struct store *store, uint32_t number, struct str text, struct mg_why *why)
+{
+    struct commit commit = { .store = store, .wall_ns = store_wall(store), .put = { number, text }, .is_quiet = !store->is_started };
+
+    return make_commit(&commit, why);
+}
+
 /* --- the thread ------------------------------------------------------------------------------------- */
+
+static uint64_t count_dropped(const struct store_batch *batch)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < batch->n; i++)
+        n += !batch->fragments[i].is_kept;
+    return n;
+}
 
 static void take(struct store *store, struct queue_item *item)
 {
@@ -335,6 +424,7 @@ static void take(struct store *store, struct queue_item *item)
             store->own.first = batch;
         store->own.last = batch;
         store->own.rows += batch->rows;
+        store->own.dropped += count_dropped(batch);
     }
 }
 
@@ -354,7 +444,7 @@ static uint64_t commit_due(struct store *store)
     uint64_t due = UINT64_MAX;
 
     if (store->own.first)
-        due = store->own.is_hurried || store->own.rows >= store->conf->block_rows
+        due = store->own.is_hurried || store->own.rows >= store->conf->block_rows || store->own.dropped >= DROPPED_MAX
                   ? 0
                   : store->own.since_mono_ns + store->conf->block_age_ns;
     if (has_snapshot(store))
@@ -378,6 +468,8 @@ static void publish_stats(struct store *store)
         stats.spans += partition->spans;
         stats.traces += partition->traces;
         stats.disk_bytes += partition_disk_bytes(partition);
+        stats.decisions += partition->decisions.entries;
+        stats.decisions_bytes += partition->decisions.disk_bytes;
     }
     stats.pins_bytes = pins_disk_bytes(store);
     stats.disk_bytes += stats.pins_bytes;
@@ -407,6 +499,7 @@ void store_turn(struct store *store, uint64_t wait_ns)
     struct mg_why why = { "" };
 
     take_what_came(store, wait_ns);
+    store_answer_rules(store);
     if (commit_due(store) <= store_mono(store))
         (void)commit_now(store, &why); /* logged, counted and tried again */
     if (store_mono(store) >= store->own.retain_mono_ns) {
@@ -436,6 +529,7 @@ static void *store_main(void *argument)
     while (!store->is_stopping)
         store_turn(store, time_to_wait(store));
     take(store, queue_take(store->queue, 0, NULL));
+    store_answer_rules(store);
     return NULL;
 }
 
@@ -453,6 +547,7 @@ static void on_scrape(void *owner)
         { STORE_waiting_rows, stats.waiting_rows }, { STORE_damaged, stats.damaged },
         { STORE_full, stats.is_full }, { STORE_open_partitions, stats.open_partitions },
         { STORE_pinned, stats.pinned }, { STORE_pins_bytes, stats.pins_bytes },
+        { STORE_decisions, stats.decisions }, { STORE_decisions_bytes, stats.decisions_bytes },
     };
     for (size_t i = 0; i < MG_COUNT(gauges); i++)
         metric_set_gauge(store->metrics, gauges[i].row, 0, 0, (double)gauges[i].value);
@@ -493,6 +588,7 @@ enum mg_err store_open(struct store **out, const struct store_options *options, 
     begin_where_it_ended(store);
     store->metrics = metric_register(options->metrics, store_metric_rows, MG_COUNT(store_metric_rows));
     metric_on_scrape(options->metrics, on_scrape, store);
+    metric_add(store->metrics, STORE_decisions_damaged, 0, 0, store->own.damaged_decisions);
     publish_stats(store);
     *out = MG_STEAL(store);
     return MG_OK;
@@ -535,7 +631,7 @@ struct store_batch *store_take_back(struct store *store)
 
     assert(!store->is_started);
     store->own.first = store->own.last = NULL;
-    store->own.rows = 0;
+    store->own.rows = store->own.dropped = 0;
     return first;
 }
 
@@ -562,6 +658,7 @@ void store_close(struct store **pointer)
     block_builder_free(&store->own.builder);
     block_builder_free(&store->own.strays);
     edges_free(&store->own.edges);
+    VEC_FINI(&store->own.decisions);
     buf_fini(&store->own.carried);
     buf_fini(&store->shared.snapshot.bytes);
     carried_fini(&store->recovered);

@@ -21,12 +21,16 @@ struct store_batch {
     struct queue_item link;
     uint64_t position;             /* C once this batch is stored: position of its decision record */
     uint64_t log_ns;
-    struct fragment *fragments;    /* the giver's memory until done */
+    uint64_t wall_ns;              /* of the decisions: the time of `why` entries */
+    struct fragment *fragments;    /* kept or not, with rows and votes; the giver's memory until done */
     size_t n;
-    uint64_t rows;                 /* of all fragments */
+    uint64_t rows;                 /* of the kept fragments */
     uint64_t stored, duplicates;   /* of the whole chain, set in its first batch before done */
     store_done_fn *done;
 };
+
+/* The hash of a trace id in `why` runs and verdict tables (FORMAT.md 7); the high half is the run's fingerprint. */
+uint64_t trace_hash(const uint8_t trace_id[16]);
 
 #define STORE_SNAPSHOT_MAX (32u << 20) /* bytes */
 
@@ -34,6 +38,7 @@ struct store_batch {
 struct store_state {
     uint64_t commit, c, p, watermark, log_ns, wall_ns;
     uint64_t stored, duplicate;
+    uint64_t decisions;            /* bytes of that partition's .why file; not carried */
     struct str snapshot;           /* live's tagged list; the store's memory until start */
 };
 
@@ -56,6 +61,15 @@ enum mg_err store_open(struct store **out, const struct store_options *options, 
 const struct store_state *store_recovered(const struct store *store);
 enum mg_err store_start(struct store *store, struct mg_why *why) MG_MUST_USE;
 void store_put(struct store *store, struct store_batch *batch);   /* live; given away until done */
+/* Generations of sampling rules. put: the number of a text, a new one when the newest generation's differs; on return it is
+ * on disk, so that decisions may name it. Before store_start by the opener; later by the main thread (it waits for a commit).
+ * The opener is not told of that commit (options.committed). E_TOO_BIG: 2^24 generations, or a text over 1 MiB. get: appends; any thread; false when that generation is not known any more. */
+enum mg_err store_rules_put(struct store *store, struct str text, uint32_t *generation, struct mg_why *why) MG_MUST_USE;
+bool store_rules_get(struct store *store, uint32_t generation, struct buf *text);
+/* Between store_open and store_start: the newest decisions, kept and dropped, newest commit first, at most `max`; with the word of row/outcome.h.
+ * Damaged parts are left out. */
+typedef void store_verdict_fn(void *owner, uint64_t trace_hash, uint64_t outcome);
+void store_recent_verdicts(struct store *store, size_t max, store_verdict_fn *on_verdict, void *owner);
 /* Any thread: commit what waits as soon as possible, because memory is needed. Does not wait. */
 void store_hurry(struct store *store);
 /* Live: the newest snapshot replaces the one before; bytes are copied. watermark as of now (R4). One that says the
@@ -74,11 +88,11 @@ void store_reload(struct store *store, const struct store_conf *conf);
 bool store_is_full(const struct store *store);
 
 /* Any thread: puts a copy of one trace into the archive (pins.mdb), which retention leaves alone. All spans have one
- * trace id (else E_FORMAT). To pin a trace again is fine. E_TOO_BIG: beyond store.pins_max, or more than a block holds. On
+ * trace id (else E_FORMAT); `outcome` (row/outcome.h) is what was decided about it, 0: not known. To pin a trace again is fine. E_TOO_BIG: beyond store.pins_max, or more than a block holds. On
  * return the copy is on disk and store_view_find finds it. */
-enum mg_err store_pin(struct store *store, const struct span *const *spans, size_t n, struct mg_why *why) MG_MUST_USE;
+enum mg_err store_pin(struct store *store, const struct span *const *spans, size_t n, uint64_t outcome, struct mg_why *why) MG_MUST_USE;
 
-/* A query thread: writes a tar of a consistent copy (store/NNNNNN.mdb, store/pins.mdb) while the store goes on. Needs as much
+/* A query thread: writes a tar of a consistent copy (store/NNNNNN.mdb, NNNNNN.why, pins.mdb) while the store goes on. Needs as much
  * free space as the open partition and the archive take, until it returns. `write` may block; what it returns other
  * than MG_OK ends the backup and is its result. The caller counts the bytes; store_stats.disk_bytes is about their sum. */
 typedef enum mg_err backup_write_fn(void *owner, const void *bytes, size_t len, struct mg_why *why);
@@ -93,6 +107,7 @@ struct store_stats {
     uint64_t oldest_wall_ns;       /* closing time of the oldest partition */
     uint64_t cpu_ns;               /* of the block thread */
     uint64_t waiting_rows;         /* put and not yet committed */
+    uint64_t decisions, decisions_bytes; /* dropped traces that `why` knows; on disk, which disk_bytes includes */
 };
 void store_stat(struct store *store, struct store_stats *out); /* any thread */
 /* Tests and commands: commit what is waiting now, the snapshot too, and wait for it. The thread must run. */

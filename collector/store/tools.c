@@ -3,7 +3,7 @@
  * A store that starts wants to serve what it can and repairs what a crash left; a tool must show what is there. So
  * files are opened read-only, sealed or not, tables are walked by key, and one bad block or file does not hide the
  * next: every tool goes on and fails at the end. */
-#include "store/tools.h"
+#include "store/tool.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,19 +16,7 @@
 #include "store/sealed.h"
 #include "store/summary.h"
 
-struct tool {
-    store_line_fn *on_line;
-    void *owner;
-    struct mg_why *why;      /* of the first fault */
-    uint64_t faults;
-    const char *dir;
-};
-/* One readable partition. A failure is told and counted by the caller. */
-typedef enum mg_err partition_fn(struct tool *tool, struct partition *partition, struct kv_txn *txn, struct mg_why *why);
-/* One block. */
-typedef enum mg_err block_fn(struct tool *tool, struct kv_txn *txn, uint32_t number, struct str block, struct mg_why *why);
-
-static void __attribute__((format(printf, 2, 3))) say(struct tool *tool, const char *format, ...)
+void tool_say(struct tool *tool, const char *format, ...)
 {
     char line[1024];
     va_list arguments;
@@ -41,7 +29,7 @@ static void __attribute__((format(printf, 2, 3))) say(struct tool *tool, const c
         tool->on_line(tool->owner, str_n(line, MG_MIN((size_t)n, sizeof line - 1)));
 }
 
-static void note_fault(struct tool *tool, const struct mg_why *why)
+void tool_fault(struct tool *tool, const struct mg_why *why)
 {
     if (tool->faults++ == 0)
         mg_fail(tool->why, MG_E_FORMAT, "%s", why->text);
@@ -64,8 +52,7 @@ static enum mg_err read_partition(struct tool *tool, uint32_t number, partition_
     return err;
 }
 
-/* Calls back for every partition, the archive last; files that were never committed to are no fault. */
-static enum mg_err each_partition(struct tool *tool, partition_fn *on_partition, partition_fn *on_fault)
+enum mg_err tool_each_partition(struct tool *tool, partition_fn *on_partition, partition_fn *on_fault)
 {
     struct partition_numbers numbers = { { 0 } };
     struct mg_why why = { "" };
@@ -77,7 +64,7 @@ static enum mg_err each_partition(struct tool *tool, partition_fn *on_partition,
         enum mg_err failed = read_partition(tool, numbers.list.at[i], on_partition, &why);
         if (failed == MG_OK || failed == MG_E_ABSENT)
             continue;
-        note_fault(tool, &why);
+        tool_fault(tool, &why);
         if (on_fault)
             (void)on_fault(tool, NULL, NULL, &why); /* tells it; cannot fail */
     }
@@ -86,8 +73,7 @@ static enum mg_err each_partition(struct tool *tool, partition_fn *on_partition,
     return tool->faults ? MG_E_FORMAT : MG_OK; /* why has the first */
 }
 
-/* Calls back for every block, also those after a bad one; the first failure is the result. */
-static enum mg_err each_block(struct tool *tool, const struct partition *partition, struct kv_txn *txn, block_fn *on_block, struct mg_why *why)
+enum mg_err tool_each_block(struct tool *tool, const struct partition *partition, struct kv_txn *txn, block_fn *on_block, struct mg_why *why)
 {
     struct kv_cursor *cursor = NULL;
     struct str key, block;
@@ -118,13 +104,14 @@ struct check {
     uint64_t partitions, blocks, spans, traces;
     uint32_t last_block;
     uint64_t part_spans, part_traces, part_faults;
+    uint64_t decisions;      /* bytes of them, by the state */
 };
 
 static void tell_fault(struct check *check, const struct mg_why *why)
 {
-    note_fault(&check->tool, why);
+    tool_fault(&check->tool, why);
     check->part_faults++;
-    say(&check->tool, "%s", why->text);
+    tool_say(&check->tool, "%s", why->text);
 }
 
 static enum mg_err check_state(struct check *check, struct kv_txn *txn, bool *is_sealed, struct mg_why *why)
@@ -141,6 +128,7 @@ static enum mg_err check_state(struct check *check, struct kv_txn *txn, bool *is
     if (state.commit == 0 || first_wall_ns == 0)
         return mg_fail(why, MG_E_FORMAT, "%s: its state lacks the number or the time of a commit", path);
     check->part_commit = state.commit;
+    check->decisions = state.decisions;
     if (check->partition->number == PINS_NUMBER) /* counts its own commits and starts nothing */
         return MG_OK;
     check->commit = state.commit;
@@ -279,40 +267,82 @@ static void check_sealed(struct check *check, struct kv_txn *txn)
     }
 }
 
+static void check_rules(struct check *check, struct kv_txn *txn)
+{
+    struct kv_cursor *cursor = NULL;
+    struct str key, text;
+    struct mg_why why;
+
+    while (!check->partition->lacks_rules && kv_next(txn, TABLE_GEN, &cursor, &key, &text)) {
+        if (key.len == 4 && get_be32(key.ptr) > 0 && get_be32(key.ptr) < 1u << 24 && text.len <= 1u << 20)
+            continue;
+        mg_fail(&why, MG_E_FORMAT, "%s: generation %u of sampling rules is malformed", check->partition->path, key.len == 4 ? get_be32(key.ptr) : 0);
+        tell_fault(check, &why);
+    }
+}
+
+static void on_decisions_fault(void *owner, const struct mg_why *why)
+{
+    tell_fault(owner, why);
+}
+
+static void check_decisions(struct check *check, bool is_sealed, struct decisions_found *found)
+{
+    struct mg_why why;
+
+    tool_check_decisions(check->partition, check->decisions, check->part_commit, on_decisions_fault, check, found);
+    if (!is_sealed || found->is_merged || !found->is_there)
+        return;
+    mg_fail(&why, MG_E_FORMAT, "%s: its partition is sealed, and its runs are not merged", check->partition->decisions.path);
+    found->faults++;
+    tell_fault(check, &why);
+}
+
+static void tell_decisions(struct check *check, const struct decisions_found *found)
+{
+    if (found->is_there)
+        tool_say(&check->tool, "%s: %s, %" PRIu64 " decisions, %" PRIu64 " faults", check->partition->decisions.path,
+                 found->is_merged ? "merged" : "not merged", found->decisions, found->faults);
+}
+
 static void tell_partition(struct check *check, bool is_sealed)
 {
     const char *what = check->partition->number == PINS_NUMBER ? "archive" : is_sealed ? "sealed" : "not sealed";
 
-    say(&check->tool, "%s: %s, commit %" PRIu64 ", %u blocks, %" PRIu64 " traces, %" PRIu64 " spans, %" PRIu64 " faults",
+    tool_say(&check->tool, "%s: %s, commit %" PRIu64 ", %u blocks, %" PRIu64 " traces, %" PRIu64 " spans, %" PRIu64 " faults",
         check->partition->path, what, check->part_commit, check->last_block, check->part_traces, check->part_spans, check->part_faults);
 }
 
 static enum mg_err check_partition(struct tool *tool, struct partition *partition, struct kv_txn *txn, struct mg_why *why)
 {
     struct check *check = MG_CONTAINER(tool, struct check, tool);
+    struct decisions_found decisions;
     bool is_sealed = false;
     enum mg_err err;
 
     check->partition = partition;
     check->last_block = 0;
-    check->part_spans = check->part_traces = check->part_faults = check->part_commit = 0;
+    check->part_spans = check->part_traces = check->part_faults = check->part_commit = check->decisions = 0;
     err = check_state(check, txn, &is_sealed, why);
     if (err == MG_E_ABSENT && kv_entries(txn, TABLE_BLK) == 0) {
-        say(tool, "%s: nothing was ever committed to it", partition->path);
+        tool_say(tool, "%s: nothing was ever committed to it", partition->path);
         return MG_OK;
     }
     if (err != MG_OK)
         tell_fault(check, why);
-    if (each_block(tool, partition, txn, tell_block_fault, why) != MG_OK) /* a key; the others are told */
+    if (tool_each_block(tool, partition, txn, tell_block_fault, why) != MG_OK) /* a key; the others are told */
         tell_fault(check, why);
     check_counts(check, txn);
     check_edges(check, txn);
+    check_rules(check, txn);
     if (is_sealed)
         check_sealed(check, txn);
+    check_decisions(check, is_sealed, &decisions);
     check->partitions++;
     check->spans += check->part_spans;
     check->traces += check->part_traces;
     tell_partition(check, is_sealed);
+    tell_decisions(check, &decisions);
     return MG_OK;
 }
 
@@ -320,18 +350,18 @@ static enum mg_err tell_partition_fault(struct tool *tool, struct partition *par
 {
     (void)partition;
     (void)txn;
-    say(tool, "%s", why->text);
+    tool_say(tool, "%s", why->text);
     return MG_OK;
 }
 
 enum mg_err store_check_dir(const char *dir, store_line_fn *on_line, void *owner, struct mg_why *why)
 {
     struct check check = { .tool = { .on_line = on_line, .owner = owner, .why = why, .dir = dir } };
-    enum mg_err err = each_partition(&check.tool, check_partition, tell_partition_fault);
+    enum mg_err err = tool_each_partition(&check.tool, check_partition, tell_partition_fault);
 
     if (err != MG_OK && check.tool.faults == 0)
         return err;
-    say(&check.tool, "%" PRIu64 " partitions, %" PRIu64 " blocks, %" PRIu64 " traces, %" PRIu64 " spans, %" PRIu64 " faults",
+    tool_say(&check.tool, "%" PRIu64 " partitions, %" PRIu64 " blocks, %" PRIu64 " traces, %" PRIu64 " spans, %" PRIu64 " faults",
         check.partitions, check.blocks, check.traces, check.spans, check.tool.faults);
     return err;
 }
@@ -391,7 +421,7 @@ static enum mg_err dump_block(struct tool *tool, struct kv_txn *txn, uint32_t nu
 
 static enum mg_err dump_partition(struct tool *tool, struct partition *partition, struct kv_txn *txn, struct mg_why *why)
 {
-    return each_block(tool, partition, txn, dump_block, why);
+    return tool_each_block(tool, partition, txn, dump_block, why);
 }
 
 enum mg_err store_dump_dir(const char *dir, const uint8_t *trace_id, store_line_fn *on_line, void *owner, struct mg_why *why)
@@ -400,7 +430,7 @@ enum mg_err store_dump_dir(const char *dir, const uint8_t *trace_id, store_line_
     enum mg_err err;
 
     buf_init(&dump.line, (size_t)1 << 30);
-    err = each_partition(&dump.tool, dump_partition, NULL);
+    err = tool_each_partition(&dump.tool, dump_partition, NULL);
     buf_fini(&dump.line);
     arena_fini(&dump.arena);
     return err;
@@ -413,7 +443,7 @@ struct stats {
     struct tool tool;
     struct map by_name;      /* name to index + 1 in sums */
     VEC(struct column_sum) sums;
-    uint64_t partitions, blocks, strays, spans, traces, file_bytes;
+    uint64_t partitions, blocks, strays, spans, traces, file_bytes, decisions;
 };
 
 static void add(struct stats *stats, struct str name, uint64_t packed, uint64_t raw)
@@ -467,12 +497,19 @@ static enum mg_err stats_partition(struct tool *tool, struct partition *partitio
     struct stats *stats = MG_CONTAINER(tool, struct stats, tool);
 
     stats->partitions++;
+    decisions_read(&partition->decisions, tool_decisions_length(txn));
+    if (partition->decisions.entries) {
+        stats->decisions += partition->decisions.entries;
+        add(stats, STR("decisions about dropped traces"), partition->decisions.length, partition->decisions.length);
+    }
     stats->file_bytes += partition_disk_bytes(partition);
     add_table(stats, txn, TABLE_SUM, STR("summaries"), STR(""), STR(""));
     add_table(stats, txn, TABLE_RUN, STR("runs"), STR("\xff\xff\xff\xff"), STR("merged runs"));
     add_table(stats, txn, TABLE_META, STR("state"), STR("index"), STR("indexes"));
     add_table(stats, txn, TABLE_DEP, STR("service edges"), STR(""), STR(""));
-    return each_block(tool, partition, txn, stats_block, why);
+    if (!partition->lacks_rules)
+        add_table(stats, txn, TABLE_GEN, STR("sampling rules"), STR(""), STR(""));
+    return tool_each_block(tool, partition, txn, stats_block, why);
 }
 
 static int largest_first(const void *a, const void *b)
@@ -486,7 +523,7 @@ static int largest_first(const void *a, const void *b)
 
 static void say_row(struct stats *stats, const char *name, uint64_t packed, uint64_t raw)
 {
-    say(&stats->tool, "%14" PRIu64 " %14" PRIu64 " %10.3f  %s", packed, raw,
+    tool_say(&stats->tool, "%14" PRIu64 " %14" PRIu64 " %10.3f  %s", packed, raw,
         stats->spans ? (double)packed / (double)stats->spans : 0.0, name);
 }
 
@@ -494,7 +531,7 @@ static void say_all(struct stats *stats)
 {
     uint64_t packed = 0, raw = 0;
 
-    say(&stats->tool, "%14s %14s %10s  %s", "packed B", "raw B", "B/span", "what");
+    tool_say(&stats->tool, "%14s %14s %10s  %s", "packed B", "raw B", "B/span", "what");
     if (stats->sums.n)
         qsort(stats->sums.at, stats->sums.n, sizeof *stats->sums.at, largest_first);
     for (size_t i = 0; i < stats->sums.n; i++) {
@@ -505,14 +542,16 @@ static void say_all(struct stats *stats)
     }
     say_row(stats, "total", packed, raw);
     say_row(stats, "files on disk", stats->file_bytes, stats->file_bytes);
-    say(&stats->tool, "%" PRIu64 " partitions, %" PRIu64 " blocks (%" PRIu64 " stray), %" PRIu64 " traces, %" PRIu64 " spans", stats->partitions,
+    if (stats->decisions)
+        tool_say(&stats->tool, "%" PRIu64 " decisions about dropped traces", stats->decisions);
+    tool_say(&stats->tool, "%" PRIu64 " partitions, %" PRIu64 " blocks (%" PRIu64 " stray), %" PRIu64 " traces, %" PRIu64 " spans", stats->partitions,
         stats->blocks, stats->strays, stats->traces, stats->spans);
 }
 
 enum mg_err store_stats_dir(const char *dir, store_line_fn *on_line, void *owner, struct mg_why *why)
 {
     struct stats stats = { .tool = { .on_line = on_line, .owner = owner, .why = why, .dir = dir } };
-    enum mg_err err = each_partition(&stats.tool, stats_partition, NULL);
+    enum mg_err err = tool_each_partition(&stats.tool, stats_partition, NULL);
 
     if (err == MG_OK || stats.tool.faults)
         say_all(&stats);

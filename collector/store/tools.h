@@ -11,5 +11,8 @@ enum mg_err store_check_dir(const char *dir, store_line_fn *on_line, void *owner
 /* OTLP/JSON, one ExportTraceServiceRequest with one span a line; trace_id NULL: everything, partition by partition. A span
  * that was pinned comes again with the archive. */
 enum mg_err store_dump_dir(const char *dir, const uint8_t *trace_id, store_line_fn *on_line, void *owner, struct mg_why *why) MG_MUST_USE;
+/* One JSON object a decision, partition by partition: those about dropped traces by hash, those about kept ones with the trace id; trace_id
+ * NULL: all. Kept while sampling was off: no line. */
+enum mg_err store_dump_decisions_dir(const char *dir, const uint8_t *trace_id, store_line_fn *on_line, void *owner, struct mg_why *why) MG_MUST_USE;
 /* Bytes by column, largest first, with bytes a span; then totals. */
 enum mg_err store_stats_dir(const char *dir, store_line_fn *on_line, void *owner, struct mg_why *why) MG_MUST_USE;

@@ -3,6 +3,7 @@
 #include "store/private.h"
 #include <assert.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include "base/bytes.h"
 #include "store/summary.h"
 
@@ -347,6 +348,205 @@ size_t store_view_find_most(const struct store_view *view)
 {
     return view->list->n_blocks_all;
 }
+
+/* --- what was decided about a trace ----------------------------------------------------------------------- */
+
+enum { DECISIONS_SORTED = 4096 }; /* gathered before all but the newest are forgotten: late spans may make thousands of one trace */
+
+struct deciding {
+    struct store_view *view;
+    struct arena *arena;
+    const uint8_t *trace_id;
+    size_t room;
+    VEC(struct store_decision) list;
+    struct mg_why damage;          /* the first part that was left out */
+};
+
+static int latest_first(const void *a, const void *b)
+{
+    const struct store_decision *left = a, *right = b;
+
+    if (left->wall_ns != right->wall_ns)
+        return left->wall_ns > right->wall_ns ? -1 : 1;
+    if (left->is_kept != right->is_kept)
+        return left->is_kept ? -1 : 1;
+    if (left->position != right->position)
+        return left->position > right->position ? -1 : 1;
+    return left->outcome > right->outcome ? -1 : left->outcome < right->outcome;
+}
+
+/* One decision may have several fragments: a long one is cut, and strays go apart. */
+static bool is_same_decision(const struct store_decision *a, const struct store_decision *b)
+{
+    return a->is_kept && b->is_kept && a->wall_ns == b->wall_ns && a->position == b->position && a->outcome == b->outcome;
+}
+
+static void keep_newest(struct deciding *deciding)
+{
+    struct store_decision *list = deciding->list.at;
+    size_t n = 0;
+
+    if (deciding->list.n > 1)
+        qsort(list, deciding->list.n, sizeof *list, latest_first);
+    for (size_t i = 0; i < deciding->list.n; i++) {
+        if (n && is_same_decision(&list[n - 1], &list[i]))
+            list[n - 1].rows += list[i].rows;
+        else if (n < deciding->room)
+            list[n++] = list[i];
+        else
+            break;
+    }
+    deciding->list.n = n;
+}
+
+static void add_decision(struct deciding *deciding, const struct store_decision *decision)
+{
+    if (deciding->list.n >= DECISIONS_SORTED + deciding->room)
+        keep_newest(deciding);
+    VEC_PUSH(&deciding->list, *decision);
+}
+
+static void note_damage(struct deciding *deciding, const struct mg_why *why)
+{
+    LOG_EVERY(10, ERROR, "left out of a trace's decisions", F_WHY(why));
+    if (!deciding->damage.text[0])
+        deciding->damage = *why;
+}
+
+static enum mg_err add_kept(struct deciding *deciding, const struct block_info *block, struct mg_why *why)
+{
+    struct block_fragment fragment;
+    struct block_reader *reader;
+    struct summary summary;
+    struct str bytes;
+    uint32_t first = 0, n;
+
+    MG_TRY(value_of(deciding->view, block, TABLE_SUM, &bytes, why));
+    if (summary_read(bytes, &summary) != MG_OK)
+        return mg_fail(why, MG_E_FORMAT, "the summary of block %u is damaged", block->number);
+    MG_TRY(store_view_open(deciding->view, block, &reader, why));
+    n = block_find(reader, deciding->trace_id, &first);
+    for (uint32_t i = first; i < first + n; i++) {
+        if (block_fragment_info(reader, i, &fragment) != MG_OK)
+            return mg_fail(why, MG_E_FORMAT, "the outcomes of block %u are damaged", block->number);
+        add_decision(deciding, &(struct store_decision){ .outcome = fragment.outcome, .wall_ns = summary.wall_ns, .position = fragment.position,
+                                                         .rows = fragment.rows, .is_kept = true,
+                                                         .votes = arena_str(deciding->arena, fragment.votes) });
+    }
+    return MG_OK;
+}
+
+static size_t find_all(struct store_view *view, const uint8_t trace_id[16], uint32_t **at)
+{
+    size_t most = store_view_find_most(view), room = MG_MIN((size_t)64, most), n;
+
+    for (;; room = MG_MIN(room * 4, most)) {
+        *at = mem_alloc(room * sizeof **at);
+        n = store_view_find(view, trace_id, *at, room);
+        if (n < room || room == most)
+            return n;
+        mem_free(*at);
+    }
+}
+
+static void add_blocks(struct deciding *deciding, const uint32_t *at, size_t n, bool of_archive)
+{
+    const struct block_list *list = deciding->view->list;
+    struct mg_why why;
+
+    for (size_t i = 0; i < n; i++)
+        if ((at[i] >= list->n_blocks) == of_archive && add_kept(deciding, &list->blocks[at[i]], &why) != MG_OK)
+            note_damage(deciding, &why);
+}
+
+struct run_copy { VEC(struct decision_run) at; };
+
+static enum mg_err find_in_run(struct deciding *deciding, int fd, const struct decision_run *run, struct decision *found, struct mg_why *why)
+{
+    size_t n;
+
+    MG_TRY(decisions_find(fd, run, trace_hash(deciding->trace_id), found, deciding->room, &n, why));
+    for (size_t i = 0; i < n; i++) {
+        struct outcome outcome;
+        if (!outcome_unpack(found[i].word, &outcome))
+            return mg_fail(why, MG_E_FORMAT, "a decision is damaged");
+        add_decision(deciding, &(struct store_decision){ .outcome = found[i].word, .wall_ns = found[i].time_s * UINT64_C(1000000000),
+                                                         .votes = STR("") });
+    }
+    return MG_OK;
+}
+
+/* The newest run first: where there are many of a long list, all but the newest are forgotten anyway. */
+static void add_runs(struct deciding *deciding, const struct partition *partition, int fd, const struct decision_run *runs, size_t n)
+{
+    struct decision *found = mem_alloc((deciding->room + 1) * sizeof *found);
+    struct mg_why why;
+
+    while (n-- > 0)
+        if (find_in_run(deciding, fd, &runs[n], found, &why) != MG_OK) {
+            mg_fail_in(&why, MG_E_FORMAT, "%s", partition->decisions.path);
+            note_damage(deciding, &why);
+        }
+    mem_free(found);
+}
+
+/* A file whose partition was dropped since is gone, and so are its decisions. */
+static void add_dropped(struct deciding *deciding, const struct partition *partition)
+{
+    struct store *store = deciding->view->store;
+    struct run_copy runs = { { 0 } };
+    struct decision_run merged;
+    struct mg_why why;
+    int fd = -1;
+
+    pthread_mutex_lock(&store->shared.lock);
+    VEC_RESERVE(&runs.at, partition->decisions.runs.n);
+    for (size_t i = 0; i < partition->decisions.runs.n; i++)
+        VEC_PUSH(&runs.at, partition->decisions.runs.at[i]);
+    pthread_mutex_unlock(&store->shared.lock);
+    if (runs.at.n && decisions_open(partition->decisions.path, &fd, &merged, &why) != MG_OK)
+        note_damage(deciding, &why);
+    if (fd >= 0) {
+        add_runs(deciding, partition, fd, merged.n ? &merged : runs.at.at, merged.n ? 1 : runs.at.n);
+        close(fd);
+    }
+    VEC_FINI(&runs.at);
+}
+
+static void decide(struct deciding *deciding)
+{
+    struct store_view *view = deciding->view;
+    uint32_t *at;
+    size_t n = find_all(view, deciding->trace_id, &at);
+
+    add_blocks(deciding, at, n, false);
+    for (size_t i = view->list->n_partitions; i-- > 0;)
+        add_dropped(deciding, view->list->partitions[i]);
+    if (deciding->list.n == 0) /* the archive has copies, which say when they were pinned: of use when there is nothing else */
+        add_blocks(deciding, at, n, true);
+    keep_newest(deciding);
+    mem_free(at);
+}
+
+enum mg_err store_view_decisions(struct store_view *view, const uint8_t trace_id[16], struct arena *arena, struct store_decision *out, size_t room,
+                                 size_t *n, struct mg_why *why)
+{
+    struct deciding deciding = { .view = view, .arena = arena, .trace_id = trace_id, .room = room };
+    enum mg_err err = MG_OK;
+
+    decide(&deciding);
+    if (deciding.list.n == 0 && deciding.damage.text[0])
+        err = mg_fail(why, MG_E_FORMAT, "%s", deciding.damage.text);
+    if (err == MG_OK) {
+        if (deciding.list.n)
+            memcpy(out, deciding.list.at, deciding.list.n * sizeof *out);
+        *n = deciding.list.n;
+    }
+    VEC_FINI(&deciding.list);
+    return err;
+}
+
+/* --- names and edges --------------------------------------------------------------------------------------- */
 
 /* Names of closed partitions never change, so only those of the open one are read under the lock: merging a week of
  * partitions there would keep the block thread and every new view waiting. */

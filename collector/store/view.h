@@ -31,4 +31,10 @@ size_t store_view_find_most(const struct store_view *view);
 /* Edges of the minutes [first, last] (since 1970, receive time), as often as commits wrote them: the caller sums. */
 enum mg_err store_view_edges(struct store_view *view, uint32_t first_minute, uint32_t last_minute,
                              edge_fn *on_edge, void *owner, struct mg_why *why) MG_MUST_USE;
+/* What was decided about a trace, newest first: dropped ones from the `why` runs (by trace_hash; a false answer for an id never seen is one
+ * in 10^11 for 100 M decisions), kept ones from the blocks, from the archive's only when nothing else knows the trace. At most `room`; *n is how many were written. Votes are in
+ * the arena. What is damaged is left out and logged; E_FORMAT only when nothing else was found. */
+struct store_decision { uint64_t outcome /* 0: kept without sampling */, wall_ns /* commit (kept), decision (dropped) */, position; uint32_t rows; bool is_kept; struct str votes; };
+enum mg_err store_view_decisions(struct store_view *view, const uint8_t trace_id[16], struct arena *arena, struct store_decision *out, size_t room,
+                                 size_t *n, struct mg_why *why) MG_MUST_USE;
 void store_catalog(struct store *store, struct catalog *into); /* any thread: merges every partition's */

@@ -11,8 +11,8 @@
 #include <stdio.h>
 
 #include "base/mem.h"
-#include "base/vec.h"
 #include "conf/entry.h"
+#include "conf/scalar.h"
 #include "conf/yaml.h"
 
 static const char *make_key(struct arena *arena, struct str prefix, struct str name)
@@ -125,12 +125,66 @@ static enum mg_err set_plain(struct conf *conf, struct conf_entry *entry, struct
     return MG_OK;
 }
 
+/* The texts of a tree keep the rule for values too. Its depth is tested again, because in the dump
+ * a tree of --set stands one level deeper than where it was read. Recursion ends with the depth. */
+static enum mg_err check_tree(const struct yaml *node, unsigned above, struct mg_why *why)
+{
+    bool is_open = yaml_kind(node) == YAML_LIST || yaml_kind(node) == YAML_MAP;
+
+    if (is_open && above + 1 == YAML_DEPTH_MAX)
+        return mg_fail(why, MG_E_TOO_BIG, "more than %d levels deep", YAML_DEPTH_MAX - 1);
+    enum mg_err err = scalar_check(yaml_str(node), why);
+    if (err != MG_OK)
+        return mg_fail_in(why, err, "line %u", yaml_line(node));
+    for (size_t i = 0; i < yaml_count(node); i++) {
+        err = scalar_check(yaml_key(node, i), why);
+        if (err != MG_OK)
+            return mg_fail_in(why, err, "line %u", yaml_key_line(node, i));
+        MG_TRY(check_tree(yaml_at(node, i), above + 1, why));
+    }
+    return MG_OK;
+}
+
+/* The node's documents are the conf's. */
+static enum mg_err set_tree(struct conf_entry *entry, const struct yaml *node, const char *origin,
+                            struct mg_why *why)
+{
+    if (yaml_kind(node) == YAML_SCALAR)
+        return mg_fail(why, MG_E_FORMAT, "%s: %s: a list or a map is expected, not '%.*s'", origin,
+                       entry->key, STR_ARG(yaml_str(node)));
+    enum mg_err err = check_tree(node, 0, why);
+    if (err != MG_OK)
+        return mg_fail_in(why, err, "%s: %s", origin, entry->key);
+    entry->value.tree = yaml_kind(node) == YAML_NULL ? NULL : node;
+    entry->origin = origin;
+    return MG_OK;
+}
+
+/* A value of the environment or of --set, where the text of a tree is YAML itself. */
+static enum mg_err set_text(struct conf *conf, struct conf_entry *entry, struct str text,
+                            const char *name, const char *origin, struct mg_why *why)
+{
+    struct yaml_docs *docs = NULL;
+
+    if (entry->field->type != CONF_TREE)
+        return set_plain(conf, entry, text, origin, why);
+    enum mg_err err = yaml_parse(&docs, text, name, why);
+    if (err != MG_OK)
+        return mg_fail_in(why, err, "%s", entry->key);
+    VEC_PUSH(&conf->docs, docs);
+    if (yaml_count_docs(docs) > 1)
+        return mg_fail(why, MG_E_FORMAT, "%s: %s: a list or a map is expected, not %zu documents",
+                       origin, entry->key, yaml_count_docs(docs));
+    return set_tree(entry, yaml_doc(docs, 0), origin, why);
+}
+
 static void set_defaults(struct conf *conf)
 {
     for (size_t i = 0; i < conf->n; i++) {
         struct conf_entry *entry = &conf->entries[i];
 
         entry->origin = "default";
+        assert(entry->field->type != CONF_TREE || !entry->field->def);
         if (entry->field->def) {
             enum mg_err err = set_plain(conf, entry, str_of(entry->field->def), "default", NULL);
             assert(err == MG_OK); /* the row's own default is outside its type or range */
@@ -180,6 +234,8 @@ static enum mg_err set_node(struct file *file, struct conf_entry *entry, const s
         return mg_fail(file->why, MG_E_FORMAT, "%s: %s is set twice, first in line %u", place,
                        entry->key, entry->file_line);
     entry->file_line = line;
+    if (entry->field->type == CONF_TREE)
+        return set_tree(entry, node, place, file->why);
     switch (yaml_kind(node)) {
     case YAML_SCALAR: return set_plain(file->conf, entry, yaml_str(node), place, file->why);
     case YAML_NULL:
@@ -232,10 +288,11 @@ static enum mg_err set_docs(struct file *file, const struct yaml_docs *docs)
 
 static enum mg_err set_file(struct conf *conf, const char *path, struct mg_why *why)
 {
-    MG_AUTO(yaml_docs_free) struct yaml_docs *docs = NULL;
+    struct yaml_docs *docs = NULL;
     struct file file = { conf, path, why };
 
     MG_TRY(yaml_load(&docs, path, CONF_FILE_BYTES_MAX, why));
+    VEC_PUSH(&conf->docs, docs);
     return set_docs(&file, docs);
 }
 
@@ -246,7 +303,7 @@ static enum mg_err set_variable(struct conf *conf, struct str name, struct str v
         if (!str_eq(str_of(conf->entries[i].variable), name))
             continue;
         const char *origin = arena_printf(&conf->arena, "environment %.*s", STR_ARG(name)).ptr;
-        return set_plain(conf, &conf->entries[i], value, origin, why);
+        return set_text(conf, &conf->entries[i], value, conf->entries[i].variable, origin, why);
     }
     const char *variable = nearest(conf, name, true), *key = "";
     for (size_t i = 0; i < conf->n; i++)
@@ -283,7 +340,7 @@ static enum mg_err set_options(struct conf *conf, const struct conf_source *sour
         struct conf_entry *entry = find(conf, key);
         if (!entry)
             return fail_unknown(conf, key, "--set", why);
-        MG_TRY(set_plain(conf, entry, value, "--set", why));
+        MG_TRY(set_text(conf, entry, value, "--set", "--set", why));
     }
     return MG_OK;
 }
@@ -318,6 +375,9 @@ void conf_free(struct conf **conf)
 {
     if (!*conf)
         return;
+    for (size_t i = 0; i < (*conf)->docs.n; i++)
+        yaml_docs_free(&(*conf)->docs.at[i]);
+    VEC_FINI(&(*conf)->docs);
     mem_free((*conf)->entries);
     arena_fini(&(*conf)->arena);
     mem_free(*conf);

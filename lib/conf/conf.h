@@ -33,7 +33,11 @@ enum conf_type {
     CONF_STR,         /* struct str */
     CONF_CHOICE,      /* int: index into `choices` ("a|b|c") */
     CONF_ADDRESS,     /* struct str: "host:port", "[::1]:port", ":port" refused, or "off" (→ empty) */
-    CONF_LIST         /* struct conf_list of struct str; a plain value is a list of one */
+    CONF_LIST,        /* struct conf_list of struct str; a plain value is a list of one */
+    CONF_TREE         /* const struct yaml *: a list or map as it stands, for its owner to read; NULL when absent. In the environment and
+                       * on --set the value is YAML itself: --set 'sampling.policies=[{name: all, type: always_sample}]'. `def` is NULL.
+                       * An explicit null, or no text there, is NULL too. Nodes live until conf_free; their lines are those of the
+                       * file, or of the text. At most YAML_DEPTH_MAX - 1 deep. The dump prints it with yaml_print */
 };
 struct conf_list { struct str *at; size_t n; };
 
@@ -80,7 +84,7 @@ void conf_free(struct conf **conf);
  * computed after the load are shown ("default, computed"); a row without default that is still zero is
  * a comment line, and so is a secret. Valid YAML that loads back to the same. */
 void conf_dump(const struct conf *conf, struct buf *out);
-/* The reference page (Markdown table per section) from rows alone. */
+/* The reference page (Markdown) from rows alone: a table per section, or for sections in a row with one prefix. */
 void conf_reference(const struct conf_section *sections, size_t n_sections, struct buf *out);
 /* Origin of one key as in the dump ("default"), or NULL for an unknown key. */
 const char *conf_origin(const struct conf *conf, const char *key);

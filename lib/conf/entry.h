@@ -1,7 +1,10 @@
 /* entry.h - what conf.c knows of each row and print.c shows. Private to the module. */
 #pragma once
 #include "base/arena.h"
+#include "base/vec.h"
 #include "conf/value.h"
+
+struct yaml_docs;
 
 struct conf_entry {
     const struct conf_section *section;
@@ -15,6 +18,7 @@ struct conf_entry {
 
 struct conf {
     struct arena arena; /* names, values, origins */
+    VEC(struct yaml_docs *) docs; /* of the trees */
     struct conf_entry *entries;
     size_t n;
 };

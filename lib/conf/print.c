@@ -42,6 +42,7 @@ static const char *type_name(enum conf_type type)
     case CONF_CHOICE: return "choice";
     case CONF_ADDRESS: return "address or off";
     case CONF_LIST: return "list";
+    case CONF_TREE: return "list or map";
     }
     return "";
 }
@@ -87,18 +88,18 @@ static void put_row(const struct conf_entry *entry, struct buf *out)
 void conf_reference(const struct conf_section *sections, size_t n_sections, struct buf *out)
 {
     struct conf conf = { 0 };
-    const struct conf_section *open = NULL;
+    const char *open = NULL; /* prefix of the table */
 
     conf_entries_init(&conf, sections, n_sections);
     for (size_t i = 0; i < conf.n; i++) {
-        const struct conf_section *section = conf.entries[i].section;
+        const char *prefix = conf.entries[i].section->prefix;
 
-        if (section != open) {
+        if (!open || strcmp(prefix, open) != 0) {
             buf_printf(
                 out,
                 "%s## %s\n\n| key | value | default | range | meaning |\n|---|---|---|---|---|\n",
-                open ? "\n" : "", *section->prefix ? section->prefix : "Top level");
-            open = section;
+                open ? "\n" : "", *prefix ? prefix : "Top level");
+            open = prefix;
         }
         put_row(&conf.entries[i], out);
     }

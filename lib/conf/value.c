@@ -8,41 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/vec.h"
-
-/* Length of the UTF-8 character at p and its code point; 0 when it is malformed, overlong or a
- * surrogate. */
-static size_t utf8_one(const char *text, size_t left, uint32_t *code)
-{
-    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-    const unsigned char *p = (const unsigned char *)text;
-    size_t len = p[0] < 0x80 ? 1 : p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : p[0] >= 0xc2 ? 2 : 0;
-
-    if (len == 0 || len > left || p[0] > 0xf4)
-        return 0;
-    *code = len == 1 ? p[0] : p[0] & (0xff >> (len + 1));
-    for (size_t i = 1; i < len; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-        *code = *code << 6 | (p[i] & 0x3f);
-    }
-    bool is_legal = *code >= least[len] && *code <= 0x10ffff && (*code < 0xd800 || *code > 0xdfff);
-    return is_legal ? len : 0;
-}
-
-static enum mg_err check_text(struct str text, struct mg_why *why)
-{
-    for (size_t i = 0, step; i < text.len; i += step) {
-        uint32_t code;
-
-        step = utf8_one(text.ptr + i, text.len - i, &code);
-        if (step == 0)
-            return mg_fail(why, MG_E_FORMAT, "the value is not UTF-8 (byte %zu)", i + 1);
-        if ((code < 0x20 && code != '\t' && code != '\n') || code == 0x7f)
-            return mg_fail(why, MG_E_FORMAT, "the value has a control character (byte %zu)", i + 1);
-    }
-    return MG_OK;
-}
+#include "conf/scalar.h"
+#include "conf/yaml.h"
 
 static enum mg_err parse_bool(struct str text, struct conf_value *out, struct mg_why *why)
 {
@@ -110,12 +77,6 @@ static enum mg_err parse_choice(const struct conf_field *field, struct str text,
     return mg_fail(why, MG_E_FORMAT, "'%.*s' is none of %s", STR_ARG(text), field->choices);
 }
 
-static bool is_host_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '.' || c == '_';
-}
-
 static bool is_ipv6(struct str host)
 {
     char text[INET6_ADDRSTRLEN];
@@ -141,7 +102,7 @@ static bool is_host(struct str host)
     if (host.len == 0 || host.len >= sizeof text)
         return false;
     for (size_t i = 0; i < host.len; i++) {
-        if (!is_host_char(host.ptr[i]))
+        if (!scalar_is_word_char(host.ptr[i]))
             return false;
         is_numeric =
             is_numeric && (host.ptr[i] == '.' || (host.ptr[i] >= '0' && host.ptr[i] <= '9'));
@@ -189,9 +150,10 @@ static enum mg_err parse_plain(const struct conf_field *field, struct str text,
     case CONF_STR: return parse_str(text, out, why);
     case CONF_CHOICE: return parse_choice(field, text, out, why);
     case CONF_ADDRESS: return parse_address(text, out, why);
-    case CONF_LIST: break;
+    case CONF_LIST:
+    case CONF_TREE: break;
     }
-    assert(!"a list has no plain value");
+    assert(!"a list or a tree has no plain value");
     return MG_E_INTERNAL;
 }
 
@@ -237,7 +199,7 @@ enum mg_err conf_value_parse(const struct conf_field *field, struct str text, st
 
     if (field->type == CONF_LIST)
         return conf_value_parse_list(&text, text.len ? 1 : 0, arena, out, why);
-    MG_TRY(check_text(text, why));
+    MG_TRY(scalar_check(text, why));
     MG_TRY(parse_plain(field, text, &value, why));
     MG_TRY(check_range(field, text, &value, why));
     if (field->type == CONF_STR || field->type == CONF_ADDRESS)
@@ -252,7 +214,7 @@ enum mg_err conf_value_parse_list(const struct str *items, size_t n, struct aren
     struct conf_list list = { arena_alloc(arena, (n ? n : 1) * sizeof(struct str)), n };
 
     for (size_t i = 0; i < n; i++) {
-        MG_TRY(check_text(items[i], why));
+        MG_TRY(scalar_check(items[i], why));
         list.at[i] = arena_str(arena, items[i]);
     }
     out->list = list;
@@ -271,6 +233,7 @@ static size_t field_bytes(enum conf_type type)
     case CONF_STR:
     case CONF_ADDRESS: return sizeof(struct str);
     case CONF_LIST: return sizeof(struct conf_list);
+    case CONF_TREE: return sizeof(const struct yaml *);
     }
     return 0;
 }
@@ -286,81 +249,49 @@ void conf_value_read(const struct conf_field *field, const void *target, struct 
     memcpy(out, (const char *)target + field->offset, field_bytes(field->type));
 }
 
+static bool list_eq(const struct conf_list *a, const struct conf_list *b)
+{
+    if (a->n != b->n)
+        return false;
+    for (size_t i = 0; i < a->n; i++)
+        if (!str_eq(a->at[i], b->at[i]))
+            return false;
+    return true;
+}
+
+/* A tree and what its dump loads back to must be equal, so the printed text is what counts. */
+static bool tree_eq(const struct yaml *a, const struct yaml *b)
+{
+    enum { ROOM = 16 * CONF_FILE_BYTES_MAX }; /* a byte of the file becomes at most 6 or 8 */
+    struct buf one, two;
+
+    if (a == b || !a || !b)
+        return a == b;
+    buf_init(&one, ROOM);
+    buf_init(&two, ROOM);
+    yaml_print(a, &one);
+    yaml_print(b, &two);
+    bool is_equal = buf_err(&one) == MG_OK && str_eq(buf_str(&one), buf_str(&two));
+    buf_fini(&one);
+    buf_fini(&two);
+    return is_equal;
+}
+
 bool conf_value_eq(const struct conf_field *field, const struct conf_value *a,
                    const struct conf_value *b)
 {
-    if (field->type == CONF_STR || field->type == CONF_ADDRESS)
-        return str_eq(a->str, b->str);
-    if (field->type != CONF_LIST)
-        return memcmp(a, b, field_bytes(field->type)) == 0;
-    if (a->list.n != b->list.n)
-        return false;
-    for (size_t i = 0; i < a->list.n; i++)
-        if (!str_eq(a->list.at[i], b->list.at[i]))
-            return false;
-    return true;
+    switch (field->type) {
+    case CONF_STR:
+    case CONF_ADDRESS: return str_eq(a->str, b->str);
+    case CONF_LIST: return list_eq(&a->list, &b->list);
+    case CONF_TREE: return tree_eq(a->tree, b->tree);
+    default: return memcmp(a, b, field_bytes(field->type)) == 0;
+    }
 }
 
 bool conf_value_is_zero(const struct conf_field *field, const struct conf_value *value)
 {
     return conf_value_eq(field, value, &(struct conf_value){ 0 });
-}
-
-static bool is_plain_char(char c)
-{
-    return is_host_char(c) || c == '/' || c == '@' || c == '+';
-}
-
-/* Plain only where no YAML reader could see anything but this string; quotes cost nothing. */
-static bool is_plain(struct str s)
-{
-    if (s.len == 0 || !(is_host_char(s.ptr[0]) || s.ptr[0] == '/') || s.ptr[0] == '-' ||
-        s.ptr[0] == '.')
-        return false;
-    for (size_t i = 0; i < s.len; i++) {
-        bool is_inner_colon = s.ptr[i] == ':' && i + 1 < s.len;
-
-        if (!is_plain_char(s.ptr[i]) && !is_inner_colon)
-            return false;
-    }
-    return !str_eq_nocase(s, STR("null"));
-}
-
-/* Characters that YAML 1.1 does not take raw, or that would break the line. */
-static bool needs_escape(uint32_t code)
-{
-    return code < 0x20 || (code >= 0x7f && code <= 0xa0) || code == 0x2028 || code == 0x2029 ||
-           code == 0xfeff || code == 0xfffe || code == 0xffff;
-}
-
-static void print_quoted(struct str s, struct buf *out)
-{
-    buf_put_char(out, '"');
-    for (size_t i = 0, step; i < s.len; i += step) {
-        uint32_t code = 0xfffd;
-
-        step = utf8_one(s.ptr + i, s.len - i, &code);
-        if (step == 0) { /* only a string that was computed can be this */
-            buf_put_text(out, "\\uFFFD");
-            step = 1;
-            continue;
-        }
-        if (code == '"' || code == '\\')
-            buf_put_char(out, '\\');
-        if (needs_escape(code))
-            buf_printf(out, "\\u%04X", (unsigned)code);
-        else
-            buf_put(out, s.ptr + i, step);
-    }
-    buf_put_char(out, '"');
-}
-
-static void print_str(struct str s, struct buf *out)
-{
-    if (is_plain(s))
-        buf_put_str(out, s);
-    else
-        print_quoted(s, out);
 }
 
 struct unit {
@@ -426,7 +357,7 @@ static void print_choice(const struct conf_field *field, int choice, struct buf 
 
     for (int i = 0; str_cut(&rest, '|', &word); i++)
         if (i == choice)
-            print_str(word, out);
+            scalar_print(word, out);
 }
 
 static void print_list(const struct conf_list *list, struct buf *out)
@@ -434,7 +365,7 @@ static void print_list(const struct conf_list *list, struct buf *out)
     buf_put_char(out, '[');
     for (size_t i = 0; i < list->n; i++) {
         buf_put_text(out, i ? ", " : "");
-        print_quoted(list->at[i], out);
+        scalar_print_quoted(list->at[i], out);
     }
     buf_put_char(out, ']');
 }
@@ -448,9 +379,10 @@ void conf_value_print(const struct conf_field *field, const struct conf_value *v
     case CONF_BYTES: print_bytes(value->u64, out); return;
     case CONF_DURATION: print_duration(value->u64, out); return;
     case CONF_NUMBER: print_number(value->number, out); return;
-    case CONF_STR: print_str(value->str, out); return;
+    case CONF_STR: scalar_print(value->str, out); return;
     case CONF_CHOICE: print_choice(field, value->choice, out); return;
-    case CONF_ADDRESS: print_str(value->str.len ? value->str : STR("off"), out); return;
+    case CONF_ADDRESS: scalar_print(value->str.len ? value->str : STR("off"), out); return;
     case CONF_LIST: print_list(&value->list, out); return;
+    case CONF_TREE: yaml_print(value->tree, out); return;
     }
 }

@@ -13,10 +13,11 @@ struct conf_value {
         int choice;
         struct str str;
         struct conf_list list;
+        const struct yaml *tree;
     };
 };
 
-/* Parses one plain value (for CONF_LIST: a list of one, or none when empty) and checks type and
+/* Parses one plain value (not for CONF_TREE; for CONF_LIST: a list of one, or none when empty) and checks type and
  * range. Text is copied into the arena. */
 enum mg_err conf_value_parse(const struct conf_field *field, struct str text, struct arena *arena,
                              struct conf_value *out, struct mg_why *why) MG_MUST_USE;

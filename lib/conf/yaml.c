@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/vec.h"
+#include "conf/scalar.h"
 
 struct yaml_member {
     struct str key;    /* empty in a list */
@@ -371,4 +372,49 @@ const struct yaml *yaml_get(const struct yaml *map, const char *key)
         if (str_eq(map->members[i].key, str_of(key)))
             return map->members[i].value;
     return NULL;
+}
+
+static void print_key(struct str key, struct buf *out)
+{
+    enum { SIMPLE_MAX = 128 }; /* YAML ends a simple key at 1024 characters; an escape has six */
+
+    if (key.len > SIMPLE_MAX)
+        buf_put_text(out, "? ");
+    scalar_print_in_flow(key, out);
+    buf_put_text(out, key.len > SIMPLE_MAX ? " : " : ": ");
+}
+
+static void print_members(const struct yaml *node, struct buf *out)
+{
+    for (size_t i = 0; i < node->n; i++) {
+        if (i)
+            buf_put_text(out, ", ");
+        if (node->kind == YAML_MAP)
+            print_key(node->members[i].key, out);
+        yaml_print(node->members[i].value, out);
+    }
+}
+
+/* Recursion is as deep as the tree, at most YAML_DEPTH_MAX. */
+void yaml_print(const struct yaml *node, struct buf *out)
+{
+    switch (yaml_kind(node)) {
+    case YAML_NULL: buf_put_text(out, "null"); return;
+    case YAML_SCALAR:
+        if (node->is_quoted)
+            scalar_print_quoted(node->text, out);
+        else
+            scalar_print_in_flow(node->text, out);
+        return;
+    case YAML_LIST:
+        buf_put_char(out, '[');
+        print_members(node, out);
+        buf_put_char(out, ']');
+        return;
+    case YAML_MAP:
+        buf_put_char(out, '{');
+        print_members(node, out);
+        buf_put_char(out, '}');
+        return;
+    }
 }

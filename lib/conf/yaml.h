@@ -9,7 +9,7 @@
  * a function of ours with such a name would take their place. Accessors take NULL as an absent
  * node: kind YAML_NULL, line 0, empty text, no items. One thread. */
 #pragma once
-#include "base/str.h"
+#include "base/buf.h"
 
 #define YAML_DEPTH_MAX 32 /* maps and lists inside each other */
 
@@ -30,4 +30,7 @@ size_t yaml_count(const struct yaml *node);       /* items or members */
 const struct yaml *yaml_at(const struct yaml *node, size_t i);  /* item, or value of member i */
 struct str yaml_key(const struct yaml *map, size_t i);
 unsigned yaml_key_line(const struct yaml *map, size_t i);
+/* The node on one line in flow style, which parses back to an equal tree: strings that could be read as something else, and all quoted
+ * ones, in double quotes; members in their order. Equal trees print equally, wherever their line breaks and quotes were. */
+void yaml_print(const struct yaml *node, struct buf *out);
 const struct yaml *yaml_get(const struct yaml *map, const char *key); /* NULL: absent */

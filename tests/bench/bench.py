@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CORPUS = str(ROOT / "../shared/corpora/astronomy-oteltraces.zst")
 BIN = ROOT / "build/release/bin"
 DOORS = ["otlp_grpc", "otlp_http", "query_http", "metrics", "health"]
-OTHER_DOORS = ["zipkin", "jaeger_grpc", "jaeger_thrift_http", "query_grpc", "jaeger_compact", "jaeger_binary"]
+OTHER_DOORS = ["zipkin", "jaeger_grpc", "jaeger_thrift_http", "query_grpc", "sampling_http", "sampling_grpc", "jaeger_compact", "jaeger_binary"]
 
 
 def fetch(url):
@@ -91,7 +91,7 @@ class Collector:
 
     def balanced(self):
         ledger = self.api("ledger")
-        if ledger["accepted"] != ledger["stored"] + ledger["duplicate"]:
+        if ledger["accepted"] != ledger["stored"] + ledger["duplicate"] + ledger["sampled_out"]:
             sys.exit(f"bench: the ledger does not balance: {ledger}")
 
     def disk(self, what="store/*.mdb"):

@@ -22,7 +22,7 @@ PROGRAM = BUILD / "bin/meshglass-collector"
 IS_SANITIZED = os.environ.get("MGTEST_PRESET", BUILD.name) in ("asan", "tsan")
 SLOW = 5 if IS_SANITIZED else 1  # deadlines stretch under a sanitizer
 DOORS = ("otlp_grpc", "otlp_http", "query_http", "metrics", "health", "zipkin", "jaeger_grpc", "jaeger_thrift_http", "query_grpc",
-         "jaeger_compact", "jaeger_binary")
+         "sampling_http", "sampling_grpc", "jaeger_compact", "jaeger_binary")
 FINDINGS = re.compile(r"ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error:|Assertion .* failed")
 
 # Decisions and blocks come at once instead of after seconds; a test that is about them sets its own.

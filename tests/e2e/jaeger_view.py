@@ -122,7 +122,7 @@ def shown(trace, span):
         "startTime": span["startTime"], "duration": span["duration"],
         "tags": freeze([shown_tag(kv) for kv in span["tags"]]),
         "logs": sorted((log["timestamp"], freeze([shown_tag(kv) for kv in log["fields"]])) for log in span["logs"]),
-        "service": process["serviceName"], "process": freeze([shown_tag(kv) for kv in process["tags"]]),
+        "service": process["serviceName"], "process": freeze([shown_tag(kv) for kv in process["tags"] if not kv["key"].startswith("meshglass.")]),  # ours
     }
 
 

@@ -15,6 +15,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 ELSEWHERE = {  # row: (file, name of the test in it, why not here)
     "journal.durability": ("tests/unit/journal/journal_test.c", "os_durability_syncs_nothing", "only a file system of our own counts syncs"),
     "store.retention": ("tests/unit/store/retain_test.c", "retention_goes_by_the_last_commit", "the least value is a minute; there the clock moves"),
+    "store.decisions_max": ("tests/unit/store/why_test.c", "decisions_max_drops_the_oldest_alone", "it takes more than one sealed partition"),
+    "sampling.verdicts_bytes": ("tests/unit/live/verdict_table_test.c", "test_a_new_limit_takes_effect_when_it_fills", "the least holds thousands of verdicts"),
+    "sampling.head.delta_tolerance": ("tests/unit/sample/adaptive_test.c", "test_next", "there the traffic is exact"),
+    "sampling.head.aggregation_buckets": ("tests/unit/sample/adaptive_test.c", "test_history", "there the clock moves"),
+    "sampling.head.calculation_buckets": ("tests/unit/sample/adaptive_test.c", "test_weights", "there the clock moves"),
     "kafka.in_flight_bytes": ("tests/unit/consume/take_test.c", "no_more_is_polled_than_may_be_under_way", "there the loop takes nothing"),
 }
 

@@ -44,7 +44,7 @@ def test_threads(make, n):
     assert count - least == n - 1
 
 
-@row("listen.{otlp_grpc,otlp_http,query_http,metrics,health,zipkin,jaeger_grpc,jaeger_thrift_http,query_grpc,jaeger_compact,jaeger_binary}")
+@row("listen.{otlp_grpc,otlp_http,query_http,metrics,health,zipkin,jaeger_grpc,jaeger_thrift_http,query_grpc,sampling_http,sampling_grpc,jaeger_compact,jaeger_binary}")
 def test_listen(make):
     hosts = {door: f"127.0.0.{i}" for i, door in enumerate(DOORS, 2)}
     collector = make({f"listen.{door}": f"{host}:0" for door, host in hosts.items()})

@@ -18,11 +18,12 @@ from otlp import request_of
 from rows import row
 
 TCP = [door for door in DOORS if door not in ("jaeger_compact", "jaeger_binary")]
-GRPC = ("otlp_grpc", "jaeger_grpc", "query_grpc")
+GRPC = ("otlp_grpc", "jaeger_grpc", "query_grpc", "sampling_grpc")
 PROBE = {"otlp_http": ("POST", "/v1/traces"), "query_http": ("GET", "/api/services"), "metrics": ("GET", "/metrics"), "health": ("GET", "/status"),
-         "zipkin": ("GET", "/api/v2/services"), "jaeger_thrift_http": ("POST", "/api/traces")}
+         "zipkin": ("GET", "/api/v2/services"), "jaeger_thrift_http": ("POST", "/api/traces"), "sampling_http": ("GET", "/sampling?service=a")}
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-CALL = {"otlp_grpc": EXPORT, "jaeger_grpc": "/jaeger.api_v2.CollectorService/PostSpans", "query_grpc": "/jaeger.api_v2.QueryService/GetServices"}
+CALL = {"otlp_grpc": EXPORT, "jaeger_grpc": "/jaeger.api_v2.CollectorService/PostSpans", "query_grpc": "/jaeger.api_v2.QueryService/GetServices",
+        "sampling_grpc": "/jaeger.api_v2.SamplingManager/GetSamplingStrategy"}
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +213,7 @@ def bearer(name):
     return {"Authorization": f"Bearer {TOKENS[name]}"}
 
 
-SCOPE_OF = {"otlp_http": "ingest", "jaeger_thrift_http": "ingest", "query_http": "query", "zipkin": "query", "metrics": "query"}
+SCOPE_OF = {"otlp_http": "ingest", "jaeger_thrift_http": "ingest", "query_http": "query", "zipkin": "query", "metrics": "query", "sampling_http": "ingest"}
 
 
 @row("auth.{tokens,users}")

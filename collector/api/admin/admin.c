@@ -1,11 +1,15 @@
 /* admin.c - see admin.h. */
 #include "api/admin/admin.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 #include "api/admin/backup.h"
+#include "api/admin/private.h"
+#include "api/admin/why.h"
 #include "base/clock.h"
-#include "codec/json_write.h"
+#include "base/mem.h"
+#include "sample/ladder.h"
 
 void admin_init(struct admin *admin)
 {
@@ -92,7 +96,7 @@ void admin_reason(struct admin *admin, struct buf *out)
 
 /* --- health door ------------------------------------------------------------------------------------ */
 
-static void put_time(struct json_writer *w, uint64_t wall_ns)
+void admin_put_time(struct json_writer *w, uint64_t wall_ns)
 {
     char text[CLOCK_TEXT_BYTES];
 
@@ -118,7 +122,7 @@ static void on_health(void *owner, struct http_request *request)
     json_key_text(&w, "reason");
     json_put_str(&w, buf_str(&reason));
     json_key_text(&w, "start_time");
-    put_time(&w, admin->started_wall_ns);
+    admin_put_time(&w, admin->started_wall_ns);
     json_key_text(&w, "replay");
     json_object(&w);
     json_key_text(&w, "records");
@@ -189,11 +193,81 @@ static void put_group(struct json_writer *w, const char *key, const struct numbe
 }
 #define PUT_GROUP(w, key, numbers) put_group((w), (key), (numbers), MG_COUNT(numbers))
 
-static bool wants_pretty(struct http_request *request)
+bool admin_wants_pretty(const struct http_request *request)
 {
-    struct str rest = http_request_query(request);
+    return str_starts(http_request_query(request), STR("prettyPrint"));
+}
 
-    return str_starts(rest, STR("prettyPrint"));
+/* --- ledger ------------------------------------------------------------------------------------------ */
+
+/* Spans by who decided: the name of a policy or class, or the reason in angle brackets where no name decided. */
+struct split { char key[sizeof((struct live_policy *)0)->name + 2]; uint64_t kept, sampled_out; };
+
+static int by_key(const void *a, const void *b)
+{
+    return strcmp(((const struct split *)a)->key, ((const struct split *)b)->key);
+}
+
+static void name_split(struct split *split, const struct live_policy *policy)
+{
+    const char *reason = policy->reason == REASON_NONE ? "none" : reason_name(policy->reason);
+
+    if (policy->name[0])
+        snprintf(split->key, sizeof split->key, "%s", policy->name);
+    else
+        snprintf(split->key, sizeof split->key, "<%s>", reason);
+}
+
+/* Sorted; one name has a line for each of its reasons, which become one. Returns how many are left; *out: mem_free. */
+static size_t splits_of(struct live *live, struct split **out)
+{
+    struct live_policy *policies = NULL;
+    size_t n = live_policies(live, &policies), kept = 0;
+    struct split *splits = mem_zero(MG_MAX(n, (size_t)1), sizeof *splits);
+
+    for (size_t i = 0; i < n; i++) {
+        name_split(&splits[i], &policies[i]);
+        splits[i].kept = policies[i].kept;
+        splits[i].sampled_out = policies[i].sampled_out;
+    }
+    mem_free(policies);
+    qsort(splits, n, sizeof *splits, by_key);
+    for (size_t i = 0; i < n; i++) {
+        if (kept && by_key(&splits[kept - 1], &splits[i]) == 0) {
+            splits[kept - 1].kept += splits[i].kept;
+            splits[kept - 1].sampled_out += splits[i].sampled_out;
+        } else {
+            splits[kept++] = splits[i];
+        }
+    }
+    *out = splits;
+    return kept;
+}
+
+static void put_split(struct json_writer *w, const struct split *split, uint64_t spans)
+{
+    if (spans == 0)
+        return;
+    json_key(w, str_of(split->key));
+    json_put_u64(w, spans);
+}
+
+static void put_splits(struct json_writer *w, struct live *live)
+{
+    struct split *splits;
+    size_t n = splits_of(live, &splits);
+
+    json_key_text(w, "sampled_out_by_policy");
+    json_object(w);
+    for (size_t i = 0; i < n; i++)
+        put_split(w, &splits[i], splits[i].sampled_out);
+    json_object_end(w);
+    json_key_text(w, "kept_by_policy");
+    json_object(w);
+    for (size_t i = 0; i < n; i++)
+        put_split(w, &splits[i], splits[i].kept);
+    json_object_end(w);
+    mem_free(splits);
 }
 
 static void on_ledger(void *owner, struct http_request *request)
@@ -209,14 +283,17 @@ static void on_ledger(void *owner, struct http_request *request)
         { "duplicate", ledger.duplicate }, { "pending", ledger.pending }, { "refused", ledger.refused },
         { "late", ledger.late },         { "lost", ledger.lost },
     };
-    buf_init(&body, 4096);
-    json_writer_init(&w, &body, wants_pretty(request) ? 4 : 0);
+    buf_init(&body, 1u << 20);
+    json_writer_init(&w, &body, admin_wants_pretty(request) ? 4 : 0);
     json_object(&w);
     put_numbers(&w, numbers, MG_COUNT(numbers));
+    put_splits(&w, admin->live);
     json_object_end(&w);
     http_respond(request, 200, "application/json", buf_str(&body));
     buf_fini(&body);
 }
+
+/* --- status ------------------------------------------------------------------------------------------ */
 
 static void put_doors(struct json_writer *w, struct admin *admin)
 {
@@ -261,12 +338,14 @@ static void put_head(struct json_writer *w, struct admin *admin)
     json_key_text(w, "reason");
     json_put_str(w, buf_str(&reason));
     json_key_text(w, "started_at");
-    put_time(w, admin->started_wall_ns);
+    admin_put_time(w, admin->started_wall_ns);
     json_key_text(w, "uptime_s");
     json_put_double(w, (double)((clock_mono_ns() - admin->started_mono_ns) / 1000000) / 1e3);
     put_doors(w, admin);
     json_key_text(w, "spans_per_second");
     json_put_double(w, (double)(int64_t)(admin_spans_per_second(admin) * 10) / 10);
+    json_key_text(w, "ladder");
+    json_put_str(w, str_of(ladder_name(live_ladder(admin->live))));
     json_key_text(w, "replay");
     json_object(w);
     json_key_text(w, "done");
@@ -290,7 +369,7 @@ static void put_store(struct json_writer *w, const struct store_stats *store)
     json_object(w);
     put_numbers(w, numbers, MG_COUNT(numbers));
     json_key_text(w, "oldest");
-    put_time(w, store->oldest_wall_ns);
+    admin_put_time(w, store->oldest_wall_ns);
     json_object_end(w);
 }
 
@@ -320,7 +399,7 @@ static void on_status(void *owner, struct http_request *request)
     const struct number memory[] = { { "rss_bytes", resident_bytes() } };
 
     buf_init(&body, 64u << 10);
-    json_writer_init(&w, &body, wants_pretty(request) ? 4 : 0);
+    json_writer_init(&w, &body, admin_wants_pretty(request) ? 4 : 0);
     json_object(&w);
     put_head(&w, admin);
     PUT_GROUP(&w, "positions", positions);
@@ -339,6 +418,7 @@ const struct http_route *admin_query_routes(size_t *n)
     static const struct http_route routes[] = {
         { .method = "GET", .path = "/api/meshglass/v1/status", .on_request = on_status },
         { .method = "GET", .path = "/api/meshglass/v1/ledger", .on_request = on_ledger },
+        { .method = "GET", .path = "/api/meshglass/v1/why/{id}", .on_request = admin_on_why },
         { .method = "GET", .path = "/api/meshglass/v1/backup", .on_request = admin_on_backup, .scope = HTTP_SCOPE_ADMIN },
     };
 

@@ -1,9 +1,9 @@
-/* admin.h - the doors for operators: /status on health, /metrics on metrics, /api/meshglass/v1/{status,ledger,backup}
+/* admin.h - the doors for operators: /status on health, /metrics on metrics, /api/meshglass/v1/{status,ledger,why/{id},backup}
  * on query_http.
  *
  * One struct admin for the program, filled by main.c before the first door opens; what changes later is atomic or under
- * its lock. Every answer is made on the loop from counters that others publish: nothing here waits, but the backup
- * (backup.h), which a query thread writes. */
+ * its lock. Every answer is made on the loop from counters that others publish: nothing here waits, but the backup (backup.h) and
+ * why (why.h), which a query thread writes. */
 #pragma once
 #include <pthread.h>
 #include <stdatomic.h>
@@ -18,7 +18,7 @@ struct admin {
     struct live *live;
     struct store *store;
     struct journal *journal;
-    struct query_pool *queries;            /* for the backup */
+    struct query_pool *queries;            /* for the backup and for why */
     struct credit *credit;
     struct metric_registry *registry;
     const char *data_dir, *version;

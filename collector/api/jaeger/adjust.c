@@ -10,6 +10,7 @@
 #include "api/jaeger/adjust.h"
 
 #include <stdlib.h>
+#include "api/jaeger/sampled.h"
 #include "api/jaeger/tags.h"
 #include "base/clock.h"
 #include "base/map.h"
@@ -216,10 +217,10 @@ size_t trace_adjust(const struct query_trace *trace, bool raw, struct arena *are
     if (!raw) {
         n = without_twins(trace, spans);
         split_shared_ids(spans, n, arena);
-        return n;
     }
-    for (size_t i = 0; i < trace->n; i++)
+    for (size_t i = 0; raw && i < trace->n; i++)
         n = add(spans, n, trace->spans[i]);
+    sampled_show(trace, spans, n, arena); /* last: twins are told by what was received */
     return n;
 }
 

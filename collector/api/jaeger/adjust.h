@@ -11,7 +11,7 @@ struct adjusted_span {
     uint8_t span_id[8], parent_id[8]; /* as shown */
 };
 /* The spans to be shown, in their order, in the arena; returns how many. raw: all, ids as stored.
- */
+ * Either way they tell why the trace was kept (sampled.h). */
 size_t trace_adjust(const struct query_trace *trace, bool raw, struct arena *arena,
                     struct adjusted_span **out);
 

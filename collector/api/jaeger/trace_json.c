@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include "api/jaeger/adjust.h"
 #include "api/jaeger/params.h"
+#include "api/jaeger/sampled.h"
 #include "api/jaeger/tags.h"
 #include "base/map.h"
 #include "base/vec.h"
@@ -22,6 +23,7 @@
 struct trace_writer {
     struct json_writer *w;
     bool raw;
+    size_t n_added; /* tags that every process has from sampled.h */
     trace_json_flush_fn *flush;
     void *owner;
     enum mg_err err;
@@ -101,11 +103,12 @@ static void collect_process_tags(struct trace_writer *t, const struct resource_v
     adjust_tags(t, true);
 }
 
+/* Tags of ours do not count as the resource's. */
 static struct str raw_service(const struct trace_writer *t, const struct resource_view *view)
 {
     if (view->has_service_name)
         return view->service_name;
-    return t->tags.n ? STR("") : STR("OTLPResourceNoServiceName");
+    return t->tags.n > t->n_added ? STR("") : STR("OTLPResourceNoServiceName");
 }
 
 static void put_process(struct trace_writer *t, struct json_writer *w, struct str resource)
@@ -345,10 +348,12 @@ enum mg_err trace_json_write(struct json_writer *w, const struct query_trace *tr
 {
     struct trace_writer t = {.w = w, .raw = options->raw, .flush = flush, .owner = owner};
     struct adjusted_span *spans;
+    struct attr added[SAMPLED_TAGS];
     struct arena arena;
 
     arena_init(&arena);
     buf_init(&t.text, w->out->limit);
+    t.n_added = sampled_tags(trace, added);
     t.trace_id_len = jaeger_id_text(trace->id, t.trace_id);
     size_t n = trace_adjust(trace, t.raw, &arena, &spans);
     put_trace(&t, spans, n);

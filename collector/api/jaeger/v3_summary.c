@@ -88,11 +88,13 @@ static int service_order(const void *left, const void *right)
 
 static void summary_of(struct trace_summary *summary, const struct query_trace *trace, bool raw)
 {
+    struct query_trace bare = *trace;
     struct adjusted_span *spans;
 
+    bare.outcome = 0; /* a list of results does not say why each was kept */
     *summary = (struct trace_summary){.raw = raw};
     memcpy(summary->id, trace->id, sizeof summary->id);
-    size_t n = trace_adjust(trace, raw, &summary->arena, &spans);
+    size_t n = trace_adjust(&bare, raw, &summary->arena, &spans);
     count_all(summary, spans, n, &summary->arena);
     summary->orphans = count_orphans(spans, n);
     if (summary->services.n)

@@ -1,10 +1,7 @@
 /* Whole commands as main calls them: exit status, what goes to stdout, what to stderr. */
 #include "unit/command/test.h"
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-#include "command/command.h"
+#include "unit/command/output.h"
 
 static struct {
     int calls, argc;
@@ -24,36 +21,6 @@ static int run_hook(int argc, char **argv)
     ran.sets = args.sets.n;
     config_args_fini(&args);
     return 5;
-}
-
-struct output {
-    int saved[2], file[2];
-    char text[2][16384];
-};
-
-static void capture(struct output *out)
-{
-    fflush(NULL);
-    for (int i = 0; i < 2; i++) {
-        char name[] = "/tmp/meshglass-command-XXXXXX";
-        out->saved[i] = dup(i + 1);
-        out->file[i] = mkstemp(name);
-        assert_true(out->file[i] >= 0);
-        unlink(name);
-        dup2(out->file[i], i + 1);
-    }
-}
-
-static void release(struct output *out)
-{
-    fflush(NULL);
-    for (int i = 0; i < 2; i++) {
-        ssize_t got = pread(out->file[i], out->text[i], sizeof out->text[i] - 1, 0);
-        out->text[i][got > 0 ? got : 0] = '\0';
-        dup2(out->saved[i], i + 1);
-        close(out->saved[i]);
-        close(out->file[i]);
-    }
 }
 
 static char good_file[] = "/tmp/meshglass-good-XXXXXX", bad_file[] = "/tmp/meshglass-bad-XXXXXX";
@@ -145,6 +112,17 @@ static const struct {
     {{"config", "--set", "retention=1d"}, 2, NULL, NAME "config: --set: unknown key 'retention'"},
     {{"config", "--set", "threads=257"}, 2, NULL, NAME "config: --set: threads"},
     {{"config", "--config", "/tmp/meshglass-absent"}, 1, NULL, NAME "config: "},
+    {{"why"}, 2, NULL, NAME "why: TRACE_ID is missing\n"},
+    {{"why", "1", "2"}, 2, NULL, NAME "why: unexpected '2'\n"},
+    {{"why", "xyz"}, 1, NULL, NAME "why: 'xyz' is no trace id: it has 1 to 32 hexadecimal digits"},
+    {{"why", "0"}, 1, NULL, NAME "why: '0' is no trace id"},
+    {{"why", "0123456789abcdef0123456789abcdef0"}, 1, NULL, "is no trace id"},
+    {{"why", "1", "--server", "http://127.0.0.1:1"}, 1, NULL, NAME "why: "},
+    {{"why", "--help"}, 0, "usage: meshglass-collector why TRACE_ID [OPTIONS]", NULL},
+    {{"sampling"}, 2, NULL, NAME "sampling: one of show must follow\n"},
+    {{"sampling", "list"}, 2, NULL, NAME "sampling: one of show must follow\n"},
+    {{"sampling", "show", "x"}, 2, NULL, NAME "sampling show: unexpected 'x'\n"},
+    {{"sampling", "show", "--server", "http://127.0.0.1:1"}, 1, NULL, NAME "sampling show: "},
     {{"demo"}, 2, NULL, NAME "demo: --spans-per-second N is missing\n"},
     {{"demo", "--spans-per-second", "0"}, 2, NULL, "from 1 to 1000000\n"},
     {{"demo", "--spans-per-second", "1000001"}, 2, NULL, "from 1 to 1000000\n"},

@@ -65,14 +65,14 @@ static void test_bodies_that_are_not_understood(void **state)
 
 #define ID "000102030405060708090a0b0c0d0e0f"
 #define KEPT                                                                                       \
-    "{\"trace_id\":\"" ID "\",\"through\":6,\"verdict\":\"kept\",\"reason\":\"root\",\"rules\":0}"
+    "{\"trace_id\":\"" ID "\",\"through\":6,\"verdict\":\"kept\",\"trigger\":\"root\"}"
 #define DROPPED                                                                                    \
     "{\"trace_id\":\"" ID                                                                          \
-    "\",\"through\":300,\"verdict\":\"dropped\",\"reason\":\"early\",\"rules\":4}"
+    "\",\"through\":300,\"verdict\":\"dropped\",\"trigger\":\"early\",\"reason\":\"class\",\"policy\":9,\"probability\":0.5,\"rules\":4}"
 
 static void test_decisions(void **state)
 {
-    struct decision decision = {.through = 6, .verdict = VERDICT_KEPT, .reason = REASON_ROOT};
+    struct decision decision = {.through = 6, .outcome = {.verdict = VERDICT_KEPT, .trigger = TRIGGER_ROOT}};
     struct journal_record record = record_of(JOURNAL_DECISIONS);
     struct buf body;
 
@@ -85,9 +85,8 @@ static void test_decisions(void **state)
     check(&record, true, COMMON("decisions") ",\"decisions\":[]}");
     decision_put(&body, &decision);
     decision.through = 300;
-    decision.verdict = VERDICT_DROPPED;
-    decision.reason = REASON_EARLY;
-    decision.rules = 4;
+    decision.outcome = (struct outcome){.verdict = VERDICT_DROPPED, .trigger = TRIGGER_EARLY, .reason = REASON_CLASS,
+                                        .policy = 9, .threshold = OT_NEVER / 2, .rules = 4};
     decision_put(&body, &decision);
     record.body = buf_str(&body);
     check(&record, true, COMMON("decisions") ",\"decisions\":[" KEPT "," DROPPED "]}");

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "conf/yaml.h"
 #include "sections.h"
 #include "unit/base/assert_str.h"
 
@@ -196,6 +197,46 @@ static void what_is_wrong_is_named(void **state)
           NULL,
           "store.blocks=1",
           { ":1: ", "store.blocks", "out of range" } },
+        { "rules:\n  policies: all\n",
+          NULL,
+          NULL,
+          { ":2: rules.policies", "a list or a map is expected", "'all'" } },
+        { "rules:\n  policies: \"\"\n", NULL, NULL, { ":2: rules.policies", "list or a map", "" } },
+        { "rules: {policies: []}\nrules.policies: []\n",
+          NULL,
+          NULL,
+          { ":2: ", "rules.policies is set twice", "line 1" } },
+        { "rules.policies.name: x\n", NULL, NULL, { ":1: ", "unknown key", "rules.policies" } },
+        { "rules:\n  classes: []\n", NULL, NULL, { ":2: ", "'rules.classes' is a section", "" } },
+        { "rules:\n  policies:\n  - name: \"\\0\"\n",
+          NULL,
+          NULL,
+          { ":2: rules.policies", "line 3", "control character" } },
+        { "rules:\n  policies:\n    a: 1\n    \"\\a\": 1\n",
+          NULL,
+          NULL,
+          { ":2: rules.policies", "line 4", "control character" } },
+        { NULL, NULL, "rules.policies=all", { "--set: rules.policies", "list or a map", "'all'" } },
+        { NULL, NULL, "rules.policies=[a", { "rules.policies: --set:", "did not find", "" } },
+        { NULL, NULL, "rules.policies=[a: &x 1]", { "rules.policies: --set:1: ", "anchors", "" } },
+        { NULL,
+          NULL,
+          "rules.policies=[a]\n---\n[b]",
+          { "--set: rules.policies", "list or a map", "2 documents" } },
+        { NULL, NULL, "rules.policies.x=1", { "--set: unknown key", "'rules.policies'", "" } },
+        { NULL,
+          "MESHGLASS_RULES__POLICIES=5",
+          NULL,
+          { "environment MESHGLASS_RULES__POLICIES: rules.policies", "list or a map", "'5'" } },
+        { NULL,
+          "MESHGLASS_RULES__POLICIES={a: 1, a: 2}",
+          NULL,
+          { "rules.policies: MESHGLASS_RULES__POLICIES:1: ", "key 'a' is here twice", "" } },
+        /* A tree that was read before the failure. */
+        { "rules: {policies: [a]}\n",
+          NULL,
+          "rules.floor.per_second=x",
+          { "--set: rules.floor.per_second", "not a number", "" } },
     };
 
     (void)state;
@@ -211,6 +252,69 @@ static void what_is_wrong_is_named(void **state)
                 fail_msg("case %zu: '%s' does not say '%s'", i, why.text, cases[i].says[k]);
         assert_int_equal(disk.blocks, 0); /* nothing was stored */
         assert_null(doors.otlp_http.ptr);
+        assert_null(rules.policies);
+    }
+}
+
+static void a_tree_comes_from_every_layer(void **state)
+{
+    static const char file[] =
+        "store: {blocks: 2}\nrules:\n  policies:\n  - name: all\n    floor: {per_second: 2}\n"
+        "  classes.list: {a.b: {c: d}}\n  floor: {per_second: 3}\n";
+    static const struct {
+        const char *file, *variable, *set, *want; /* NULL: no tree */
+        unsigned line;                            /* of the tree */
+    } cases[] = {
+        { "rules:\n", NULL, NULL, NULL, 0 },
+        { "rules: {policies: }\n", NULL, NULL, NULL, 0 },
+        { "rules.policies: ~\n", NULL, NULL, NULL, 0 },
+        { "rules.policies: []\n", NULL, NULL, "[]", 1 },
+        { "rules.policies: {}\n", NULL, NULL, "{}", 1 },
+        { file, NULL, NULL, "[{name: all, floor: {per_second: 2}}]", 4 },
+        { file, "MESHGLASS_RULES__POLICIES=- b\n", NULL, "[b]", 1 },
+        { file, NULL, "rules.policies={x: [y, ~, \"n\"]}", "{x: [y, null, \"n\"]}", 1 },
+        { file, "MESHGLASS_RULES__POLICIES=[a]", "rules.policies=\n\n[b]", "[b]", 3 },
+        { file, NULL, "rules.policies=", NULL, 0 },
+        { file, "MESHGLASS_RULES__POLICIES=null", NULL, NULL, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct conf *conf = NULL;
+        struct buf text;
+
+        buf_init(&text, 1000);
+        assert_int_equal(load(&conf, cases[i].file, cases[i].variable, cases[i].set, NULL), MG_OK);
+        assert_int_equal(rules.policies == NULL, cases[i].want == NULL);
+        yaml_print(rules.policies, &text);
+        assert_str(buf_str(&text), cases[i].want ? cases[i].want : "null");
+        assert_int_equal(yaml_line(rules.policies), cases[i].line);
+        if (cases[i].file == file) {
+            assert_true(rules.per_second == 3);
+            assert_str(yaml_key(rules.classes, 0), "a.b");
+        }
+        buf_fini(&text);
+        conf_free(&conf);
+    }
+}
+
+static void a_tree_fits_its_place_in_the_dump(void **state)
+{
+    (void)state;
+    for (int depth = YAML_DEPTH_MAX - 2; depth <= YAML_DEPTH_MAX; depth++) {
+        struct conf *conf = NULL;
+        struct mg_why why = { { 0 } };
+        char set[128];
+        int n = snprintf(set, sizeof set, "rules.policies=");
+
+        memset(set + n, '[', (size_t)depth);
+        memset(set + n + depth, ']', (size_t)depth);
+        set[n + 2 * depth] = '\0';
+        assert_int_equal(load(&conf, NULL, NULL, set, &why),
+                         depth < YAML_DEPTH_MAX ? MG_OK : MG_E_TOO_BIG);
+        if (depth == YAML_DEPTH_MAX)
+            assert_string_equal(why.text, "--set: rules.policies: more than 31 levels deep");
+        conf_free(&conf);
     }
 }
 
@@ -244,7 +348,8 @@ static void keys_are_enumerated(void **state)
 
     (void)state;
     conf_keys(sections, MG_COUNT(sections), count_key, &n);
-    assert_int_equal(n, MG_COUNT(top_fields) + MG_COUNT(listen_fields) + MG_COUNT(store_fields));
+    assert_int_equal(n, MG_COUNT(top_fields) + MG_COUNT(listen_fields) + MG_COUNT(store_fields) +
+                            MG_COUNT(rule_fields) + MG_COUNT(class_fields));
 }
 
 static int setup(void **state)
@@ -270,6 +375,8 @@ int main(void)
         cmocka_unit_test(sets_and_variables_name_every_kind),
         cmocka_unit_test(empty_files_and_sections_are_fine),
         cmocka_unit_test(what_is_wrong_is_named),
+        cmocka_unit_test(a_tree_comes_from_every_layer),
+        cmocka_unit_test(a_tree_fits_its_place_in_the_dump),
         cmocka_unit_test(a_missing_file_is_told),
         cmocka_unit_test(keys_are_enumerated),
     };

@@ -12,6 +12,7 @@
 
 #include "conf/value.h"
 #include "sections.h"
+#include "unit/base/assert_str.h"
 
 #define ROOM (64u << 10)
 
@@ -93,8 +94,18 @@ static void a_dump_loads_back(void **state)
     static const char *const words[] = { "data_dir=~", "store.name=null", "store.files=" };
     static const char *const more[] = { "data_dir=true", "store.name=*alias", "store.files=&a" };
 
+    static const char *const trees[] = {
+        "rules.policies=[{name: 'it''s # \xc3\xa4', v: 'a\n\n  b'}]",
+        "rules.classes.list={a: -1.5, b: \"1\", c: null, \"null\": 'x: y', d: [[], {}], e: ~}",
+    };
+    static const char *const empty[] = { "rules.policies=[]", "rules.classes.list={}" };
+    static const char *const none[] = { "rules.policies=", "rules.classes.list=~" };
+
     (void)state;
     assert_dump_loads_back(NULL, 0);
+    assert_dump_loads_back(trees, MG_COUNT(trees));
+    assert_dump_loads_back(empty, MG_COUNT(empty));
+    assert_dump_loads_back(none, MG_COUNT(none));
     assert_dump_loads_back(odd, MG_COUNT(odd));
     assert_dump_loads_back(words, MG_COUNT(words));
     assert_dump_loads_back(more, MG_COUNT(more));
@@ -102,7 +113,8 @@ static void a_dump_loads_back(void **state)
 
 static void a_dump_tells_origins_and_computed_values(void **state)
 {
-    static const char *const sets[] = { "store.blocks=3", "store.token=hush" };
+    static const char *const sets[] = { "store.blocks=3", "store.token=hush",
+                                        "rules.policies=- {a: b c}" };
     static const char *const lines[] = {
         "# store.token: (set, not shown)  # --set\n",
         "data_dir: /computed  # default, computed\n",
@@ -111,6 +123,9 @@ static void a_dump_tells_origins_and_computed_values(void **state)
         "store.blocks: 3  # --set\n",
         "# store.disk_max:  # default, none\n",
         "store.retention: 7d  # default\n",
+        "rules.policies: [{a: \"b c\"}]  # --set\n",
+        "rules.floor.per_second: 1  # default\n",
+        "# rules.classes.list:  # default, none\n",
     };
     struct conf *conf = NULL;
     struct buf dump;
@@ -139,8 +154,13 @@ static void on_changed(void *owner, const char *key)
 
 static void two_loads_are_compared_by_value(void **state)
 {
-    static const char *const one[] = { "store.blocks=3", "store.token=a", "store.files=x" };
-    static const char *const two[] = { "store.blocks=4", "store.token=b", "store.files=x", "store.retention=168h" };
+    static const char *const one[] = { "store.blocks=3", "store.token=a", "store.files=x",
+                                       "rules.policies=- {a: b c}\n- 'd'" };
+    static const char *const two[] = { "store.blocks=4",       "store.token=b",
+                                       "store.files=x",        "store.retention=168h",
+                                       "rules.classes.list=[]", "rules.policies=[{a: \"b c\"}, \"d\"]" };
+    static const char *const three[] = { "store.blocks=4", "store.token=b", "rules.policies=[{a: c}]",
+                                         "store.files=x", "rules.classes.list={}" };
     struct conf *old = NULL, *now = NULL;
     struct buf keys;
 
@@ -151,7 +171,12 @@ static void two_loads_are_compared_by_value(void **state)
     conf_changed(old, old, on_changed, &keys);
     assert_int_equal(keys.len, 0);
     conf_changed(old, now, on_changed, &keys);
-    assert_true(str_eq(buf_str(&keys), STR("store.blocks store.token ")));
+    assert_str(buf_str(&keys), "store.blocks store.token rules.classes.list ");
+    conf_free(&old);
+    load_sets(&old, NULL, three, MG_COUNT(three));
+    buf_clear(&keys);
+    conf_changed(now, old, on_changed, &keys);
+    assert_str(buf_str(&keys), "rules.policies rules.classes.list ");
     conf_free(&old);
     conf_free(&now);
     buf_fini(&keys);
@@ -167,6 +192,11 @@ static void the_reference_has_every_row(void **state)
         "| `store.blocks` | whole number | `5` | 1 to 10 | Blocks. |\n",
         "| `store.disk_max` | size |  | at least 1MiB | Largest size. |\n",
         "| `store.journal.durability` | choice | `commit` | commit\\|os | Sync. |\n",
+        /* Two sections, one table. */
+        "## rules\n\n| key | value | default | range | meaning |\n|---|---|---|---|---|\n"
+        "| `rules.policies` | list or map |  |  | Policies. |\n"
+        "| `rules.floor.per_second` | number | `1` | at least 0 | Traces of the floor. |\n"
+        "| `rules.classes.list` | list or map |  |  | Classes. |\n",
     };
     struct buf page;
 

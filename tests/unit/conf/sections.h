@@ -9,6 +9,10 @@ struct top_conf {
 struct listen_conf {
     struct str otlp_http, zipkin;
 };
+struct rules_conf {
+    const struct yaml *policies, *classes;
+    double per_second;
+};
 struct store_conf {
     bool is_readonly;
     uint64_t blocks, disk_bytes, retention_ns;
@@ -20,6 +24,7 @@ struct store_conf {
 static struct top_conf top;
 static struct listen_conf doors;
 static struct store_conf disk;
+static struct rules_conf rules;
 
 static const struct conf_field top_fields[] = {
     CONF_ROW(struct top_conf, CONF_STR, "data_dir", data_dir, NULL, NULL, NULL,
@@ -45,10 +50,20 @@ static const struct conf_field store_fields[] = {
     CONF_ROW(struct store_conf, CONF_STR, "name", name, "it", NULL, NULL, "Name."),
     CONF_ROW_SECRET(struct store_conf, CONF_STR, "token", token, "Token."),
 };
+static const struct conf_field rule_fields[] = {
+    CONF_ROW(struct rules_conf, CONF_TREE, "policies", policies, NULL, NULL, NULL, "Policies."),
+    CONF_ROW(struct rules_conf, CONF_NUMBER, "floor.per_second", per_second, "1", "0", NULL,
+             "Traces of the floor."),
+};
+static const struct conf_field class_fields[] = {
+    CONF_ROW(struct rules_conf, CONF_TREE, "classes.list", classes, NULL, NULL, NULL, "Classes."),
+};
 static const struct conf_section sections[] = {
     { "", top_fields, MG_COUNT(top_fields), &top },
     { "listen", listen_fields, MG_COUNT(listen_fields), &doors },
     { "store", store_fields, MG_COUNT(store_fields), &disk },
+    { "rules", rule_fields, MG_COUNT(rule_fields), &rules },
+    { "rules", class_fields, MG_COUNT(class_fields), &rules },
 };
 
 static inline void targets_clear(void)
@@ -56,4 +71,5 @@ static inline void targets_clear(void)
     memset(&top, 0, sizeof top);
     memset(&doors, 0, sizeof doors);
     memset(&disk, 0, sizeof disk);
+    memset(&rules, 0, sizeof rules);
 }

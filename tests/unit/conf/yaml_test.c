@@ -189,6 +189,109 @@ static void a_file_is_read_up_to_its_limit(void **state)
     assert_int_equal(yaml_load(&docs, "/", 9, &why), MG_E_IO);
 }
 
+static void assert_printed(const struct yaml_docs *docs, const char *want)
+{
+    struct buf text;
+
+    buf_init(&text, 64u << 10);
+    yaml_print(yaml_doc(docs, 0), &text);
+    assert_str(buf_str(&text), want);
+    buf_fini(&text);
+}
+
+static void a_tree_is_printed_and_parses_back(void **state)
+{
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        { "", "null" },
+        { "~", "null" },
+        { "\"\"", "\"\"" },
+        { "[]", "[]" },
+        { "{}", "{}" },
+        { "- a\n- 'b'\n-\n- NULL\n", "[a, \"b\", null, null]" },
+        { "a:\n  b: [1,\n  2]\nc: |\n  x\n  y\n", "{a: {b: [1, 2]}, c: \"x\\u000Ay\\u000A\"}" },
+        { "- -1\n- +.5e-3\n- 0x1F\n- true\n- 10%\n", "[-1, +.5e-3, 0x1F, true, \"10%\"]" },
+        { "- a, b\n- c]\n- d: e # no\n- f#g\n", "[\"a, b\", \"c]\", {d: e}, \"f#g\"]" },
+        { "- host:80\n- http://x/y?z\n- /a/b\n", "[\"host:80\", \"http://x/y?z\", /a/b]" },
+        { "- a\n  b\n- '---'\n- \"...\"\n- .\n", "[\"a b\", \"---\", \"...\", \".\"]" },
+        { "- -a\n- --\n- ---\n- '-'\n", "[-a, \"--\", \"---\", \"-\"]" },
+        { "'null': 1\n~: 2\n'': 3\na b: 4\n'@x': 5\n",
+          "{\"null\": 1, \"~\": 2, \"\": 3, \"a b\": 4, \"@x\": 5}" },
+        { "- !!str null\n- 'NULL'\n- \"~\"\n", "[\"null\", \"NULL\", \"~\"]" },
+        { "- \"\\0\\x7f\\N\\_\\L\\P\\uFEFF\\uFFFE\"\n",
+          "[\"\\u0000\\u007F\\u0085\\u00A0\\u2028\\u2029\\uFEFF\\uFFFE\"]" },
+        { "- \xc3\xa4\xf0\x9f\x98\x80 \"\\\n", "[\"\xc3\xa4\xf0\x9f\x98\x80 \\\"\\\\\"]" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct yaml_docs *docs = parse(cases[i].text), *again = parse(cases[i].want);
+
+        assert_printed(docs, cases[i].want);
+        assert_printed(again, cases[i].want);
+        yaml_docs_free(&docs);
+        yaml_docs_free(&again);
+    }
+}
+
+static void a_number_stays_one(void **state)
+{
+    static const char *const plain[] = { "-1", "+1", ".5", "-.5", "1e-3", "-1.5e+9", "false", ".inf" };
+    struct yaml_docs *docs;
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(plain); i++) {
+        char list[32];
+
+        snprintf(list, sizeof list, "[%s]", plain[i]);
+        docs = parse(list);
+        assert_false(yaml_is_quoted(yaml_at(yaml_doc(docs, 0), 0)));
+        assert_printed(docs, list);
+        yaml_docs_free(&docs);
+    }
+}
+
+/* YAML ends a key without '?' at 1024 characters. */
+static void a_long_key_is_printed_and_parses_back(void **state)
+{
+    (void)state;
+    for (size_t len = 127; len < 4096; len += len < 130 ? 1 : 491) {
+        struct buf text, printed;
+
+        buf_init(&text, 64u << 10);
+        buf_init(&printed, 64u << 10);
+        buf_put_text(&text, "{? \"");
+        for (size_t i = 0; i < len; i++)
+            buf_put_text(&text, "\\u0001");
+        buf_put_text(&text, "\" : [v]}");
+        buf_put_char(&text, '\0');
+        struct yaml_docs *docs = parse(text.ptr);
+        yaml_print(yaml_doc(docs, 0), &printed);
+        buf_put_char(&printed, '\0');
+        struct yaml_docs *again = parse(printed.ptr);
+        assert_int_equal(yaml_key(yaml_doc(again, 0), 0).len, len);
+        assert_printed(again, printed.ptr);
+        yaml_docs_free(&docs);
+        yaml_docs_free(&again);
+        buf_fini(&text);
+        buf_fini(&printed);
+    }
+}
+
+static void printing_into_a_small_buffer_fails(void **state)
+{
+    struct yaml_docs *docs = parse("[a, b]");
+    struct buf text;
+
+    (void)state;
+    buf_init(&text, 5);
+    yaml_print(yaml_doc(docs, 0), &text);
+    assert_int_equal(buf_err(&text), MG_E_TOO_BIG);
+    buf_fini(&text);
+    yaml_docs_free(&docs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +302,10 @@ int main(void)
         cmocka_unit_test(depth_is_limited),
         cmocka_unit_test(a_tagged_string_is_quoted),
         cmocka_unit_test(a_file_is_read_up_to_its_limit),
+        cmocka_unit_test(a_tree_is_printed_and_parses_back),
+        cmocka_unit_test(a_number_stays_one),
+        cmocka_unit_test(a_long_key_is_printed_and_parses_back),
+        cmocka_unit_test(printing_into_a_small_buffer_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,186 +1,8 @@
-/* forward_test.c - forward in front of real queues (postbox.h): what arrives, in which requests, and when batches are done. */
-#include "postbox.h"
-#include <stdatomic.h>
+/* forward_test.c - what arrives, in which requests, and when batches are done. */
+#include "rig.h"
 #include <stdlib.h>
 #include "base/clock.h"
-#include "forward/forward.h"
-#include "model/otlp_scan.h"
-#include "stock.h"
 #include "unit/row/sample.h"
-
-#define SECOND UINT64_C(1000000000)
-enum { BOXES = 3, GIFTS = 64, FRAGMENTS = 8 };
-
-static _Atomic uint64_t now_ns;  /* forward's clock: it stands until a test moves it, */
-static _Atomic uint64_t step_ns; /* or goes on by so much whenever it is read */
-
-static uint64_t mono(void)
-{
-    return now_ns += step_ns;
-}
-
-struct gift {
-    struct forward_batch batch;
-    struct fragment fragments[FRAGMENTS];
-    _Atomic unsigned rank; /* 1, 2, … in the order of done; 0: not yet */
-};
-
-struct rig {
-    struct metric_registry *registry;
-    struct send_metrics *counts;
-    struct postbox boxes[BOXES];
-    size_t n;
-    struct forward *forward;
-    struct stock stocks[2];
-    struct gift gifts[GIFTS];
-    size_t n_gifts;
-    struct arena arena;
-    uint64_t ids;
-};
-
-static atomic_uint ranks;
-
-/* --- the rig ---------------------------------------------------------------------------------------- */
-
-static int setup(void **state)
-{
-    struct rig *rig = MEM_NEW(struct rig);
-
-    now_ns = 1000 * SECOND;
-    step_ns = 0;
-    ranks = 0;
-    for (size_t i = 0; i < BOXES; i++)
-        postbox_init(&rig->boxes[i]);
-    for (size_t i = 0; i < 2; i++)
-        stock_init(&rig->stocks[i]);
-    *state = rig;
-    return 0;
-}
-
-/* Opens all and starts the first n boxes' forward. */
-static void rig_start(struct rig *rig, size_t n)
-{
-    struct forward_target targets[BOXES];
-
-    rig->registry = metric_registry_new();
-    rig->counts = send_metrics_register(rig->registry);
-    rig->n = n;
-    for (size_t i = 0; i < n; i++) {
-        postbox_open(&rig->boxes[i], rig->registry, rig->counts, (unsigned)i);
-        postbox_start(&rig->boxes[i]);
-        targets[i] = (struct forward_target){ rig->boxes[i].send, &rig->boxes[i].conf };
-    }
-    rig->forward = forward_new(&(struct forward_options){ .targets = targets, .n = n, .metrics = rig->registry, .mono_ns = mono });
-    forward_start(rig->forward);
-}
-
-static void rig_end(struct rig *rig, bool is_crash)
-{
-    if (is_crash)
-        step_ns = SECOND / 10; /* what a disk refuses is not waited for */
-    forward_stop(rig->forward);
-    step_ns = 0;
-    for (size_t i = 0; i < rig->n; i++) {
-        if (is_crash)
-            postbox_crash(&rig->boxes[i]);
-        else
-            postbox_stop(&rig->boxes[i]);
-    }
-    forward_free(&rig->forward);
-    for (size_t i = 0; i < rig->n; i++)
-        postbox_close(&rig->boxes[i]);
-    send_metrics_free(&rig->counts);
-    metric_registry_free(&rig->registry);
-}
-
-static int teardown(void **state)
-{
-    struct rig *rig = *state;
-
-    if (rig->forward)
-        rig_end(rig, false);
-    for (size_t i = 0; i < BOXES; i++)
-        postbox_fini(&rig->boxes[i]);
-    for (size_t i = 0; i < 2; i++)
-        stock_fini(&rig->stocks[i]);
-    arena_fini(&rig->arena);
-    mem_free(rig);
-    return 0;
-}
-
-static void on_done(struct forward_batch *batch)
-{
-    struct gift *gift = MG_CONTAINER(batch, struct gift, batch);
-
-    if (gift->rank)
-        abort(); /* twice; not the test's thread */
-    gift->rank = ++ranks;
-}
-
-static struct gift *gift_new(struct rig *rig, uint64_t position)
-{
-    struct gift *gift = &rig->gifts[rig->n_gifts++];
-
-    assert_true(rig->n_gifts <= GIFTS);
-    *gift = (struct gift){ .batch = { .position = position, .fragments = gift->fragments, .done = on_done } };
-    return gift;
-}
-
-/* A trace of n spans, each with a value of so many bytes. */
-static void add_trace(struct rig *rig, struct gift *gift, uint32_t n, size_t bytes, bool is_kept)
-{
-    struct span *spans = arena_alloc(&rig->arena, n * sizeof *spans);
-
-    assert_true(gift->batch.n < FRAGMENTS);
-    for (uint32_t i = 0; i < n; i++) {
-        sample_span(&rig->arena, SAMPLE_PARTS, &spans[i]);
-        put_le64(spans[i].span_id, ++rig->ids);
-        if (bytes)
-            sample_value(&rig->arena, &spans[i], bytes);
-    }
-    gift->fragments[gift->batch.n++] = stock_fragment(&rig->stocks[0], spans, n, is_kept);
-}
-
-/* One batch with one kept trace, and off it goes. */
-static struct gift *give(struct rig *rig, uint64_t position, uint32_t n)
-{
-    struct gift *gift = gift_new(rig, position);
-
-    if (n)
-        add_trace(rig, gift, n, 0, true);
-    forward_put(rig->forward, &gift->batch);
-    return gift;
-}
-
-static void give_done(struct rig *rig, uint64_t position, uint32_t n)
-{
-    struct gift *gift = give(rig, position, n);
-
-    AWAIT(gift->rank);
-}
-
-/* Value of a line of the exposition. */
-static uint64_t metric_of(struct rig *rig, const char *line)
-{
-    struct str rest, row;
-    struct buf text;
-    uint64_t value = UINT64_MAX;
-
-    buf_init(&text, 1 << 20);
-    metric_write(rig->registry, METRIC_TEXT_0_0_4, &text);
-    rest = buf_str(&text);
-    while (value == UINT64_MAX && str_cut(&rest, '\n', &row))
-        if (str_starts(row, str_of(line)) && row.ptr[strlen(line)] == ' ')
-            value = (uint64_t)strtod(row.ptr + strlen(line) + 1, NULL);
-    buf_fini(&text);
-    assert_true(value != UINT64_MAX);
-    return value;
-}
-
-static void await_encoded(struct rig *rig, uint64_t spans)
-{
-    AWAIT(metric_of(rig, "meshglass_forward_encoded_spans_total") == spans);
-}
 
 /* --- what arrives ----------------------------------------------------------------------------------- */
 
@@ -213,12 +35,6 @@ static void on_span(void *owner, const struct span *span, uint32_t ordinal)
     reading->seen[id - 1] = true;
     reading->spans++;
     assert_true(span_equal(span, &reading->want[id - 1]));
-}
-
-static void on_refused(void *owner, enum span_refusal why, uint32_t ordinal)
-{
-    (void)owner, (void)ordinal;
-    fail_msg("%s", span_refusal_text(why));
 }
 
 static void read_all(struct postbox *box, struct reading *reading)
@@ -636,26 +452,25 @@ static void new_rows_are_taken_over(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-        TEST(what_arrives_equals_the_rows),
-        TEST(a_flush_has_each_resource_and_scope_once),
-        TEST(kept_and_everything_get_what_they_take),
-        TEST(equal_rows_share_one_encoding),
-        TEST(a_batch_is_full_or_has_waited),
-        TEST(who_is_in_a_hurry_does_not_wait),
-        TEST(a_request_keeps_below_4_mb),
-        TEST(a_request_fits_into_a_small_queue),
-        TEST(of_a_huge_trace_only_the_last_item_carries_the_position),
-        TEST(no_more_is_encoded_than_the_disk_takes),
-        TEST(a_disk_that_takes_nothing_holds_up_nobody),
-        TEST(a_batch_is_done_when_every_queue_has_it_and_in_order),
-        TEST(who_has_a_position_does_not_get_it_again),
-        TEST(what_all_have_is_done_without_a_queue),
-        TEST(a_kill_loses_nothing_that_was_done),
-        TEST(a_stop_puts_what_was_given),
-        TEST(a_stop_does_not_wait_for_a_disk_that_refuses),
-        TEST(nothing_given_is_a_stop_at_once),
-        TEST(new_rows_are_taken_over),
+        RIG_TEST(what_arrives_equals_the_rows),
+        RIG_TEST(a_flush_has_each_resource_and_scope_once),
+        RIG_TEST(kept_and_everything_get_what_they_take),
+        RIG_TEST(equal_rows_share_one_encoding),
+        RIG_TEST(a_batch_is_full_or_has_waited),
+        RIG_TEST(who_is_in_a_hurry_does_not_wait),
+        RIG_TEST(a_request_keeps_below_4_mb),
+        RIG_TEST(a_request_fits_into_a_small_queue),
+        RIG_TEST(of_a_huge_trace_only_the_last_item_carries_the_position),
+        RIG_TEST(no_more_is_encoded_than_the_disk_takes),
+        RIG_TEST(a_disk_that_takes_nothing_holds_up_nobody),
+        RIG_TEST(a_batch_is_done_when_every_queue_has_it_and_in_order),
+        RIG_TEST(who_has_a_position_does_not_get_it_again),
+        RIG_TEST(what_all_have_is_done_without_a_queue),
+        RIG_TEST(a_kill_loses_nothing_that_was_done),
+        RIG_TEST(a_stop_puts_what_was_given),
+        RIG_TEST(a_stop_does_not_wait_for_a_disk_that_refuses),
+        RIG_TEST(nothing_given_is_a_stop_at_once),
+        RIG_TEST(new_rows_are_taken_over),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

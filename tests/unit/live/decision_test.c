@@ -9,9 +9,11 @@
 static void write_three(struct buf *body)
 {
     static const struct decision all[] = {
-        { .trace_id = { 1 }, .through = 1, .verdict = VERDICT_KEPT, .reason = REASON_ROOT },
-        { .trace_id = { 2 }, .through = UINT64_MAX, .verdict = VERDICT_DROPPED, .reason = REASON_EARLY, .rules = UINT32_MAX },
-        { .trace_id = { 3 }, .from = 299, .through = 300, .verdict = VERDICT_KEPT, .reason = REASON_DEADLINE, .rules = 7 },
+        { .trace_id = { 1 }, .through = 1, .outcome = { .verdict = VERDICT_KEPT, .trigger = TRIGGER_ROOT } },
+        { .trace_id = { 2 }, .through = UINT64_MAX,
+          .outcome = { .verdict = VERDICT_DROPPED, .trigger = TRIGGER_EARLY, .reason = REASON_NO_POLICY, .threshold = OT_NEVER, .rules = (1 << 24) - 1 } },
+        { .trace_id = { 3 }, .from = 299, .through = 300, .votes = STR_INIT("\x1b\x02"),
+          .outcome = { .verdict = VERDICT_KEPT, .trigger = TRIGGER_DEADLINE, .reason = REASON_POLICY, .policy = 3, .threshold = OT_NEVER / 2, .rules = 7 } },
     };
 
     buf_init(body, 4096);
@@ -45,9 +47,13 @@ static void reads_what_was_written(void **state)
     assert_int_equal(last.trace_id[0], 3);
     assert_int_equal(last.from, 299);
     assert_int_equal(last.through, 300);
-    assert_int_equal(last.verdict, VERDICT_KEPT);
-    assert_int_equal(last.reason, REASON_DEADLINE);
-    assert_int_equal(last.rules, 7);
+    assert_int_equal(last.outcome.verdict, VERDICT_KEPT);
+    assert_int_equal(last.outcome.trigger, TRIGGER_DEADLINE);
+    assert_int_equal(last.outcome.reason, REASON_POLICY);
+    assert_int_equal(last.outcome.policy, 3);
+    assert_int_equal(last.outcome.threshold, OT_NEVER / 2);
+    assert_int_equal(last.outcome.rules, 7);
+    assert_true(str_eq(last.votes, STR("\x1b\x02")));
     buf_fini(&body);
 }
 
@@ -78,26 +84,50 @@ static void every_cut_is_refused_or_ends_between_decisions(void **state)
     buf_fini(&body);
 }
 
+static void what_an_earlier_version_wrote_is_read(void **state)
+{
+    static const char body[] = "\x01" "0123456789abcdef" "\x05" "\x09" "\x02" "\x03" "\x07"; /* dropped, early, rules 7 */
+    struct decision last;
+    enum mg_err err;
+
+    (void)state;
+    assert_int_equal(read_all(str_n(body, sizeof body - 1), &last, &err), 1);
+    assert_int_equal(err, MG_OK);
+    assert_int_equal(last.from, 5);
+    assert_int_equal(last.through, 9);
+    assert_int_equal(last.outcome.verdict, VERDICT_DROPPED);
+    assert_int_equal(last.outcome.trigger, TRIGGER_EARLY);
+    assert_int_equal(last.outcome.reason, REASON_NONE);
+    assert_int_equal(last.votes.len, 0);
+}
+
+#define ID "0123456789abcdef"
 static void unknown_values_are_refused(void **state)
 {
-    static const struct { size_t at; char value; } cases[] = {
-        { 0, 2 },       /* version */
-        { 1 + 18, 0 },  /* verdict of the first decision, below */
-        { 1 + 18, 3 },  /* and above */
-        { 1 + 19, 0 },  /* reason */
-        { 1 + 19, 4 },
+    static const struct { const char *bytes; size_t n; } cases[] = {
+#define CASE(bytes) { bytes, sizeof bytes - 1 }
+        CASE("\x03" ID "\x01\x02\x01\x00"),             /* version */
+        CASE("\x00" ID "\x01\x02\x01\x00"),
+        CASE("\x02" ID "\x01\x02\x00\x00"),             /* outcome: nothing */
+        CASE("\x02" ID "\x01\x02\x01\x00"),             /* no trigger */
+        CASE("\x02" ID "\x01\x02\x0f\x00"),             /* a trigger that nothing is */
+        CASE("\x02" ID "\x01\x02\x03\x05vote"),         /* votes beyond the end */
+        CASE("\x02" ID "\x01\x02\x03\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+        CASE("\x02" ID "\x01\x02\x03\x41" "0123456789012345678901234567890123456789012345678901234567890123x"), /* more than 64 */
+        CASE("\x01" ID "\x01\x02\x00\x01\x00"),         /* verdict below, above */
+        CASE("\x01" ID "\x01\x02\x03\x01\x00"),
+        CASE("\x01" ID "\x01\x02\x01\x00\x00"),         /* trigger below, above */
+        CASE("\x01" ID "\x01\x02\x01\x04\x00"),
+        CASE("\x01" ID "\x01\x02\x01\x01"),             /* no rules */
     };
 
     (void)state;
     for (size_t i = 0; i < MG_COUNT(cases); i++) {
-        struct buf body;
         struct decision last;
         enum mg_err err;
-        write_three(&body);
-        body.ptr[cases[i].at] = cases[i].value;
-        assert_int_equal(read_all(buf_str(&body), &last, &err), 0);
-        assert_int_equal(err, MG_E_FORMAT);
-        buf_fini(&body);
+        size_t n = read_all(str_n(cases[i].bytes, cases[i].n), &last, &err);
+        if (n != 0 || err != MG_E_FORMAT)
+            fail_msg("case %zu: %zu read, %s", i, n, mg_err_text(err));
     }
 }
 
@@ -107,6 +137,7 @@ int main(void)
         cmocka_unit_test(reads_what_was_written),
         cmocka_unit_test(an_empty_list_is_fine),
         cmocka_unit_test(every_cut_is_refused_or_ends_between_decisions),
+        cmocka_unit_test(what_an_earlier_version_wrote_is_read),
         cmocka_unit_test(unknown_values_are_refused),
     };
 

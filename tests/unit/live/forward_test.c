@@ -313,10 +313,10 @@ static void on_durable(struct journal_record *record, enum mg_err err)
     MG_CONTAINER(record, struct verdict_record, record)->is_durable = true;
 }
 
-/* Live makes no such decision yet; the log may hold one: one trace sampled out, then two kept, kept and kept + 100. */
+/* As the log may hold them: one trace sampled out, then two kept, kept and kept + 100. */
 static void append_verdicts(struct rig *rig, uint64_t dropped, uint64_t kept)
 {
-    struct decision decision = { .through = stats_of(rig).position, .verdict = VERDICT_DROPPED, .reason = REASON_ROOT };
+    struct decision decision = { .through = stats_of(rig).position, .outcome = { .verdict = VERDICT_DROPPED, .trigger = TRIGGER_ROOT, .reason = REASON_NO_POLICY } };
     struct verdict_record verdict = { .is_durable = false };
     struct buf body;
 
@@ -325,7 +325,7 @@ static void append_verdicts(struct rig *rig, uint64_t dropped, uint64_t kept)
     put_le64(decision.trace_id, dropped);
     decision_put(&body, &decision);
     put_le64(decision.trace_id, kept);
-    decision.verdict = VERDICT_KEPT;
+    decision.outcome = (struct outcome){ .verdict = VERDICT_KEPT, .trigger = TRIGGER_ROOT, .reason = REASON_POLICY };
     decision_put(&body, &decision);
     put_le64(decision.trace_id, kept + 100);
     decision_put(&body, &decision);

@@ -19,6 +19,7 @@ static struct row_batch *rows_of(struct interner *interner, const struct want *w
         struct span span = { .name = STR("op"), .kind = SPAN_SERVER, .start_ns = SECOND * 1000 + i, .end_ns = SECOND * 1001,
                              .resource = STR(""), .scope = STR(""), .trace_state = STR(""), .status_message = STR(""),
                              .events = STR(""), .links = STR(""), .unknown = STR("") };
+        span.status_code = want->error ? STATUS_ERROR : STATUS_UNSET;
         put_le64(span.trace_id, want->trace);
         put_le64(span.span_id, want->first + i);
         put_le64(span.parent_id, want->root && i == 0 ? 0 : 77);
@@ -29,23 +30,24 @@ static struct row_batch *rows_of(struct interner *interner, const struct want *w
 
 static void write_body(char body[64], const struct want *want)
 {
-    snprintf(body, 64, "%llu %llu %u %d", (unsigned long long)want->trace, (unsigned long long)want->first, want->spans, want->root);
+    snprintf(body, 64, "%llu %llu %u %d %d", (unsigned long long)want->trace, (unsigned long long)want->first, want->spans, want->root, want->error);
 }
 
 static struct want read_body(struct str body)
 {
     struct want want;
     unsigned long long trace, first;
-    int root;
+    int root, error;
     char text[65];
 
     assert_true(body.len < sizeof text);
     memcpy(text, body.ptr, body.len);
     text[body.len] = '\0';
-    assert_int_equal(sscanf(text, "%llu %llu %u %d", &trace, &first, &want.spans, &root), 4);
+    assert_int_equal(sscanf(text, "%llu %llu %u %d %d", &trace, &first, &want.spans, &root, &error), 5);
     want.trace = trace;
     want.first = first;
     want.root = root;
+    want.error = error;
     return want;
 }
 
@@ -106,7 +108,7 @@ static void exporter_start(struct rig *rig)
     forward_start(rig->forward);
 }
 
-static void logs_open(struct rig *rig)
+static void logs_open(struct rig *rig, const struct sample_rules *rules)
 {
     const struct store_options store = { .dir = rig->store_dir, .conf = &rig->store_conf, .metrics = rig->registry,
                                          .committed = on_committed, .owner = rig };
@@ -126,23 +128,48 @@ static void logs_open(struct rig *rig)
                                              .floor_position = floor, .floor_log_ns = recovered->log_ns };
     if (journal_open(&rig->journal, &journal, &why) != MG_OK)
         fail_msg("%s", why.text);
-    assert_int_equal(store_start(rig->store, &why), MG_OK);
+    if (rules)
+        assert_int_equal(store_rules_put(rig->store, sample_rules_text(rules), &rig->generation, &why), MG_OK);
+}
+
+/* As the program does it: the text has its generation in the store before a decision can name it. */
+static struct sample_rules *rules_of(struct rig *rig)
+{
+    struct sample_rules *rules = NULL;
+    struct yaml_docs *docs = NULL;
+    struct mg_why why = { "" };
+
+    if (!rig->policies)
+        return NULL;
+    assert_int_equal(yaml_parse(&docs, str_of(rig->policies), "policies", &why), MG_OK);
+    rig->sampling = (struct sample_conf){ .enabled = true, .verdicts_bytes = 1 << 20, .overload = true };
+    rig->sampling.policies = yaml_get(yaml_doc(docs, 0), "policies");
+    rig->sampling.classes = yaml_get(yaml_doc(docs, 0), "classes");
+    if (sample_rules_new(&rules, &rig->sampling, &why) != MG_OK)
+        fail_msg("%s", why.text);
+    yaml_docs_free(&docs);
+    rig->sampling.policies = rig->sampling.classes = NULL; /* compiled */
+    return rules;
 }
 
 void rig_start(struct rig *rig)
 {
+    struct sample_rules *rules = rules_of(rig);
     struct live *live;
 
     rig->registry = metric_registry_new();
     rig->counts = send_metrics_register(rig->registry);
-    logs_open(rig);
+    logs_open(rig, rules);
     if (rig->has_exporter)
         exporter_start(rig);
     credit_init(&rig->credit, live_ring_bytes(&rig->live_conf));
     rig->is_ready = false;
     live = live_new(&(struct live_options){ .conf = &rig->live_conf, .decisions = &rig->decisions, .journal = rig->journal,
                                             .store = rig->store, .forward = rig->forward, .loops = 2, .credit = &rig->credit,
-                                            .metrics = rig->registry, .replay = replay, .ready = ready, .owner = rig });
+                                            .metrics = rig->registry, .sampling = &rig->sampling, .rules = rules, .rules_generation = rig->generation,
+                                            .replay = replay, .ready = ready, .owner = rig });
+    sample_rules_unref(&rules);
+    assert_int_equal(store_start(rig->store, NULL), MG_OK);
     rig->live = live;
     live_start(live);
     pthread_mutex_lock(&rig->lock);
@@ -276,6 +303,34 @@ struct live_ledger wait_stored(struct rig *rig, uint64_t stored)
     return ledger;
 }
 
+struct live_ledger wait_sampled_out(struct rig *rig, uint64_t spans)
+{
+    struct live_ledger ledger = ledger_of(rig);
+
+    while (ledger.sampled_out < spans) {
+        usleep(1000);
+        ledger = ledger_of(rig);
+    }
+    return ledger;
+}
+
+uint64_t word_in_store(struct rig *rig, uint64_t trace, size_t *n)
+{
+    struct store_decision decisions[16];
+    struct store_view *view;
+    struct arena arena = { 0 };
+    struct mg_why why = { "" };
+    uint8_t id[16] = { 0 };
+
+    store_flush(rig->store);
+    view = store_view_new(rig->store);
+    put_le64(id, trace);
+    assert_int_equal(store_view_decisions(view, id, &arena, decisions, MG_COUNT(decisions), n, &why), MG_OK);
+    store_view_free(&view);
+    arena_fini(&arena);
+    return *n ? decisions[0].outcome : 0;
+}
+
 size_t in_ring(struct rig *rig, uint64_t trace)
 {
     uint8_t id[1][16] = { { 0 } };
@@ -302,14 +357,13 @@ size_t in_store(struct rig *rig, uint64_t trace)
     n = store_view_find(view, id, at, 64);
     for (size_t i = 0; i < n; i++) {
         struct block_reader *reader;
-        uint32_t first, count, in_fragment;
-        uint64_t position;
-        uint8_t got[16];
+        uint32_t first, count;
+        struct block_fragment fragment;
         assert_int_equal(store_view_open(view, &blocks[at[i]], &reader, NULL), MG_OK);
         count = block_find(reader, id, &first);
         for (uint32_t k = 0; k < count; k++) {
-            assert_int_equal(block_fragment_info(reader, first + k, got, &in_fragment, &position), MG_OK);
-            rows += in_fragment;
+            assert_int_equal(block_fragment_info(reader, first + k, &fragment), MG_OK);
+            rows += fragment.rows;
         }
     }
     store_view_free(&view);

@@ -17,6 +17,9 @@ struct rig {
     struct live_conf live_conf;
     struct decision_conf decisions;
     struct store_conf store_conf;
+    const char *policies;          /* YAML list for the next rig_start; NULL: sampling is off */
+    struct sample_conf sampling;
+    uint32_t generation;           /* of the rules in force */
     struct metric_registry *registry;
     struct store *store;
     struct journal *journal;
@@ -40,9 +43,11 @@ void rig_stop(struct rig *rig);       /* an orderly one */
 void rig_crash(struct rig *rig);
 
 /* Spans `first` … of a trace, received as one body; returns the ack's. */
-struct want { uint64_t trace, first; unsigned spans; bool root; };
+struct want { uint64_t trace, first; unsigned spans; bool root, error; };
 enum mg_err rig_send(struct rig *rig, struct want want);
 struct live_ledger ledger_of(struct rig *rig);                       /* asserts that it balances */
 struct live_ledger wait_stored(struct rig *rig, uint64_t stored);    /* until the ledger says so many are stored or duplicates */
+struct live_ledger wait_sampled_out(struct rig *rig, uint64_t spans);
+uint64_t word_in_store(struct rig *rig, uint64_t trace, size_t *n);  /* of the newest decision; *n of all; 0: none */
 size_t in_ring(struct rig *rig, uint64_t trace);
 size_t in_store(struct rig *rig, uint64_t trace);

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+#include "conf/yaml.h"
 #include "kv/kv.h"
+#include "sample/rules.h"
 
 const struct span_filter any_span = { .start_max_ns = UINT64_MAX, .duration_max_ns = UINT64_MAX };
 
@@ -58,19 +60,46 @@ static void on_ready(void *owner, enum mg_err err, const struct mg_why *why)
     pthread_mutex_unlock(&rig->lock);
 }
 
-static void start_live(struct rig *rig)
+static struct sample_rules *rules_of(struct rig *rig)
 {
+    struct sample_conf conf = { .enabled = true, .verdicts_bytes = 1 << 20 };
+    struct yaml_docs *policies = NULL, *classes = NULL;
+    struct sample_rules *rules = NULL;
+    struct mg_why why = { "" };
+
+    if (!rig->policies)
+        return NULL;
+    must(yaml_parse(&policies, str_of(rig->policies), "policies", &why), &why);
+    must(yaml_parse(&classes, STR("[]"), "classes", &why), &why);
+    conf.policies = yaml_doc(policies, 0);
+    conf.classes = yaml_doc(classes, 0);
+    must(sample_rules_new(&rules, &conf, &why), &why);
+    yaml_docs_free(&policies);
+    yaml_docs_free(&classes);
+    must(store_rules_put(rig->store, sample_rules_text(rules), &rig->generation, &why), &why);
+    return rules;
+}
+
+static void start_live(struct rig *rig, struct sample_rules *rules)
+{
+    static const struct sample_conf sampling = { .enabled = true, .verdicts_bytes = 1 << 20 };
     const struct live_options options = { .conf = &rig->live_conf,
                                           .decisions = &rig->decisions,
                                           .journal = rig->journal,
                                           .store = rig->store,
+                                          .sampling = &sampling,
+                                          .rules = rules,
+                                          .rules_generation = rig->generation,
                                           .credit = &rig->credit,
                                           .metrics = rig->metrics,
                                           .ready = on_ready,
                                           .owner = rig };
 
+    struct mg_why why = { "" };
+
     rig->is_ready = false;
-    rig->live = live_new(&options);
+    rig->live = live_new(&options); /* reads the store's verdicts, so before its thread runs */
+    must(store_start(rig->store, &why), &why);
     live_start(rig->live);
     pthread_mutex_lock(&rig->lock);
     while (!rig->is_ready)
@@ -95,8 +124,9 @@ static void start(struct rig *rig)
     must(store_open(&rig->store, &store, &why), &why);
     journal.floor_position = store_recovered(rig->store)->watermark;
     must(journal_open(&rig->journal, &journal, &why), &why);
-    must(store_start(rig->store, &why), &why);
-    start_live(rig);
+    struct sample_rules *rules = rules_of(rig); /* known to the store before live names them */
+    start_live(rig, rules);
+    sample_rules_unref(&rules);
     const struct query_options query = { .conf = &rig->query_conf,
                                          .live = rig->live,
                                          .store = rig->store,
@@ -491,6 +521,29 @@ void on_trace_query(struct ask *ask, struct query *query)
     for (size_t i = 0; i < trace.n; i++)
         buf_printf(&ask->text, "%s%u:%llu:%.*s", i ? " " : "", trace.spans[i]->span_id[7],
                    (unsigned long long)trace.spans[i]->start_ns, STR_ARG(trace.spans[i]->name));
+}
+
+void on_why_query(struct ask *ask, struct query *query)
+{
+    static const char *const states[] = {
+        [WHY_UNKNOWN] = "unknown", [WHY_PENDING] = "pending", [WHY_DROPPED] = "dropped", [WHY_KEPT] = "kept"
+    };
+    struct query_why why;
+    uint8_t id[16];
+
+    rig_trace_id(ask->trace, id);
+    if ((ask->err = query_why(query, id, &why, &ask->why)) != MG_OK)
+        return;
+    buf_put_text(&ask->text, states[why.state]);
+    for (size_t i = 0; i < why.n; i++) {
+        const struct query_decision *decision = &why.decisions[i];
+        buf_printf(&ask->text, "; %s %s %s", decision->outcome.verdict == VERDICT_KEPT ? "kept" : "dropped",
+                   decision->outcome.reason ? reason_name(decision->outcome.reason) : "-", decision->policy);
+        for (size_t k = 0; k < decision->n_votes; k++)
+            buf_printf(&ask->text, "%s%s:%s", k ? "," : " ", decision->votes[k].policy,
+                       vote_name(decision->votes[k].vote));
+        buf_printf(&ask->text, " (%u)", decision->spans);
+    }
 }
 
 static enum mg_err on_trace(void *owner, const struct query_trace *trace)

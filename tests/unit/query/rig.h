@@ -38,6 +38,8 @@ struct rig {
     struct query_conf query_conf;
     struct interner *interner;
     struct query_pool *pool;
+    const char *policies; /* YAML list of sampling.policies, no classes and no floor; NULL: sampling is off */
+    uint32_t generation;  /* of these rules, in the store */
     uint64_t idle_ns; /* of query threads; 0: default */
     uint64_t wall_ns; /* when what is put was received */
     pthread_mutex_t lock; /* of what follows */
@@ -109,6 +111,8 @@ void on_search_query(struct ask *ask, struct query *query);   /* ask.search */
 void on_services_query(struct ask *ask, struct query *query); /* "a,b" */
 void on_operations_query(struct ask *ask,
                          struct query *query); /* ask.service; "name/kind,name/kind" */
+
+void on_why_query(struct ask *ask, struct query *query); /* ask.trace; "kept policy errors (3); …" */
 
 void rig_trace_id(uint16_t trace, uint8_t id[16]);
 void assert_trace(struct rig *rig, uint16_t trace, const char *want); /* NULL: E_ABSENT */

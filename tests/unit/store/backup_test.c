@@ -99,7 +99,7 @@ static void make(struct rig *rig)
     rig_retain(rig);
     rig_roll(rig, 10);
     rig_span(1, 1, &span);
-    assert_int_equal(store_pin(rig->store, &at, 1, &rig->why), MG_OK);
+    assert_int_equal(store_pin(rig->store, &at, 1, 0, &rig->why), MG_OK);
 }
 
 static void a_copy_opens_and_has_everything(void **state)
@@ -165,7 +165,7 @@ static void live_on(struct rig *rig)
     rig->conf.disk_max = UINT64_C(1) << 40;
     handles_close_idle(&rig->store->handles, 0);
     rig_span(2, 1, &span);
-    assert_int_equal(store_pin(rig->store, &at, 1, &rig->why), MG_OK);
+    assert_int_equal(store_pin(rig->store, &at, 1, 0, &rig->why), MG_OK);
 }
 
 static void a_copy_is_consistent_while_the_store_lives_on(void **state)
@@ -230,6 +230,99 @@ static void one_failure_is_told_and_leaves_nothing(void **state)
     rig_expect(rig, 1, 40);
 }
 
+/* Decisions of a sealed partition, of a closed one and of the open one, with a run that was appended and never committed. */
+static void make_decided(struct rig *rig)
+{
+    uint64_t calls;
+
+    for (unsigned i = 1; i <= 3; i++)
+        rig_drop(rig, i, i);
+    rig_move_wall(rig->conf.roll_ns);
+    rig_drop(rig, 4, 4);
+    rig_retain(rig);
+    rig_move_wall(rig->conf.roll_ns);
+    kv_fault_at(0);
+    rig_drop(rig, 5, 5);
+    rig_drop(rig, 6, 6);
+    kv_fault_at(0);
+    rig_drop(rig, 7, 7);
+    calls = kv_fault_calls();
+    rig_put_decided(rig, &(struct rig_decided){ .trace = 8, .outcome = rig_dropped(8) }, 1);
+    store_hurry(rig->store);
+    kv_fault_at(calls);
+    rig_turn(rig);
+    kv_fault_at(0);
+}
+
+static void expect_decided(struct rig *rig)
+{
+    for (int i = 1; i <= 7; i++)
+        RIG_DECIDED(rig, (uint64_t)i, -i);
+}
+
+static void decide_on(struct rig *rig)
+{
+    rig_move_mono(60 * RIG_SECOND);
+    rig_drop(rig, 100 + rig->position, 9);
+    rig_move_wall(rig->conf.roll_ns);
+    rig_drop(rig, 100 + rig->position, 9);
+    rig_retain(rig);
+}
+
+static void decisions_are_copied(void **state)
+{
+    struct rig *rig = *state;
+    struct sink sink;
+
+    for (int meanwhile = 0; meanwhile < 2; meanwhile++) {
+        make_decided(rig);
+        sink_init(&sink, rig);
+        sink.meanwhile = meanwhile ? decide_on : NULL;
+        assert_int_equal(store_backup(rig->store, take, &sink, &rig->why), MG_OK);
+        rig_abandon(rig);
+        assert_int_equal(unpack(rig, &sink.tar), 6);
+        assert_int_equal(rig_why_bytes(rig, 1), decision_run_bytes(3));
+        assert_int_equal(rig_why_bytes(rig, 2), decision_run_bytes(1));
+        assert_int_equal(rig_why_bytes(rig, 3), 3 * decision_run_bytes(1)); /* without what was not committed */
+        if (store_check_dir(rig->store_dir, no_line, NULL, &rig->why) != MG_OK)
+            fail_msg("%s", rig->why.text);
+        rig_open(rig);
+        expect_decided(rig);
+        RIG_UNDECIDED(rig, 8);
+        rig_drop(rig, 9, 9);
+        RIG_DECIDED(rig, 9, -9);
+        buf_fini(&sink.tar);
+        rig_abandon(rig);
+        rig_anew(rig);
+    }
+}
+
+/* Retention takes a sealed partition's decisions while the copy is under way: the copy is without them, and sound. */
+static void drop_decisions(struct rig *rig)
+{
+    rig->conf.decisions_max = 0;
+    store_retain(rig->store);
+}
+
+static void decisions_that_go_meanwhile_are_not_copied(void **state)
+{
+    struct rig *rig = *state;
+    struct sink sink;
+
+    make_decided(rig);
+    sink_init(&sink, rig);
+    sink.meanwhile = drop_decisions;
+    assert_int_equal(store_backup(rig->store, take, &sink, &rig->why), MG_OK);
+    rig_abandon(rig);
+    (void)unpack(rig, &sink.tar);
+    assert_int_equal(rig_why_bytes(rig, 1), 0);
+    assert_int_equal(store_check_dir(rig->store_dir, no_line, NULL, &rig->why), MG_OK);
+    rig_open(rig);
+    RIG_UNDECIDED(rig, 1);
+    RIG_DECIDED(rig, 7, -7);
+    buf_fini(&sink.tar);
+}
+
 static void an_empty_store_is_copied_too(void **state)
 {
     struct rig *rig = *state;
@@ -250,7 +343,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
     const struct CMUnitTest tests[] = {
         T(a_copy_opens_and_has_everything), T(tar_itself_lists_it), T(a_copy_is_consistent_while_the_store_lives_on),
-        T(a_reader_that_goes_ends_it), T(one_failure_is_told_and_leaves_nothing), T(an_empty_store_is_copied_too),
+        T(a_reader_that_goes_ends_it), T(one_failure_is_told_and_leaves_nothing), T(an_empty_store_is_copied_too), T(decisions_are_copied),
+        T(decisions_that_go_meanwhile_are_not_copied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

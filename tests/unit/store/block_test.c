@@ -384,9 +384,9 @@ static void test_late_fragments_in_order(void **state)
     struct block_builder *builder = block_builder_new();
     struct block_built built;
     struct rows rows;
-    uint8_t trace_id[16];
-    uint32_t first, n;
-    uint64_t position;
+    struct block_fragment info;
+    uint8_t trace_id[16] = { 7 };
+    uint32_t first;
 
     (void)state;
     rows_init(&rows);
@@ -404,16 +404,141 @@ static void test_late_fragments_in_order(void **state)
     struct block_reader *reader = open_block(built.block);
     assert_int_equal(block_find(reader, late.trace_id, &first), 3);
     for (uint32_t i = 0; i < 3; i++) {
-        assert_int_equal(block_fragment_info(reader, first + i, trace_id, &n, &position), MG_OK);
-        assert_int_equal(n, 1);
-        assert_int_equal(position, 98 + i);
-        assert_memory_equal(trace_id, late.trace_id, 16);
+        assert_int_equal(block_fragment_info(reader, first + i, &info), MG_OK);
+        assert_int_equal(info.rows, 1);
+        assert_int_equal(info.position, 98 + i);
+        assert_int_equal(info.outcome, 0);
+        assert_int_equal(info.votes.len, 0);
+        assert_memory_equal(info.trace_id, late.trace_id, 16);
     }
     trace_id[15] = 1;
     assert_int_equal(block_find(reader, trace_id, &first), 0);
     block_close(&reader);
     block_builder_free(&builder);
     rows_fini(&rows);
+}
+
+/* --- outcomes and votes ----------------------------------------------------------------------- */
+static uint64_t word_of(unsigned i)
+{
+    static const uint64_t thresholds[] = { 0, UINT64_C(0x80000000000000), UINT64_C(0xe6660000000000) };
+
+    return outcome_pack(&(struct outcome){ .verdict = VERDICT_KEPT,
+                                           .trigger = TRIGGER_ROOT + i % 5,
+                                           .reason = 1 + i % 3,
+                                           .policy = (uint8_t)i,
+                                           .threshold = thresholds[i % 3],
+                                           .rules = 1 + i });
+}
+
+static void build_decided(struct rows *rows, unsigned n, bool outcomes, bool votes,
+                          struct block_builder *builder, struct block_built *built)
+{
+    static const char bits[] = "\x1b\xe4\x02\x40";
+
+    for (uint64_t i = 0; i < n; i++) {
+        struct span span = plain_span(i, i + 1, 0);
+        rows_span(rows, &span);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        struct fragment fragment = rows->traces.at[i];
+        fragment.outcome = outcomes && i % 4 ? word_of(i) : 0;
+        fragment.votes = votes ? str_n(bits, i % 5) : STR("");
+        block_add(builder, &fragment);
+    }
+    block_finish(builder, 0, built);
+}
+
+static bool has_segment(struct str block, uint8_t kind)
+{
+    uint32_t n = get_le32(block.ptr + 20);
+
+    for (uint32_t i = 0; i < n; i++)
+        if ((uint8_t)block.ptr[BLOCK_HEADER_BYTES + i * BLOCK_ENTRY_BYTES] == kind)
+            return true;
+    return false;
+}
+
+static void outcomes_and_votes_come_back(void **state)
+{
+    struct block_builder *builder = block_builder_new();
+    struct mg_why why;
+
+    (void)state;
+    for (unsigned kind = 0; kind < 4; kind++) {
+        struct block_built built;
+        struct rows rows;
+        bool outcomes = kind & 1, votes = kind & 2;
+        rows_init(&rows);
+        build_decided(&rows, 200, outcomes, votes, builder, &built);
+        assert_int_equal(has_segment(built.block, SEG_OUTCOMES), outcomes);
+        assert_int_equal(has_segment(built.block, SEG_VOTES), votes);
+        if (block_check(built.block, built.summary, built.run, &why) != MG_OK)
+            fail_msg("%s", why.text);
+        struct block_reader *reader = open_block(built.block);
+        for (unsigned i = 0; i < 200; i++) {
+            struct block_fragment info;
+            uint32_t first;
+            assert_int_equal(block_find(reader, rows.traces.at[i].trace_id, &first), 1);
+            assert_int_equal(block_fragment_info(reader, first, &info), MG_OK);
+            assert_int_equal(info.outcome, outcomes && i % 4 ? word_of(i) : 0);
+            assert_int_equal(info.votes.len, votes ? i % 5 : 0);
+            assert_memory_equal(info.votes.ptr, "\x1b\xe4\x02\x40", info.votes.len);
+        }
+        block_close(&reader);
+        rows_fini(&rows);
+    }
+    block_builder_free(&builder);
+}
+
+static bool stop_at_third(void *owner, const uint8_t trace_id[16], uint64_t outcome)
+{
+    (void)trace_id;
+    (void)outcome;
+    return ++*(unsigned *)owner < 3;
+}
+
+static void outcomes_are_told_until_it_is_enough(void **state)
+{
+    struct block_builder *builder = block_builder_new();
+    struct block_built built;
+    struct rows rows;
+    unsigned n = 0;
+
+    (void)state;
+    rows_init(&rows);
+    build_decided(&rows, 20, true, false, builder, &built);
+    struct block_reader *reader = open_block(built.block);
+    assert_int_equal(block_outcomes(reader, stop_at_third, &n, NULL), MG_OK);
+    assert_int_equal(n, 3);
+    block_close(&reader);
+    rows_fini(&rows);
+    block_builder_free(&builder);
+}
+
+/* What a dropped trace, or nothing, packs to is no outcome of a block. */
+static void an_outcome_that_is_none_is_found(void **state)
+{
+    static const uint64_t words[] = { UINT64_C(1) << 63, 1, 2, UINT64_MAX };
+    struct block_builder *builder = block_builder_new();
+    struct outcome dropped = { .verdict = VERDICT_DROPPED, .trigger = TRIGGER_ROOT, .reason = REASON_NO_POLICY };
+    struct mg_why why;
+
+    (void)state;
+    for (size_t i = 0; i <= MG_COUNT(words); i++) {
+        struct block_built built;
+        struct rows rows;
+        rows_init(&rows);
+        struct span span = plain_span(1, 1, 0);
+        rows_span(&rows, &span);
+        rows.traces.at[0].outcome = i < MG_COUNT(words) ? words[i] : outcome_pack(&dropped);
+        block_add(builder, &rows.traces.at[0]);
+        block_finish(builder, 0, &built);
+        assert_int_equal(block_check(built.block, built.summary, built.run, &why), MG_E_FORMAT);
+        assert_non_null(strstr(why.text, "has an outcome that is none"));
+        rows_fini(&rows);
+    }
+    block_builder_free(&builder);
 }
 
 /* --- too many keys ---------------------------------------------------------------------------- */
@@ -926,6 +1051,9 @@ static void test_bench(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(outcomes_and_votes_come_back),
+        cmocka_unit_test(outcomes_are_told_until_it_is_enough),
+        cmocka_unit_test(an_outcome_that_is_none_is_found),
         cmocka_unit_test(test_corpus_round_trip),
         cmocka_unit_test(test_odd_spans_round_trip),
         cmocka_unit_test(test_builder_starts_anew),

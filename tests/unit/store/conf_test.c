@@ -1,6 +1,6 @@
 /* The defaults, and what is out of range. That each row changes behaviour is shown by store_test.c (block_spans,
  * block_age) and retain_test.c (retention, disk_max, partition_age),
- * disk_test.c (free_min) and pins_test.c (pins_max). */
+ * disk_test.c (free_min), pins_test.c (pins_max) and why_test.c (decisions_max). */
 #include "unit/conf/section.h"
 #include "store/conf.h"
 
@@ -17,6 +17,7 @@ static void defaults(void **state)
     assert_int_equal(conf.disk_max, 0);
     assert_int_equal(conf.free_min, UINT64_C(512) << 20);
     assert_int_equal(conf.pins_max, UINT64_C(1) << 30);
+    assert_int_equal(conf.decisions_max, UINT64_C(2) << 30);
     assert_int_equal(conf.roll_ns, 3600 * SECOND);
     assert_int_equal(conf.block_rows, 20000);
     assert_int_equal(conf.block_age_ns, 10 * SECOND);
@@ -36,6 +37,7 @@ static void ranges(void **state)
         { "store.disk_max=0", MG_OK },           { "store.disk_max=-1", MG_E_FORMAT },
         { "store.free_min=0", MG_OK },           { "store.free_min=x", MG_E_FORMAT },
         { "store.pins_max=0", MG_OK },           { "store.pins_max=-1", MG_E_FORMAT },
+        { "store.decisions_max=0", MG_OK },      { "store.decisions_max=2x", MG_E_FORMAT },
         { "store.retention_ns=7d", MG_E_FORMAT },
     };
     struct store_conf conf = { 0 };

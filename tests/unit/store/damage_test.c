@@ -123,7 +123,7 @@ static void make(struct rig *rig, struct files *files)
     rig_commit(rig, 60);
     rig_span(1, 1, &span);
     for (int i = 0; i < 3; i++)
-        assert_int_equal(store_pin(rig->store, &at, 1, &rig->why), MG_OK);
+        assert_int_equal(store_pin(rig->store, &at, 1, 0, &rig->why), MG_OK);
     rig_retain(rig);
     assert_true(rig_partition(rig, 0)->is_sealed);
     rig_abandon(rig);

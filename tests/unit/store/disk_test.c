@@ -138,7 +138,7 @@ static void the_archive_counts_for_the_size_limit(void **state)
     store_retain(rig->store);
     assert_int_equal(rig_partitions(rig), 2);
     rig_span(1, 1, &span);
-    assert_int_equal(store_pin(rig->store, &at, 1, &rig->why), MG_OK);
+    assert_int_equal(store_pin(rig->store, &at, 1, 0, &rig->why), MG_OK);
     store_retain(rig->store);
     assert_int_equal(rig_partitions(rig), 1);
     assert_int_equal(rig_find(rig, 1), 1); /* the archive itself stays */

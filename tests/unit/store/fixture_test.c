@@ -95,7 +95,7 @@ static void make(struct rig *rig, const char *to)
     rig_roll(rig, 20);
     rig_retain(rig);
     rig_span(1001, 201, &pinned);
-    assert_int_equal(store_pin(rig->store, &at, 1, &rig->why), MG_OK);
+    assert_int_equal(store_pin(rig->store, &at, 1, 0, &rig->why), MG_OK);
     rig_abandon(rig);
     copy_all(rig->store_dir, to);
     rig_open(rig);

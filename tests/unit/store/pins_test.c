@@ -18,7 +18,7 @@ static enum mg_err pin_numbers(struct rig *rig, uint64_t trace, uint64_t first, 
         rig_span(first + i, trace, &spans[i]);
         at[i] = &spans[i];
     }
-    return store_pin(rig->store, at, n, &rig->why);
+    return store_pin(rig->store, at, n, 0, &rig->why);
 }
 
 /* Every copy of the trace's spans that a look-up leads to: how many. */
@@ -124,7 +124,7 @@ static void every_field_comes_back(void **state)
         put_be64(spans[i].span_id, i + 1); /* no duplicates */
         at[i] = &spans[i];
     }
-    assert_int_equal(store_pin(rig->store, at, 40, &rig->why), MG_OK);
+    assert_int_equal(store_pin(rig->store, at, 40, 0, &rig->why), MG_OK);
     rig_reopen(rig);
     struct store_view *view = store_view_new(rig->store);
     (void)store_view_blocks(view, &blocks);
@@ -149,9 +149,9 @@ static void what_cannot_be_pinned_is_refused(void **state)
 
     rig_span(1, 1, &spans[0]);
     rig_span(2, 2, &spans[1]);
-    assert_int_equal(store_pin(rig->store, at, 0, &rig->why), MG_E_FORMAT);
-    assert_int_equal(store_pin(rig->store, at, 2, &rig->why), MG_E_FORMAT);
-    assert_int_equal(store_pin(rig->store, at, BLOCK_ROWS_MAX + 1, &rig->why), MG_E_TOO_BIG);
+    assert_int_equal(store_pin(rig->store, at, 0, 0, &rig->why), MG_E_FORMAT);
+    assert_int_equal(store_pin(rig->store, at, 2, 0, &rig->why), MG_E_FORMAT);
+    assert_int_equal(store_pin(rig->store, at, BLOCK_ROWS_MAX + 1, 0, &rig->why), MG_E_TOO_BIG);
     assert_false(pins_exist(rig));
 }
 
@@ -234,7 +234,7 @@ static void *pin_some(void *argument)
         struct span span;
         const struct span *at = &span;
         rig_span(1, 1, &span);
-        if (store_pin(rig->store, &at, 1, &why) != MG_OK)
+        if (store_pin(rig->store, &at, 1, 0, &why) != MG_OK)
             return (void *)1;
     }
     return NULL;

@@ -58,7 +58,7 @@ static void insert(struct rows *rows, struct row *row)
     void **at = map_put(&rows->by_id, str_n(row->trace_id, 16), &is_new);
 
     if (is_new) {
-        struct fragment fragment = { .position = 1000 + rows->traces.n };
+        struct fragment fragment = { .position = 1000 + rows->traces.n, .is_kept = true };
         memcpy(fragment.trace_id, row->trace_id, 16);
         VEC_PUSH(&rows->traces, fragment);
         *at = (void *)(uintptr_t)rows->traces.n;

@@ -8,3 +8,7 @@ foreach(name conf catalog partition store recover retain view tools edges sealed
 endforeach()
 mg_unit_test(MODULE store NAME fault LIBS store_test_rig LABELS fault)
 target_compile_definitions(test_store_fixture PRIVATE MGTEST_FIXTURES="${CMAKE_SOURCE_DIR}/tests/fixtures")
+foreach(name decisions decisions_merge generations verdicts why tools_decisions)
+    mg_unit_test(MODULE store NAME ${name} SOURCES files.c LIBS store_test_rig)
+endforeach()
+target_compile_definitions(test_store_generations PRIVATE MGTEST_FIXTURES="${CMAKE_SOURCE_DIR}/tests/fixtures")

@@ -103,7 +103,7 @@ int rig_setup(void **state)
     (void)snprintf(rig->store_dir, sizeof rig->store_dir, "%s/store", rig->dir);
     rig->conf = (struct store_conf){ .retention_ns = 7 * 24 * 3600 * RIG_SECOND, .disk_max = UINT64_C(1) << 40, .roll_ns = 3600 * RIG_SECOND,
                                      .block_rows = 100, .block_age_ns = 10 * RIG_SECOND,
-                                     .pins_max = UINT64_C(1) << 30 };
+                                     .pins_max = UINT64_C(1) << 30, .decisions_max = UINT64_C(1) << 30 };
     rows_init(&rig->rows);
     rig->rows.wall_s = RIG_WALL / RIG_SECOND;
     rig_open(rig);
@@ -199,11 +199,11 @@ static void put_rows(struct rig *rig)
 
     given->rig = rig;
     given->fragments = mem_copy(rig->rows.traces.at, n * sizeof *given->fragments);
-    given->batch = (struct store_batch){ .position = ++rig->position, .log_ns = rig->position * 10, .fragments = given->fragments,
+    given->batch = (struct store_batch){ .position = ++rig->position, .log_ns = rig->position * 10, .wall_ns = wall_ns, .fragments = given->fragments,
                                          .n = n, .done = on_done };
     for (size_t i = 0; i < n; i++) {
         given->fragments[i].position = rig->position;
-        given->batch.rows += given->fragments[i].n;
+        given->batch.rows += given->fragments[i].is_kept ? given->fragments[i].n : 0;
     }
     /* The rows stay; the next batch begins without them. */
     VEC_CLEAR(&rig->rows.traces);
@@ -230,6 +230,113 @@ void rig_put(struct rig *rig, unsigned n, unsigned each)
         rows_span(&rig->rows, &span);
     }
     put_rows(rig);
+}
+
+/* --- decisions in --------------------------------------------------------------------------------------- */
+
+uint64_t rig_kept(unsigned policy)
+{
+    return outcome_pack(&(struct outcome){ .verdict = VERDICT_KEPT, .trigger = TRIGGER_ROOT, .reason = REASON_POLICY, .policy = (uint8_t)policy,
+                                           .rules = 1 });
+}
+
+uint64_t rig_dropped(unsigned policy)
+{
+    return outcome_pack(&(struct outcome){ .verdict = VERDICT_DROPPED, .trigger = TRIGGER_ROOT, .reason = REASON_DROP, .policy = (uint8_t)policy,
+                                           .threshold = OT_NEVER, .rules = 1 });
+}
+
+void rig_trace_id(uint64_t trace, uint8_t id[16])
+{
+    memset(id, 0, 16);
+    put_be64(id + 8, trace);
+}
+
+static void decided_rows(struct rig *rig, const struct rig_decided *decided)
+{
+    static uint64_t far = UINT64_C(1) << 40;
+    struct span span;
+
+    if (decided->is_kept) {
+        rig_span(++rig->spans, decided->trace, &span);
+        rows_span(&rig->rows, &span);
+        return;
+    }
+    rig_span(++far, decided->trace, &span);
+    rows_span(&rig->rows, &span);
+    rig_span(++far, decided->trace, &span);
+    put_be64(span.parent_id, far - 1);
+    rows_span(&rig->rows, &span);
+}
+
+void rig_put_decided(struct rig *rig, const struct rig_decided *decided, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        decided_rows(rig, &decided[i]);
+        struct fragment *fragment = &rig->rows.traces.at[rig->rows.traces.n - 1];
+        fragment->is_kept = decided[i].is_kept;
+        fragment->outcome = decided[i].outcome;
+        fragment->votes = decided[i].votes;
+        map_fini(&rig->rows.by_id); /* each is a fragment of its own */
+    }
+    put_rows(rig);
+}
+
+static void decide(struct rig *rig, uint64_t trace, uint64_t outcome, bool is_kept)
+{
+    size_t done = rig->n_done;
+
+    rig_put_decided(rig, &(struct rig_decided){ .trace = trace, .outcome = outcome, .is_kept = is_kept }, 1);
+    store_hurry(rig->store);
+    rig_turn(rig);
+    assert_true(rig->n_done > done);
+}
+
+void rig_drop(struct rig *rig, uint64_t trace, unsigned policy)
+{
+    decide(rig, trace, rig_dropped(policy), false);
+}
+
+void rig_keep(struct rig *rig, uint64_t trace, unsigned policy)
+{
+    decide(rig, trace, rig_kept(policy), true);
+}
+
+void rig_expect_decided(struct rig *rig, uint64_t trace, const int *policies, size_t n)
+{
+    struct store_view *view = store_view_new(rig->store);
+    struct store_decision found[64];
+    struct arena arena = { 0 };
+    struct outcome outcome;
+    uint8_t id[16];
+    size_t got;
+
+    rig_trace_id(trace, id);
+    if (store_view_decisions(view, id, &arena, found, MG_COUNT(found), &got, &rig->why) != MG_OK)
+        fail_msg("%s", rig->why.text);
+    if (got != n)
+        fail_msg("trace %llu: %zu decisions, not %zu", (unsigned long long)trace, got, n);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(outcome_unpack(found[i].outcome, &outcome));
+        assert_int_equal(found[i].is_kept, outcome.verdict == VERDICT_KEPT);
+        assert_int_equal(found[i].is_kept ? outcome.policy : -(int)outcome.policy, policies[i]);
+    }
+    store_view_free(&view);
+    arena_fini(&arena);
+}
+
+void rig_why_path(const struct rig *rig, uint32_t number, char path[128])
+{
+    (void)snprintf(path, 128, "%s/%06u.why", rig->store_dir, number);
+}
+
+uint64_t rig_why_bytes(const struct rig *rig, uint32_t number)
+{
+    struct stat file;
+    char path[128];
+
+    rig_why_path(rig, number, path);
+    return stat(path, &file) == 0 ? (uint64_t)file.st_size : 0;
 }
 
 void rig_turn(struct rig *rig)

@@ -52,6 +52,23 @@ void rig_put(struct rig *rig, unsigned n, unsigned each);
 /* One batch with these spans, equal trace ids joined. */
 void rig_put_spans(struct rig *rig, const struct span *spans, size_t n);
 void rig_span(uint64_t number, uint64_t trace, struct span *out); /* what rig_put makes; slices are static or per number % 8 */
+/* A batch of decided traces. A kept one has one span, numbered like those of rig_put; a dropped one has two, a parent and its child, whose
+ * numbers are beyond all others. */
+struct rig_decided { uint64_t trace, outcome; bool is_kept; struct str votes; };
+void rig_put_decided(struct rig *rig, const struct rig_decided *decided, size_t n);
+/* Outcomes by a policy's number: kept by it, dropped by it. */
+uint64_t rig_kept(unsigned policy);
+uint64_t rig_dropped(unsigned policy);
+void rig_drop(struct rig *rig, uint64_t trace, unsigned policy);   /* puts and commits one dropped trace */
+void rig_keep(struct rig *rig, uint64_t trace, unsigned policy);
+void rig_trace_id(uint64_t trace, uint8_t id[16]);
+/* What a view says was decided about a trace, newest first: the policies' numbers, negative when dropped. Fails when there are not n. */
+void rig_expect_decided(struct rig *rig, uint64_t trace, const int *policies, size_t n);
+#define RIG_DECIDED(rig, trace, ...) \
+    rig_expect_decided((rig), (trace), (const int[]){ __VA_ARGS__ }, sizeof((const int[]){ __VA_ARGS__ }) / sizeof(int))
+#define RIG_UNDECIDED(rig, trace) rig_expect_decided((rig), (trace), NULL, 0)
+void rig_why_path(const struct rig *rig, uint32_t number, char path[128]);
+uint64_t rig_why_bytes(const struct rig *rig, uint32_t number); /* of the file; 0: there is none */
 void rig_turn(struct rig *rig);
 /* Puts and commits at once: a block of its own. */
 void rig_commit(struct rig *rig, unsigned n);

@@ -254,7 +254,7 @@ static void a_trace_larger_than_a_block_is_stored_in_parts(void **state)
         row->prev = prev;
         prev = row;
     }
-    struct fragment fragment = { .last = prev, .n = SPANS };
+    struct fragment fragment = { .last = prev, .n = SPANS, .is_kept = true };
     put_be64(fragment.trace_id + 8, 1);
     struct store_batch batch = { .position = 1, .fragments = &fragment, .n = 1, .rows = SPANS, .done = on_alone_done };
     store_put(rig->store, &batch);

@@ -1,8 +1,9 @@
-/* The block thread rolls, seals and drops while others look up, search, pin, copy and read names. Nothing is checked but that each
+/* The block thread rolls, seals, merges and drops while others look up, search, pin, copy, ask why and read names. Nothing is checked but that each
  * sees whole blocks; the rest is for the sanitizers. */
 #include "unit/store/store_rig.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include "base/bytes.h"
 #include "base/mem.h"
 
@@ -33,6 +34,34 @@ static void *look(void *argument)
         }
         store_view_free(&view);
     }
+    return (void *)(uintptr_t)failures;
+}
+
+/* Traces from 1000 on are dropped, one a round. */
+static void *ask_why(void *argument)
+{
+    struct rig *rig = argument;
+    uint64_t trace = 0, failures = 0;
+    struct buf text;
+
+    buf_init(&text, 4096);
+    while (!is_over) {
+        struct store_view *view = store_view_new(rig->store);
+        struct store_decision found[4];
+        struct arena arena = { 0 };
+        struct mg_why why;
+        uint8_t id[16];
+        size_t n = 0;
+        rig_trace_id(trace % 3 ? 1000 + trace % ROUNDS : 1 + trace % 100, id);
+        failures += store_view_decisions(view, id, &arena, found, MG_COUNT(found), &n, &why) != MG_OK;
+        failures += n > MG_COUNT(found);
+        buf_clear(&text);
+        (void)store_rules_get(rig->store, 1 + (uint32_t)(trace % 8), &text);
+        trace++;
+        store_view_free(&view);
+        arena_fini(&arena);
+    }
+    buf_fini(&text);
     return (void *)(uintptr_t)failures;
 }
 
@@ -72,7 +101,7 @@ static void *pin_and_copy(void *argument)
         put_be64(span.trace_id + 8, 1 + i % 100);
         put_be64(span.span_id, i + 1);
         span.name = span.resource = span.scope = span.trace_state = span.status_message = span.events = span.links = span.unknown = STR("");
-        failures += store_pin(rig->store, &at, 1, &why) != MG_OK;
+        failures += store_pin(rig->store, &at, 1, 0, &why) != MG_OK;
         if (i % 8 == 0)
             failures += store_backup(rig->store, count_bytes, &bytes, &why) != MG_OK;
     }
@@ -81,18 +110,24 @@ static void *pin_and_copy(void *argument)
 
 static void all_at_once(void **state)
 {
-    static void *(*const bodies[])(void *) = { look, look, read_names, pin_and_copy };
+    static void *(*const bodies[])(void *) = { look, look, read_names, pin_and_copy, ask_why };
     struct rig *rig = *state;
     pthread_t threads[MG_COUNT(bodies)];
+    uint32_t generation;
+    char text[16];
     void *failures;
 
     rig->conf.retention_ns = 20 * rig->conf.roll_ns;
     rig->store->handles.most = 4;
+    rig->conf.decisions_max = 64 << 10;
     rig_start(rig);
     for (size_t i = 0; i < MG_COUNT(bodies); i++)
         assert_int_equal(pthread_create(&threads[i], NULL, bodies[i], rig), 0);
     for (unsigned i = 0; i < ROUNDS; i++) {
         rig_put(rig, 20, 5);
+        rig_put_decided(rig, &(struct rig_decided){ .trace = 1000 + i, .outcome = rig_dropped(1) }, 1);
+        (void)snprintf(text, sizeof text, "rules %u", i / 8);
+        assert_int_equal(store_rules_put(rig->store, str_of(text), &generation, &rig->why), MG_OK);
         store_flush(rig->store);
         rig_move_wall(rig->conf.roll_ns / 2);
         rig_move_mono(61 * RIG_SECOND);

@@ -377,7 +377,7 @@ static void pin(struct rig *rig, uint64_t number, uint64_t trace)
     const struct span *at = &span;
 
     rig_span(number, trace, &span);
-    assert_int_equal(store_pin(rig->store, &at, 1, &rig->why), MG_OK);
+    assert_int_equal(store_pin(rig->store, &at, 1, 0, &rig->why), MG_OK);
 }
 
 static void what_sealing_adds_is_checked(void **state)

@@ -88,6 +88,28 @@ export async function getTrace(id, signal) {
     return trace;
 }
 
+/* What is known of a trace's decisions, or null where the collector does not tell. */
+export async function getWhy(id, signal) {
+    try {
+        return await get(`api/meshglass/v1/why/${encodeURIComponent(id)}`, signal);
+    } catch (error) {
+        if (isAbort(error))
+            throw error;
+        return null; /* what it is about can be shown without it */
+    }
+}
+
+/* The table of head sampling, or null where there is none. */
+export async function getEffectiveSampling(signal) {
+    try {
+        return (await get('api/sampling/effective', signal)).data ?? [];
+    } catch (error) {
+        if (error.status !== 404)
+            throw error;
+        return null;
+    }
+}
+
 export function traceJsonAddress(id) {
     return new URL(`api/traces/${encodeURIComponent(id)}?prettyPrint=true`, ROOT).href;
 }

@@ -44,6 +44,11 @@ export function notice(kind, title, text) {
         el('strong', null, title), text ? ` ${text}` : '');
 }
 
+export function card(title, className, ...children) {
+    const id = `card-${className}`;
+    return el('section', { class: `card ${className}`, 'aria-labelledby': id }, el('h2', { id }, title), children);
+}
+
 export function isTyping(target) {
     return target instanceof HTMLElement && target.matches('input, select, textarea, [contenteditable]');
 }

@@ -67,6 +67,11 @@ export function percent(part, all) {
     return `${share < 10 ? Number(share.toFixed(1)) : Math.round(share)} %`;
 }
 
+/* How many traces one stands for. */
+export function adjusted(n) {
+    return n >= 100 ? whole.format(n) : String(Number(n.toFixed(1)));
+}
+
 const two = (n) => String(n).padStart(2, '0');
 
 export function day(us) {

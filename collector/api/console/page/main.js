@@ -1,15 +1,16 @@
 /* main.js - which view is shown. The address after '#' is the whole state: #/overview, #/search?…,
- * #/trace/ID.
+ * #/sampling, #/trace/ID.
  *
  * A view is a function (main, argument, params, signal) that fills main; what it started ends with the signal,
  * which fires when another view takes its place. */
 import { isTyping, setText } from './dom.js';
 import { showOverview } from './overview.js';
 import { parseTraceId } from './query.js';
+import { showSampling } from './sampling.js';
 import { showSearch } from './search.js';
 import { showTrace } from './trace.js';
 
-const VIEWS = { overview: showOverview, search: showSearch, trace: showTrace };
+const VIEWS = { overview: showOverview, sampling: showSampling, search: showSearch, trace: showTrace };
 const main = document.getElementById('main');
 let running = null;
 

@@ -1,10 +1,11 @@
 /* overview.js - is it well, how much comes in, does the ledger balance, how much room is left.
  *
- * Both answers are fetched together every two seconds while the page is visible. The elements are made once and
+ * Both answers are fetched together every two seconds while the page is visible (poll.js). The elements are made once and
  * their texts replaced, so that nothing jumps. The history of the rate outlives the view. */
-import { getLedger, getStatus, isAbort } from './api.js';
-import { el, setStyle, setText, swatch } from './dom.js';
+import { getLedger, getStatus } from './api.js';
+import { card, el, setStyle, setText, swatch } from './dom.js';
 import * as format from './format.js';
+import { poll } from './poll.js';
 import { Sparkline } from './sparkline.js';
 
 const POLL_MS = 2000, HISTORY_MIN = 30, HISTORY = 150; /* 1 to 5 minutes */
@@ -29,11 +30,6 @@ const DOORS = {
     sampling_http: 'Sampling over HTTP', sampling_grpc: 'Sampling over gRPC', query_http: 'Query, console, admin',
     query_grpc: 'Query over gRPC', prometheus: 'Prometheus API', metrics: 'Metrics', health: 'Health',
 };
-
-function card(title, className, ...children) {
-    const id = `card-${className}`;
-    return el('section', { class: `card ${className}`, 'aria-labelledby': id }, el('h2', { id }, title), children);
-}
 
 /* A definition list whose values are set later: facts.set({ label: text }). */
 function factList(labels) {
@@ -230,44 +226,16 @@ function logCard() {
     };
 }
 
-/* --- polling --------------------------------------------------------------------------------------- */
-
-async function poll(cards, page, trouble, signal) {
-    try {
-        const [status, ledger] = await Promise.all([getStatus(signal), getLedger(signal)]);
-        for (const each of cards)
-            each.show(status, ledger);
-        page.classList.remove('loading', 'stale');
-        trouble.hidden = true;
-    } catch (error) {
-        if (isAbort(error))
-            return;
-        page.classList.add('stale');
-        trouble.hidden = false;
-        setText(trouble, `${error.message} What is shown is not current; asking again every 2 seconds.`);
-    }
-}
+/* --- the view -------------------------------------------------------------------------------------- */
 
 export function showOverview(main, argument, params, signal) {
-    const trouble = el('div', { class: 'notice bad', role: 'alert', hidden: true });
     const cards = [stateCard(), rateCard(), ledgerCard(), doorsCard(), diskCard(), logCard()];
     const [state, ...rest] = cards.map((each) => each.element);
     const page = el('div', { class: 'overview loading' }, el('h1', { class: 'unseen' }, 'Overview'), state,
         el('div', { class: 'cards' }, rest));
-    let timer = 0, isAsking = false;
-
-    const ask = async () => {
-        clearTimeout(timer);
-        if (isAsking || document.hidden || signal.aborted)
-            return;
-        isAsking = true;
-        await poll(cards, page, trouble, signal);
-        isAsking = false;
-        if (!signal.aborted)
-            timer = setTimeout(ask, POLL_MS);
-    };
-    main.append(trouble, page);
-    document.addEventListener('visibilitychange', ask, { signal });
-    signal.addEventListener('abort', () => clearTimeout(timer));
-    ask();
+    poll(main, page, POLL_MS, signal, async () => {
+        const [status, ledger] = await Promise.all([getStatus(signal), getLedger(signal)]);
+        for (const each of cards)
+            each.show(status, ledger);
+    });
 }

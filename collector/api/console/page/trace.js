@@ -2,13 +2,14 @@
  *
  * The details are a panel beside (wide) or over (narrow) the waterfall, not rows in it: all rows keep one
  * height, which is what lets the waterfall show 60,000 of them. */
-import { getTrace, isAbort, traceJsonAddress } from './api.js';
+import { getTrace, getWhy, isAbort, traceJsonAddress } from './api.js';
 import { colorsOf } from './color.js';
 import { spanDetail } from './detail.js';
 import { button, el, isTyping, muted, notice, pairs, setText, swatch } from './dom.js';
 import * as format from './format.js';
 import { buildTree } from './tree.js';
 import { Waterfall } from './waterfall.js';
+import { whyLine, whyPage } from './why.js';
 
 const SERVICES_SHOWN = 12;
 
@@ -34,7 +35,7 @@ function legend(tree, colors) {
         more > 0 ? el('li', { class: 'chip muted' }, `+${more} more`) : null);
 }
 
-function head(tree, colors) {
+function head(tree, colors, why) {
     const root = tree.roots[0];
     return el('div', { class: 'trace-head' },
         el('div', { class: 'trace-title' },
@@ -50,6 +51,7 @@ function head(tree, colors) {
             ['Depth', format.count(tree.depth)],
             ['Errors', format.count(tree.errors), tree.errors ? 'bad-text' : null],
         ]),
+        why,
         legend(tree, colors),
         tree.warnings.map((text) => notice('warn', 'Warning.', text)));
 }
@@ -105,7 +107,7 @@ function tools(tree, waterfall) {
             key('Enter'), ' details ', key('/'), ' find'));
 }
 
-function fillView(main, tree, params, signal) {
+function fillView(main, tree, why, params, signal) {
     const colors = colorsOf(tree.services.keys()), address = `#/trace/${encodeURIComponent(tree.id)}`;
     const panel = el('aside', { class: 'detail', 'aria-label': 'Details of the span', hidden: true });
     const onSpan = (node) => waterfall.reveal(node);
@@ -139,7 +141,7 @@ function fillView(main, tree, params, signal) {
         if (event.key === 'Escape' && !isTyping(event.target) && !panel.hidden)
             close();
     }, { signal });
-    main.replaceChildren(head(tree, colors), tools(tree, waterfall),
+    main.replaceChildren(head(tree, colors, why), tools(tree, waterfall),
         el('div', { class: 'trace-body' }, waterfall.element, panel));
     waterfall.start();
     const wanted = params.get('span') && tree.nodes.find((node) => node.span.spanID === params.get('span'));
@@ -150,7 +152,47 @@ function fillView(main, tree, params, signal) {
     waterfall.focus();
 }
 
+/* Where the answer goes once it is there. Without one (an older collector, or it failed) nothing is said. */
+function whyPlace(asked) {
+    const place = el('div', { class: 'why-place', hidden: true });
+    asked.then((answer) => {
+        if (!answer?.decision || answer.decision === 'unknown')
+            return;
+        place.hidden = false;
+        place.replaceChildren(whyLine(answer));
+    }, () => {}); /* the view has gone */
+    return place;
+}
+
+async function showAbsent(main, id, asked) {
+    const answer = await asked;
+    if (answer?.decision && answer.decision !== 'unknown') {
+        main.replaceChildren(whyPage(id, answer));
+        return;
+    }
+    const words = answer ? 'No span of it has come, or it is older than what is remembered.'
+        : 'It may be older than the retention, or sampled out.';
+    main.replaceChildren(notice('quiet', 'No such trace.', `${id} is not known here. ${words}`));
+}
+
+async function showFailure(main, id, asked, error) {
+    if (isAbort(error))
+        return;
+    if (error.status !== 404) {
+        main.replaceChildren(notice('bad', 'The trace could not be shown.', error.message));
+        return;
+    }
+    try {
+        await showAbsent(main, id, asked);
+    } catch (gone) {
+        if (!isAbort(gone))
+            throw gone;
+    }
+}
+
 export async function showTrace(main, id, params, signal) {
+    const asked = getWhy(id, signal); /* beside the trace: neither waits for the other */
+    asked.catch(() => {});
     main.append(el('p', { class: 'waiting', role: 'status' }, 'Loading the trace…'));
     try {
         const tree = buildTree(await getTrace(id, signal));
@@ -159,12 +201,8 @@ export async function showTrace(main, id, params, signal) {
             return;
         }
         document.title = `${tree.roots[0].service}: ${tree.roots[0].span.operationName} · Meshglass`;
-        fillView(main, tree, params, signal);
+        fillView(main, tree, whyPlace(asked), params, signal);
     } catch (error) {
-        if (isAbort(error))
-            return;
-        main.replaceChildren(error.status === 404
-            ? notice('quiet', 'No such trace.', `${id} is not known here. It may be older than the retention, or sampled out.`)
-            : notice('bad', 'The trace could not be shown.', error.message));
+        await showFailure(main, id, asked, error);
     }
 }

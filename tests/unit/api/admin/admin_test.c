@@ -80,6 +80,68 @@ static void shows_the_ledger(void **state)
     assert_true(says(scene, "\n    \"accepted\": 1"));
 }
 
+/* One name is one key, whatever its reasons; what no name decided goes by its reason. Empty lines are left out. */
+static void splits_the_ledger(void **state)
+{
+    static const struct live_policy policies[] = {
+        { "errors", REASON_POLICY, 10, 0, 1, 0 },
+        { "", REASON_NO_POLICY, 0, 7, 0, 2 },
+        { "health", REASON_CLASS, 5, 45, 1, 9 },
+        { "", REASON_FLOOR_ERROR, 3, 0, 1, 0 },
+        { "health", REASON_CLASS_ERROR, 2, 0, 1, 0 },
+        { "", REASON_NONE, 1, 0, 1, 0 },
+        { "say \"hi\"", REASON_DROP, 0, UINT64_C(1) << 40, 0, 1 },
+        { "idle", REASON_POLICY, 0, 0, 0, 0 },
+    };
+    struct scene *scene = *state;
+
+    ask(scene, "GET", "/api/meshglass/v1/ledger");
+    assert_true(says(scene, "\"lost\":0,\"sampled_out_by_policy\":{},\"kept_by_policy\":{}}"));
+    memcpy(fake.policies, policies, sizeof policies);
+    fake.n_policies = MG_COUNT(policies);
+    ask(scene, "GET", "/api/meshglass/v1/ledger");
+    assert_int_equal(scene->status, 200);
+    assert_true(says(scene, "\"sampled_out_by_policy\":{\"<no_policy>\":7,\"health\":45,\"say \\\"hi\\\"\":1099511627776}"));
+    assert_true(says(scene, "\"kept_by_policy\":{\"<floor_error>\":3,\"<none>\":1,\"errors\":10,\"health\":7}}"));
+}
+
+/* Names as long as they can be, in every line. */
+static void splits_among_long_names(void **state)
+{
+    struct scene *scene = *state;
+    char want[80];
+
+    for (size_t i = 0; i < MG_COUNT(fake.policies); i++) {
+        memset(fake.policies[i].name, 'a' + (int)i, sizeof fake.policies[i].name - 1);
+        fake.policies[i].reason = REASON_POLICY;
+        fake.policies[i].kept = UINT64_C(1) << 60;
+    }
+    fake.n_policies = MG_COUNT(fake.policies);
+    ask(scene, "GET", "/api/meshglass/v1/ledger");
+    for (size_t i = 0; i < MG_COUNT(fake.policies); i++) {
+        snprintf(want, sizeof want, "\"%s\":", fake.policies[i].name);
+        assert_true(says(scene, want));
+    }
+}
+
+static void shows_the_ladder(void **state)
+{
+    static const struct {
+        enum ladder_step step;
+        const char *want;
+    } rows[] = {
+        { LADDER_NONE, "\"ladder\":\"none\"" }, { LADDER_HEAD, "\"ladder\":\"head\"" },
+        { LADDER_TAIL, "\"ladder\":\"tail\"" }, { LADDER_REFUSE, "\"ladder\":\"refuse\"" },
+    };
+    struct scene *scene = *state;
+
+    for (size_t i = 0; i < MG_COUNT(rows); i++) {
+        fake.ladder = rows[i].step;
+        ask(scene, "GET", "/api/meshglass/v1/status");
+        assert_true(says(scene, rows[i].want));
+    }
+}
+
 static void shows_the_status(void **state)
 {
     struct scene *scene = *state;
@@ -180,6 +242,7 @@ static void serves_nothing_else(void **state)
         int status;
     } rows[] = {
         { "POST", "/status", 405 }, { "POST", "/metrics", 405 }, { "DELETE", "/api/meshglass/v1/ledger", 405 },
+        { "POST", "/api/meshglass/v1/why/1", 405 }, { "GET", "/api/meshglass/v1/why", 404 }, { "GET", "/api/meshglass/v1/why/", 404 }, { "GET", "/api/meshglass/v1/why/1/2", 404 },
         { "GET", "/api/meshglass/v1/", 404 }, { "GET", "/api/meshglass/v2/status", 404 }, { "GET", "/metrics/", 404 },
         { "HEAD", "/status", 200 }, { "HEAD", "/api/meshglass/v1/status", 200 },
     };
@@ -197,6 +260,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(tells_its_health, scene_begin, scene_end),
         cmocka_unit_test_setup_teardown(shows_the_ledger, scene_begin, scene_end),
+        cmocka_unit_test_setup_teardown(splits_the_ledger, scene_begin, scene_end),
+        cmocka_unit_test_setup_teardown(splits_among_long_names, scene_begin, scene_end),
+        cmocka_unit_test_setup_teardown(shows_the_ladder, scene_begin, scene_end),
         cmocka_unit_test_setup_teardown(shows_the_status, scene_begin, scene_end),
         cmocka_unit_test_setup_teardown(lists_doors_up_to_its_room, scene_begin, scene_end),
         cmocka_unit_test_setup_teardown(knows_its_rate, scene_begin, scene_end),

@@ -21,12 +21,18 @@
 
 static struct {
     struct live_ledger ledger;
+    struct live_policy policies[8];
+    size_t n_policies;
+    enum ladder_step ladder;
     struct live_stats live;
     struct store_stats store;
     struct journal_stats journal;
     bool is_full, is_refusing, has_no_room;
     size_t backup_bytes;         /* that store_backup writes, then: */
     enum mg_err backup_err;
+    struct query_why why;        /* what query_why finds, or its failure */
+    enum mg_err why_err;
+    uint8_t asked_id[16];
     unsigned n_jobs;
     char job_name[16];
     struct query_job *job;
@@ -38,6 +44,23 @@ void live_ledger(const struct live *live, struct live_ledger *out)
 {
     (void)live;
     *out = fake.ledger;
+}
+
+size_t live_policies(struct live *live, struct live_policy **out)
+{
+    (void)live;
+    *out = NULL;
+    if (fake.n_policies) {
+        *out = mem_alloc(sizeof fake.policies);
+        memcpy(*out, fake.policies, sizeof fake.policies);
+    }
+    return fake.n_policies;
+}
+
+enum ladder_step live_ladder(const struct live *live)
+{
+    (void)live;
+    return fake.ladder;
 }
 
 void live_stat(const struct live *live, struct live_stats *out)
@@ -81,6 +104,16 @@ enum mg_err store_backup(struct store *store, backup_write_fn *write, void *owne
         left -= n;
     }
     return fake.backup_err ? mg_fail(why, fake.backup_err, "the disk under the copy is full") : MG_OK;
+}
+
+enum mg_err query_why(struct query *query, const uint8_t id[16], struct query_why *out, struct mg_why *why)
+{
+    (void)query;
+    memcpy(fake.asked_id, id, sizeof fake.asked_id);
+    if (fake.why_err)
+        return mg_fail(why, fake.why_err, "the query failed");
+    *out = fake.why;
+    return MG_OK;
 }
 
 static inline void *run_job(void *unused)

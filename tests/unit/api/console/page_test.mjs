@@ -5,6 +5,7 @@ import test from 'node:test';
 import { COLORS, colorsOf } from './color.js';
 import * as format from './format.js';
 import { LIMIT_MAX, apiParams, paramsOf, parseTags, parseTraceId, queryOf, tagText } from './query.js';
+import { ladderWords, reasonWords, sorted, splitName, splitRows, triggerWords, voteWords, weightWords, whyWords } from './reason.js';
 import { buildTree, selfTime, summarize, ticks } from './tree.js';
 
 /* --- trees ----------------------------------------------------------------------------------------- */
@@ -187,6 +188,88 @@ test('trace ids', () => {
         ['', null], ['xyz', null], [`${id}0`, null], ['a/b', null], ['a b', null],
     ])
         assert.equal(parseTraceId(text), want, text);
+});
+
+/* --- sampling -------------------------------------------------------------------------------------- */
+
+test('every decision is a sentence', () => {
+    for (const [answer, want] of [
+        [{ decision: 'kept', reason: 'policy', policy: 'errors', probability: 1 }, 'Kept by the policy “errors”.'],
+        [{ decision: 'kept', reason: 'policy', policy: 'a tenth', probability: 0.1 },
+            'Kept by the policy “a tenth”. At 10 %: it stands for about 10 traces.'],
+        [{ decision: 'kept', reason: 'policy', policy: '', probability: 1 }, 'Kept by a policy whose name is not known any more.'],
+        [{ decision: 'kept', reason: 'no_rules', policy: '', probability: 1 }, 'Kept: no sampling policy is configured.'],
+        [{ decision: 'kept', reason: 'class', policy: 'health', probability: 0.001 },
+            'Kept at the rate of the class “health”. At 0.1 %: it stands for about 1,000 traces.'],
+        [{ decision: 'kept', reason: 'class_error', policy: 'health', probability: 1 }, 'Kept: it holds an error, inside the class “health”.'],
+        [{ decision: 'kept', reason: 'floor_error', probability: 1 }, 'Kept by the floor: it holds an error.'],
+        [{ decision: 'kept', reason: 'floor_slow', probability: 1 }, 'Kept by the floor: it was among the slowest of its operation.'],
+        [{ decision: 'kept', reason: 'floor_new', probability: 1 }, 'Kept by the floor: it was the first of a new operation.'],
+        [{ decision: 'kept', reason: '', policy: '', probability: 1, rules: 0 }, 'Kept: sampling was off.'],
+        [{ decision: 'dropped', reason: 'no_policy', policy: '', probability: 0 }, 'Dropped: no policy sampled it.'],
+        [{ decision: 'dropped', reason: 'drop', policy: 'noise', probability: 0 }, 'Dropped by the drop policy “noise”.'],
+        [{ decision: 'dropped', reason: 'inverted', policy: 'p', probability: 0 }, 'Dropped: an inverted condition of the policy “p” matched.'],
+        [{ decision: 'dropped', reason: 'class', policy: 'health', probability: 0.1 }, 'Dropped at the rate of the class “health”.'],
+        [{ decision: 'dropped', reason: 'overload', probability: 0.25 },
+            'Dropped: more came than could be kept, so traces were thinned out.'],
+        [{ decision: 'pending', reason: '', probability: null }, 'Not decided yet: the trace waits for more of its spans.'],
+        [{ decision: 'unknown', reason: '', probability: null }, 'Nothing is known of this trace.'],
+    ])
+        assert.equal(whyWords(answer), want);
+});
+
+test('words of a later version, and what looks like code, are only words', () => {
+    assert.equal(reasonWords({ decision: 'kept', reason: 'moon_phase' }), 'Kept for the reason “moon_phase”.');
+    assert.equal(reasonWords({ decision: 'dropped', reason: 'constructor' }), 'Dropped for the reason “constructor”.');
+    assert.equal(reasonWords({ decision: 'dropped' }), 'Dropped.');
+    assert.equal(triggerWords('__proto__'), '__proto__');
+    assert.equal(triggerWords(undefined), '');
+    assert.equal(voteWords('perhaps'), 'perhaps');
+    assert.equal(voteWords(undefined), '');
+    assert.equal(splitName('<later>').words, 'later');
+    assert.deepEqual(ladderWords('ceiling'), ['warn', 'Overload: ceiling.']);
+});
+
+test('only what was drawn at a chance has a weight', () => {
+    for (const probability of [undefined, null, NaN, 0, 1, 2, -1])
+        assert.equal(weightWords({ decision: 'kept', probability }), '', String(probability));
+    assert.equal(weightWords({ decision: 'dropped', probability: 0.5 }), '');
+    assert.equal(weightWords({ decision: 'kept', probability: 0.4 }), 'At 40 %: it stands for about 2.5 traces.');
+    assert.equal(weightWords({ decision: 'kept', probability: 0.9999 }), '');
+});
+
+test('triggers, votes, the ladder', () => {
+    for (const trigger of ['root', 'deadline', 'early', 'late', 'first_match'])
+        assert.notEqual(triggerWords(trigger), trigger);
+    assert.deepEqual(['not_asked', 'no', 'yes', 'drop'].map(voteWords), ['not asked', 'no', 'yes', 'drop']);
+    assert.deepEqual(['none', 'head', 'tail', 'refuse'].map((step) => ladderWords(step)[0]), ['good', 'warn', 'warn', 'bad']);
+    for (const none of [undefined, null, 3, {}])
+        assert.equal(ladderWords(none), null);
+});
+
+test('the ledger by policy, most spans first', () => {
+    assert.equal(splitRows({ accepted: 1 }), null); /* no split at all: an older collector */
+    assert.deepEqual(splitRows({ kept_by_policy: {}, sampled_out_by_policy: {} }), []);
+    assert.deepEqual(splitRows({ kept_by_policy: { a: 1, '<none>': 7 }, sampled_out_by_policy: { b: 3, a: 2 } }), [
+        { name: '<none>', kept: 7, out: 0 }, { name: 'a', kept: 1, out: 2 }, { name: 'b', kept: 0, out: 3 },
+    ]);
+    assert.deepEqual(splitRows({ kept_by_policy: { constructor: 2 } }), [{ name: 'constructor', kept: 2, out: 0 }]);
+    assert.deepEqual(splitName('a<b>'), { name: 'a<b>' });
+    assert.deepEqual(splitName(''), { name: '' });
+    assert.equal(splitName('<none>').name, null);
+    assert.match(splitName('<no_rules>').words, /no policy/);
+});
+
+test('tables sort by text, number and truth, and stay in order where they are equal', () => {
+    const rows = [{ s: 'b', n: 2, t: true }, { s: 'a10', n: 2, t: false }, { s: 'a9', n: 10 }];
+    const order = (key, isDescending) => sorted(rows, key, isDescending).map((row) => row.s).join(' ');
+    assert.equal(order('s', false), 'a9 a10 b');
+    assert.equal(order('s', true), 'b a10 a9');
+    assert.equal(order('n', false), 'b a10 a9');
+    assert.equal(order('n', true), 'a9 b a10');
+    assert.equal(order('t', true), 'b a10 a9');
+    assert.equal(order('none', false), 'b a10 a9');
+    assert.equal(rows[0].s, 'b'); /* a copy */
 });
 
 /* --- formats and colours --------------------------------------------------------------------------- */

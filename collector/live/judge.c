@@ -1,0 +1,227 @@
+/* judge.c - live's side of sampling: which rules are in force, what an earlier decision says, the overload ladder.
+ *
+ * A record whose trace was decided before follows that decision (R6): while the decided rows are still in the ring the older record tells
+ * it, afterwards the verdict table does. At start the table gets back what the store has of the newest decisions, after the replay:
+ * during it every decision of the log is met in its place, and a row must not follow one that comes later in the log. */
+#include "base/clock.h"
+#include "live/private.h"
+#include "store/view.h"
+
+#define LADDER_HOLD_NS UINT64_C(2000000000)
+
+static const struct sample_conf off; /* what holds without a configuration */
+
+static const struct sample_conf *conf_of(const struct live *live)
+{
+    const struct sample_conf *conf = live->sampling;
+
+    return conf ? conf : &off;
+}
+
+static void on_recent(void *owner, uint64_t hash, uint64_t outcome)
+{
+    struct live *live = owner;
+
+    live->own.recent.at[live->own.recent.n++] = (struct recent){ hash, outcome };
+}
+
+static void read_recent(struct live *live)
+{
+    size_t most = conf_of(live)->verdicts_bytes / 2 / sizeof(struct recent) * 3 / 4;
+
+    live->own.recent.at = mem_alloc(MG_MAX(most, (size_t)1) * sizeof *live->own.recent.at);
+    store_recent_verdicts(live->store, most, on_recent, live);
+}
+
+/* Operations that the store knows are not the first of their kind. */
+static void know_operations(struct live *live)
+{
+    struct catalog *catalog = catalog_new();
+    struct catalog_operation *operations;
+    struct str *services;
+    struct arena arena = { 0 };
+
+    store_catalog(live->store, catalog);
+    for (size_t i = 0, n = catalog_services(catalog, &arena, &services); i < n; i++)
+        for (size_t k = 0, m = catalog_operations(catalog, services[i], &arena, &operations); k < m; k++)
+            sampler_know(live->own.sampler, services[i], operations[k].name);
+    arena_fini(&arena);
+    catalog_free(&catalog);
+}
+
+static void start_sampler(struct live *live, struct sample_rules *rules, uint32_t generation)
+{
+    const struct sampler_options options = { .rules = rules, .generation = generation, .head = live->options.head };
+
+    live->own.sampler = sampler_new(&options);
+    know_operations(live);
+}
+
+void judge_init(struct live *live)
+{
+    live->sampling = live->options.sampling;
+    live->own.verdicts = verdict_table_new(conf_of(live)->verdicts_bytes);
+    ladder_init(&live->own.ladder, LADDER_HOLD_NS);
+    if (!live->options.rules)
+        return;
+    start_sampler(live, live->options.rules, live->options.rules_generation);
+    read_recent(live);
+}
+
+void judge_fini(struct live *live)
+{
+    sampler_free(&live->own.sampler);
+    verdict_table_free(&live->own.verdicts);
+    sample_rules_unref(&live->shared.rules.rules);
+    mem_free(live->own.recent.at);
+    VEC_FINI(&live->own.settled);
+    VEC_FINI(&live->shared.policies);
+}
+
+void live_reload_rules(struct live *live, const struct sample_conf *sampling, struct sample_rules *rules, uint32_t generation)
+{
+    live->sampling = sampling;
+    pthread_mutex_lock(&live->shared.lock);
+    sample_rules_unref(&live->shared.rules.rules);
+    live->shared.rules.rules = rules ? sample_rules_ref(rules) : NULL;
+    live->shared.rules.generation = generation;
+    live->shared.rules.is_new = true;
+    pthread_mutex_unlock(&live->shared.lock);
+    queue_wake(live->queue);
+}
+
+void judge_take_rules(struct live *live)
+{
+    struct sample_rules *rules;
+    uint32_t generation;
+    bool is_new;
+
+    pthread_mutex_lock(&live->shared.lock);
+    is_new = live->shared.rules.is_new;
+    rules = MG_STEAL(live->shared.rules.rules);
+    generation = live->shared.rules.generation;
+    live->shared.rules.is_new = false;
+    pthread_mutex_unlock(&live->shared.lock);
+    if (!is_new)
+        return;
+    verdict_table_limit(live->own.verdicts, conf_of(live)->verdicts_bytes);
+    if (!rules)
+        sampler_free(&live->own.sampler);
+    else if (live->own.sampler)
+        sampler_reload(live->own.sampler, rules, generation);
+    else
+        start_sampler(live, rules, generation);
+    sample_rules_unref(&rules);
+}
+
+/* --- decisions -------------------------------------------------------------------------------------- */
+
+void judge_row(struct live *live, struct trace *trace, const struct row *row, bool is_counted)
+{
+    if (!live->own.sampler || !sampler_add(live->own.sampler, &trace->facts, row, is_counted) || trace->is_settled)
+        return;
+    trace->is_settled = true;
+    VEC_PUSH(&live->own.settled, trace);
+}
+
+uint64_t judge_follow(const struct live *live, const struct trace *trace)
+{
+    if (!live->own.sampler)
+        return 0;
+    return trace->older ? trace->older->outcome : verdict_find(live->own.verdicts, trace_hash(trace->id));
+}
+
+void judge_decide(struct live *live, struct trace *trace, enum trigger trigger, struct outcome *out, struct str *votes)
+{
+    const struct sample_trace asked = {
+        .last = trace->last, .n = trace->n, .bytes = trace->bytes, .facts = &trace->facts, .trigger = trigger, .log_ns = journal_time_ns(live->journal),
+        .overload_threshold = conf_of(live)->overload ? ladder_threshold(&live->own.ladder) : 0 };
+
+    *votes = STR("");
+    if (!live->own.sampler) {
+        *out = (struct outcome){ .verdict = VERDICT_KEPT, .trigger = trigger };
+        return;
+    }
+    if (outcome_unpack(trace->outcome, out))
+        out->trigger = TRIGGER_LATE;
+    else
+        sampler_decide(live->own.sampler, &asked, out, votes);
+}
+
+void judge_remember(struct live *live, const uint8_t trace_id[16], const struct outcome *outcome)
+{
+    if (live->own.sampler && outcome->reason != REASON_NONE)
+        verdict_put(live->own.verdicts, trace_hash(trace_id), outcome_pack(outcome));
+}
+
+/* Undecided records of traces that were decided before the log's beginning turn out to be late. */
+static void find_late(struct live *live)
+{
+    LIST_EACH(&live->own.by_deadline, link) {
+        struct trace *trace = MG_CONTAINER(link, struct trace, deadline_link);
+        if (trace->is_late || !(trace->outcome = judge_follow(live, trace)))
+            continue;
+        trace->is_late = true;
+        live->own.ledger.late += live_rows_after(trace->last, trace->n, live->own.counted_from);
+        list_remove(&trace->root_link);
+        list_add_last(&live->own.by_late, &trace->root_link);
+    }
+}
+
+void judge_after_replay(struct live *live)
+{
+    if (live->own.sampler) {
+        for (size_t i = 0; i < live->own.recent.n; i++)
+            if (!verdict_put_old(live->own.verdicts, live->own.recent.at[i].hash, live->own.recent.at[i].outcome))
+                break;
+        find_late(live);
+    }
+    mem_free(live->own.recent.at);
+    live->own.recent.at = NULL;
+    live->own.recent.n = 0;
+}
+
+/* --- overload --------------------------------------------------------------------------------------- */
+
+static void on_step(struct live *live, double pressure)
+{
+    const struct ladder *ladder = &live->own.ladder;
+
+    live->ladder_step = ladder->step;
+    if (ladder->step != LADDER_NONE)
+        metric_add(live->metrics, LIVE_ladder_steps, (unsigned)ladder->step - 1, 0, 1);
+    LOG(WARN, ladder->step == LADDER_NONE ? "overload is over" : "overload: less is kept", F_TEXT("step", ladder_name(ladder->step)),
+        F_U64("ring_percent", (uint64_t)(pressure * 100)), F_U64("head_rates_divided_by", UINT64_C(1) << ladder->head_shift),
+        F_U64("traces_divided_by", UINT64_C(1) << ladder->tail_shift));
+}
+
+void judge_watch(struct live *live)
+{
+    struct ladder *ladder = &live->own.ladder;
+    double free = (double)credit_free(live->credit), pressure = 1 - free / (double)live->credit->budget, factor = ladder_head_factor(ladder);
+
+    if (!live->own.sampler || !conf_of(live)->overload)
+        pressure = 0;
+    if (ladder_observe(ladder, pressure, clock_mono_ns()))
+        on_step(live, pressure);
+    if (live->options.head && ladder_head_factor(ladder) != factor)
+        head_overload(live->options.head, ladder_head_factor(ladder));
+}
+
+enum ladder_step live_ladder(const struct live *live)
+{
+    return (enum ladder_step)live->ladder_step;
+}
+
+void judge_count(struct live *live)
+{
+    struct sampler_stats stats;
+
+    if (!live->own.sampler)
+        return;
+    sampler_stat(live->own.sampler, &stats);
+    for (unsigned i = 0; i < MG_COUNT(stats.floor_refused); i++)
+        if (stats.floor_refused[i] > live->own.told.floor_refused[i])
+            metric_add(live->metrics, LIVE_floor_refused, i, 0, stats.floor_refused[i] - live->own.told.floor_refused[i]);
+    live->own.told = stats;
+}

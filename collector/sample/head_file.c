@@ -1,0 +1,119 @@
+/* head_file.c - see head_file.h. */
+#include "sample/head_file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/mem.h"
+
+#define READ_BYTES 16384
+
+static struct file_stamp stamp_of(const struct stat *file)
+{
+    return (struct file_stamp){ file->st_dev, file->st_ino, (uint64_t)file->st_mtim.tv_sec * 1000000000u + (uint64_t)file->st_mtim.tv_nsec,
+                                (uint64_t)file->st_size };
+}
+
+void file_look(const char *path, struct file_stamp *out)
+{
+    struct stat file;
+
+    *out = stat(path, &file) == 0 ? stamp_of(&file) : (struct file_stamp){ 0 };
+}
+
+static enum mg_err read_all(int fd, const char *path, struct buf *out, struct mg_why *why)
+{
+    char block[READ_BYTES];
+    ssize_t got;
+
+    while ((got = read(fd, block, sizeof block)) != 0) {
+        if (got < 0 && errno != EINTR)
+            return mg_fail_os(why, errno, "cannot read %s", path);
+        if (got > 0 && buf_append(out, block, (size_t)got) != MG_OK)
+            return mg_fail(why, MG_E_TOO_BIG, "%s is larger than %zu MiB", path, out->limit >> 20);
+    }
+    return MG_OK;
+}
+
+enum mg_err head_file_read(const char *path, struct buf *out, struct file_stamp *stamp, struct mg_why *why)
+{
+    struct stat file;
+    int fd;
+
+    *stamp = (struct file_stamp){ 0 };
+    if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0) /* a FIFO would wait for its writer */
+        return mg_fail_os(why, errno, "cannot open %s", path);
+    enum mg_err err = fstat(fd, &file) != 0 ? mg_fail_os(why, errno, "cannot read %s", path) : MG_OK;
+    if (err == MG_OK && !S_ISREG(file.st_mode))
+        err = mg_fail(why, MG_E_FORMAT, "%s is not a file", path);
+    if (err == MG_OK) {
+        *stamp = stamp_of(&file);
+        err = read_all(fd, path, out, why);
+    }
+    (void)close(fd); /* nothing was written to it */
+    return err;
+}
+
+static int write_all(int fd, struct str bytes)
+{
+    while (bytes.len > 0) {
+        ssize_t got = write(fd, bytes.ptr, bytes.len);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? errno : EIO;
+        bytes = str_n(bytes.ptr + got, bytes.len - (size_t)got);
+    }
+    return fsync(fd) == 0 ? 0 : errno;
+}
+
+static int write_new(const char *path, struct str bytes)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int failed;
+
+    if (fd < 0)
+        return errno;
+    failed = write_all(fd, bytes);
+    if (close(fd) != 0 && !failed)
+        failed = errno;
+    return failed;
+}
+
+static int sync_folder(struct str path)
+{
+    size_t at = path.len;
+    char *folder;
+    int fd, failed;
+
+    while (at > 0 && path.ptr[at - 1] != '/')
+        at--;
+    folder = at > 0 ? str_text(str_n(path.ptr, at)) : mem_text(".");
+    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    failed = fd < 0 || fsync(fd) != 0 ? errno : 0;
+    if (fd >= 0)
+        (void)close(fd);
+    mem_free(folder);
+    return failed;
+}
+
+enum mg_err head_file_write(const char *path, struct str bytes, struct mg_why *why)
+{
+    struct buf text;
+    char *temporary;
+    int failed;
+
+    buf_init(&text, SIZE_MAX);
+    buf_printf(&text, "%s.tmp", path);
+    temporary = buf_take(&text, NULL);
+    failed = write_new(temporary, bytes);
+    if (!failed && rename(temporary, path) != 0)
+        failed = errno;
+    if (failed)
+        (void)unlink(temporary); /* or the next write does */
+    else
+        failed = sync_folder(str_of(path));
+    mem_free(temporary);
+    return failed ? mg_fail_os(why, failed, "cannot write %s", path) : MG_OK;
+}

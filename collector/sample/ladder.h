@@ -1,0 +1,27 @@
+/* ladder.h - what is given up first when more comes than can be kept: head rates, then traces by their id, then requests (DESIGN 1 P4, R10).
+ *
+ * A small controller over one number, the pressure: the share of the ring that is taken, 0..1. A step is
+ * entered when the pressure has been at or above its mark for `hold_ns`, and left when it has been below mark - 0.15 for 2 * hold_ns: so it does not
+ * flap. Within step 1 and 2 the factor is halved every hold_ns that the pressure stays above the mark (down to 1/64), and
+ * doubled every 2 * hold_ns below. Step 3 is admission's own refusal (ingest): told here, decided there.
+ *
+ * Pure: time is given. One thread. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+enum ladder_step { LADDER_NONE, LADDER_HEAD, LADDER_TAIL, LADDER_REFUSE, LADDER_STEPS };
+struct ladder {
+    uint64_t hold_ns;
+    enum ladder_step step;
+    unsigned head_shift, tail_shift; /* rates are divided by 2^shift, 0..6 */
+    uint64_t above_ns, below_ns;     /* since when; 0: not */
+    uint64_t changed_ns;             /* when a shift last changed */
+};
+extern const double ladder_marks[LADDER_STEPS];  /* 0, 0.80, 0.90, 0.97 */
+void ladder_init(struct ladder *ladder, uint64_t hold_ns); /* 2 s as a rule */
+/* True when the step changed: the caller logs and counts it. now_ns: monotonic. At most one step at a time. */
+bool ladder_observe(struct ladder *ladder, double pressure, uint64_t now_ns);
+double ladder_head_factor(const struct ladder *ladder);    /* 1, 1/2 … 1/64 */
+uint64_t ladder_threshold(const struct ladder *ladder);    /* ot.h threshold of step 2; 0 below it */
+const char *ladder_name(enum ladder_step step);            /* "none", "head", "tail", "refuse" */

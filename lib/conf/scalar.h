@@ -1,0 +1,14 @@
+/* scalar.h - one string as a YAML scalar on one line, and what a configuration takes as text. Used by
+ * value.c, yaml.c and conf.c only. Any thread; no state. */
+#pragma once
+#include "base/buf.h"
+
+/* UTF-8 without control characters other than tab and newline; else E_FORMAT without a place. */
+enum mg_err scalar_check(struct str text, struct mg_why *why) MG_MUST_USE;
+bool scalar_is_word_char(char c); /* ASCII letters and digits, '-', '.', '_' */
+
+/* As the value of a key: plain where nothing else can be read from it, else in double quotes. */
+void scalar_print(struct str s, struct buf *out);
+/* The same between the brackets of a flow list or map. */
+void scalar_print_in_flow(struct str s, struct buf *out);
+void scalar_print_quoted(struct str s, struct buf *out);

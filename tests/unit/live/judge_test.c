@@ -1,0 +1,205 @@
+/* judge_test.c - verdicts in live: what is dropped leaves, late rows follow, a crash changes nothing, the ledger says who decided. */
+#include "rig.h"
+#include "base/mem.h"
+
+#define ERRORS "policies: [{name: errors, type: status_code, status_code: {status_codes: [ERROR]}}]\nclasses: []\n"
+#define ALL "policies: [{name: all, type: always_sample}]\nclasses: []\n"
+#define NOBODY "policies: [{name: nobody, type: string_attribute, string_attribute: {key: nobody, values: [x]}}]\nclasses: []\n"
+
+static int setup(void **state)
+{
+    struct rig *rig;
+
+    if (rig_setup(state) != 0)
+        return -1;
+    rig = *state;
+    rig_stop(rig);
+    rig->policies = ERRORS;
+    rig_start(rig);
+    return 0;
+}
+
+static void send(struct rig *rig, uint64_t trace, uint64_t first, unsigned spans, bool error)
+{
+    assert_int_equal(rig_send(rig, (struct want){ .trace = trace, .first = first, .spans = spans, .root = first == 1, .error = error }), MG_OK);
+}
+
+static void check_word(struct rig *rig, uint64_t trace, enum verdict verdict, enum reason reason, uint32_t rules, size_t decisions)
+{
+    struct outcome outcome;
+    size_t n;
+
+    assert_true(outcome_unpack(word_in_store(rig, trace, &n), &outcome));
+    assert_int_equal(outcome.verdict, verdict);
+    assert_int_equal(outcome.reason, reason);
+    assert_int_equal(outcome.rules, rules);
+    assert_int_equal(n, decisions);
+}
+
+static uint64_t tally_of(struct rig *rig, const char *name, enum reason reason, bool kept)
+{
+    struct live_policy *all;
+    uint64_t found = 0;
+    size_t n = live_policies(rig->live, &all);
+
+    for (size_t i = 0; i < n; i++)
+        if (all[i].reason == reason && strcmp(all[i].name, name) == 0)
+            found = kept ? all[i].kept : all[i].sampled_out;
+    mem_free(all);
+    return found;
+}
+
+static void dropped_traces_leave_the_ring_and_are_remembered(void **state)
+{
+    struct rig *rig = *state;
+    int64_t free_before = credit_free(&rig->credit);
+    struct live_ledger ledger;
+
+    send(rig, 1, 1, 4, false);
+    send(rig, 2, 1, 3, true);
+    wait_sampled_out(rig, 4);
+    ledger = wait_stored(rig, 3);
+    assert_int_equal(ledger.sampled_out, 4);
+    assert_int_equal(ledger.pending, 0);
+    check_word(rig, 1, VERDICT_DROPPED, REASON_NO_POLICY, 1, 1);
+    check_word(rig, 2, VERDICT_KEPT, REASON_POLICY, 1, 1);
+    assert_int_equal(in_store(rig, 1), 0);
+    assert_int_equal(in_store(rig, 2), 3);
+    while (in_ring(rig, 1) || in_ring(rig, 2)) /* let go after the commit */
+        store_flush(rig->store);
+    assert_int_equal(credit_free(&rig->credit), free_before);
+    assert_int_equal(tally_of(rig, "errors", REASON_POLICY, true), 3);
+    assert_int_equal(tally_of(rig, "", REASON_NO_POLICY, false), 4);
+}
+
+static void late_rows_follow_whatever_they_say(void **state)
+{
+    struct rig *rig = *state;
+
+    send(rig, 1, 1, 2, false);
+    send(rig, 2, 1, 2, true);
+    wait_sampled_out(rig, 2);
+    wait_stored(rig, 2);
+    send(rig, 1, 10, 3, true);  /* an error, too late */
+    send(rig, 2, 10, 3, false);
+    assert_int_equal(wait_sampled_out(rig, 5).late, 6);
+    wait_stored(rig, 5);
+    check_word(rig, 1, VERDICT_DROPPED, REASON_NO_POLICY, 1, 2);
+    check_word(rig, 2, VERDICT_KEPT, REASON_POLICY, 1, 2);
+    assert_int_equal(in_store(rig, 2), 5);
+}
+
+static void a_crash_changes_no_verdict_even_with_other_rules(void **state)
+{
+    struct rig *rig = *state;
+    struct live_ledger ledger;
+
+    send(rig, 1, 1, 2, false);
+    send(rig, 2, 1, 2, true);
+    wait_sampled_out(rig, 2);
+    wait_stored(rig, 2);
+    send(rig, 3, 2, 2, false); /* no root: undecided */
+    rig_crash(rig);
+    rig->policies = NOBODY;
+    rig->decisions.decision_wait_ns = SECOND / 20;
+    rig_start(rig);
+    assert_int_equal(rig->generation, 2);
+    ledger = wait_sampled_out(rig, 4);
+    assert_int_equal(ledger.stored, 2);
+    assert_int_equal(ledger.accepted, 6);
+    check_word(rig, 1, VERDICT_DROPPED, REASON_NO_POLICY, 1, 1);
+    check_word(rig, 2, VERDICT_KEPT, REASON_POLICY, 1, 1);
+    check_word(rig, 3, VERDICT_DROPPED, REASON_NO_POLICY, 2, 1);
+    send(rig, 1, 10, 1, true); /* the verdict table has come back */
+    send(rig, 2, 10, 1, false);
+    ledger = wait_stored(rig, 3);
+    assert_int_equal(wait_sampled_out(rig, 5).late, 2);
+    check_word(rig, 2, VERDICT_KEPT, REASON_POLICY, 1, 2);
+    assert_int_equal(tally_of(rig, "errors", REASON_POLICY, true), 3);
+    assert_int_equal(tally_of(rig, "", REASON_NO_POLICY, false), 5);
+}
+
+/* Decided and in the log, not in the store: the log alone must tell. */
+static void decisions_that_only_the_log_has_are_not_made_again(void **state)
+{
+    struct rig *rig = *state;
+    struct live_ledger ledger;
+
+    rig->store_conf.block_age_ns = 3600 * SECOND;
+    send(rig, 1, 1, 2, false);
+    send(rig, 2, 1, 2, true);
+    wait_sampled_out(rig, 2);
+    while (in_ring(rig, 2) == 0 || tally_of(rig, "errors", REASON_POLICY, true) == 0)
+        ;
+    rig_crash(rig);
+    rig->policies = NOBODY;
+    rig->store_conf.block_age_ns = SECOND / 50;
+    rig_start(rig);
+    ledger = wait_stored(rig, 2);
+    assert_int_equal(ledger.sampled_out, 2);
+    assert_int_equal(ledger.late, 0);
+    check_word(rig, 1, VERDICT_DROPPED, REASON_NO_POLICY, 1, 1);
+    check_word(rig, 2, VERDICT_KEPT, REASON_POLICY, 1, 1);
+}
+
+static void late_rows_that_wait_across_a_restart_still_follow(void **state)
+{
+    struct rig *rig = *state;
+
+    send(rig, 1, 1, 2, false);
+    wait_sampled_out(rig, 2);
+    while (in_ring(rig, 1)) /* let go after the commit */
+        store_flush(rig->store);
+    rig->decisions.root_grace_ns = 3600 * SECOND;
+    send(rig, 1, 10, 3, true);
+    assert_int_equal(ledger_of(rig).late, 3);
+    rig_crash(rig);
+    rig->decisions.root_grace_ns = 0;
+    rig_start(rig);
+    assert_int_equal(wait_sampled_out(rig, 5).late, 3);
+    check_word(rig, 1, VERDICT_DROPPED, REASON_NO_POLICY, 1, 2);
+}
+
+static void switched_off_everything_is_kept_and_nothing_told(void **state)
+{
+    struct rig *rig = *state;
+    size_t n;
+
+    live_reload_rules(rig->live, &rig->sampling, NULL, 0);
+    send(rig, 1, 1, 2, false);
+    wait_stored(rig, 2);
+    assert_int_equal(word_in_store(rig, 1, &n), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(ledger_of(rig).sampled_out, 0);
+}
+
+static void the_ladder_is_climbed_while_the_ring_is_full_and_left_after(void **state)
+{
+    struct rig *rig = *state;
+    size_t taken = rig->credit.budget - rig->credit.budget / 50;
+    enum ladder_step highest = LADDER_NONE;
+
+    assert_true(credit_take(&rig->credit, &taken));
+    for (uint64_t trace = 100; highest < LADDER_HEAD; trace++) {
+        send(rig, trace, 1, 1, true); /* keeps live's rounds going */
+        highest = MG_MAX(highest, live_ladder(rig->live));
+    }
+    credit_give(&rig->credit, (int64_t)taken);
+    while (live_ladder(rig->live) != LADDER_NONE)
+        send(rig, 99, 2, 1, true);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, rig_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(dropped_traces_leave_the_ring_and_are_remembered),
+        TEST(late_rows_follow_whatever_they_say),
+        TEST(a_crash_changes_no_verdict_even_with_other_rules),
+        TEST(decisions_that_only_the_log_has_are_not_made_again),
+        TEST(late_rows_that_wait_across_a_restart_still_follow),
+        TEST(switched_off_everything_is_kept_and_nothing_told),
+        TEST(the_ladder_is_climbed_while_the_ring_is_full_and_left_after),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
