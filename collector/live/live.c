@@ -132,7 +132,7 @@ static void link_row(struct live *live, struct row *row, uint64_t log_ns, bool i
             list_add_last(&live->own.by_root, &trace->root_link);
     }
     judge_row(live, trace, row, is_counted);
-    trace->bytes += row->bytes;
+    trace->bytes += row->bytes + row_events_bytes(row); /* What the store makes of it. */
     if (!trace->is_big && (trace->n >= live->conf->trace_spans_max || trace->bytes >= TRACE_BYTES_MAX)) {
         trace->is_big = true;
         VEC_PUSH(&live->own.big, trace);

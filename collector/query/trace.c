@@ -62,6 +62,7 @@ static enum mg_err add_rows(struct query *query, const struct live_rows *rows, s
         struct span *span = ARENA_NEW(&query->trace, struct span);
         if (i % QUERY_STEP_ROWS == 0)
             MG_TRY(query_step(query, why));
+        MG_TRY(query_room(query, row_events_bytes(rows->at[i]), why));
         row_decode(rows->at[i], segment_of(rows->at[i])->epoch, &query->trace, span);
         VEC_PUSH(&query->spans, span);
     }

@@ -12,9 +12,9 @@
  * Memos are direct-mapped and bounded: with more operations than memos they fight, which is slower
  * but right. Spans with more than GUESSES_MAX attributes share one memo.
  *
- * Whether a key's values repeat is counted in the key's note in the epoch, in windows of at least
- * WINDOW values: a window with over 60 % new values turns the key raw until the epoch ends. Right
- * guesses are counted in the guess and told to the note with the next wrong one.
+ * Whether a key's values repeat is counted in the key's note (note.h) in the epoch; a raw key stays
+ * raw until the epoch ends. Right guesses are counted in the guess and told to the note with the
+ * next wrong one. Events have their own way (events.c).
  *
  * Room is reserved once a span, for the worst case; after that nothing is checked while writing. */
 #include "row/intern.h"
@@ -23,24 +23,21 @@
 #include "base/mem.h"
 #include "base/vec.h"
 #include "codec/utf8.h"
+#include "row/events.h"
+#include "row/note.h"
 
 #define MEMOS_LOG2      9
 #define MEMOS           (1u << MEMOS_LOG2)
 #define GUESSES_MAX     64 /* attributes */
 #define VALUE_BYTES_MAX 1024 /* longer values stand in the row */
-#define WINDOW          256
-#define NEW_PERCENT_MAX 60
 #define ROWS_FIRST      ((size_t)16 << 10)
 #define POOL_MAX        8 /* batches */
 #define POOL_ROWS_MAX   ((size_t)1 << 20) /* bytes of rows of a batch that is kept */
 #define VARINT_MAX      10
-/* Header, pad, and ten varints: two texts, three counts, three parts, two wide numbers. */
+/* Header, pad, and ten varints: two texts, three counts, three parts (of events the length in wire
+ * form), two wide numbers. */
 #define ROW_FIXED_MAX   (sizeof(struct row) + 8 + 10 * VARINT_MAX)
 
-/* A key's note: values seen and new in this window, and the verdict. */
-#define NOTE_RAW        ((uint32_t)1 << 31)
-#define NOTE_SEEN(note) ((note) & 0xffff)
-#define NOTE_NEW(note)  ((note) >> 16 & 0x7fff)
 #define NO_LEN          UINT32_MAX /* of a guess that must not be right */
 
 struct guess {
@@ -77,6 +74,7 @@ struct interner {
 
     struct guess trace_state, status_message;
     uint32_t trace_state_note, status_message_note;
+    struct event_writer events;
     VEC(struct shape_attr) shape_attrs; /* scratch */
     struct memo large;                  /* of spans with more than GUESSES_MAX attributes */
     struct memo memos[MEMOS];
@@ -167,6 +165,7 @@ static void epoch_leave(struct interner *interner)
     interner->large = (struct memo){ 0 };
     interner->trace_state = interner->status_message = (struct guess){ 0 };
     interner->trace_state_note = interner->status_message_note = 0;
+    memset(&interner->events, 0, sizeof interner->events);
     interner->resource_symbol = interner->scope_symbol = 0;
     epoch_unref(&interner->epoch);
 }
@@ -297,17 +296,6 @@ static uint8_t *put_inline(struct interner *interner, struct str text, bool is_s
     if (text.len)
         memcpy(at, text.ptr, text.len);
     return at + text.len;
-}
-
-static void note_value(uint32_t *note, uint32_t n, bool is_new)
-{
-    uint32_t seen = MG_MIN(NOTE_SEEN(*note) + n, (uint32_t)0xffff);
-    uint32_t fresh = NOTE_NEW(*note) + is_new;
-
-    if (seen < WINDOW)
-        *note = fresh << 16 | seen;
-    else
-        *note = fresh * 100 > seen * NEW_PERCENT_MAX ? NOTE_RAW : 0;
 }
 
 /* The guess was wrong, or the value is not one for the dictionary. */
@@ -457,8 +445,8 @@ static size_t row_bytes_max(const struct span *span)
 
     for (uint32_t i = 0; i < span->n_attrs; i++)
         bytes += is_text(span->attrs[i].value.type) ? span->attrs[i].value.str.len : 0;
-    return bytes + span->trace_state.len + span->status_message.len + span->events.len +
-           span->links.len + span->unknown.len;
+    return bytes + span->trace_state.len + span->status_message.len +
+           events_room(span->events.len) + span->links.len + span->unknown.len;
 }
 
 static uint8_t *put_text_part(struct interner *interner, struct guess *guess, uint32_t *note,
@@ -502,11 +490,10 @@ static uint8_t *put_wide(struct row *row, const struct span *span, uint8_t *at)
     return put_varint(at, zigzag(span->status_code));
 }
 
-/* In the order of the ROW_HAS bits. */
+/* In the order of the ROW_HAS bits, but for the events. */
 static uint8_t *put_rest(struct interner *interner, struct row *row, const struct span *span,
                          uint8_t *at)
 {
-    row->has = 0;
     if (span->trace_state.len) {
         row->has |= ROW_HAS_TRACE_STATE;
         at = put_text_part(interner, &interner->trace_state, &interner->trace_state_note,
@@ -520,10 +507,12 @@ static uint8_t *put_rest(struct interner *interner, struct row *row, const struc
     at = put_count(row, ROW_HAS_DROPPED_ATTRS, span->dropped_attrs, at);
     at = put_count(row, ROW_HAS_DROPPED_EVENTS, span->dropped_events, at);
     at = put_count(row, ROW_HAS_DROPPED_LINKS, span->dropped_links, at);
-    at = put_part(row, ROW_HAS_EVENTS, span->events, at);
     at = put_part(row, ROW_HAS_LINKS, span->links, at);
     at = put_part(row, ROW_HAS_UNKNOWN, span->unknown, at);
-    return put_wide(row, span, at);
+    at = put_wide(row, span, at);
+    if (row->has & ROW_HAS_EVENTS)
+        at = events_put(&interner->events, interner->epoch, span, at);
+    return at;
 }
 
 static inline void put_header(const struct interner *interner, struct row *row,
@@ -567,7 +556,13 @@ void interner_span(struct interner *interner, const struct span *span)
     row->name = intern_text(interner, span->name, true, &is_new);
 
     struct memo *memo = memo_for(interner, row->name, span->n_attrs);
-    uint8_t *at = put_attrs(interner, memo, span, row->payload);
+    uint8_t *at = row->payload;
+    row->has = 0;
+    if (span->events.len) {
+        row->has = ROW_HAS_EVENTS;
+        at = put_varint(at, span->events.len);
+    }
+    at = put_attrs(interner, memo, span, at);
     row->shape = memo->shape;
     at = put_rest(interner, row, span, at);
     row_close(batch, row, at);
@@ -576,7 +571,12 @@ void interner_span(struct interner *interner, const struct span *span)
 /* The dearest bytes of OTLP are new keys of one byte: 5 bytes of body become a symbol (41) and a
  * place in a new shape (8), 9.8 times as much. New values cost less, because their fields are
  * longer. A span takes at least 30 bytes and becomes 96, or with two bytes more 104; with a new
- * name, trace state, message, resource and scope of its own it stays under 7 times its size. */
+ * name, trace state, message, resource and scope of its own it stays under 7 times its size.
+ *
+ * Events stand in the row with at most some bytes more than they came with. What they add to the
+ * dictionary is either a rest and its head, at best 15 bytes with a head of 2 and a rest of 4
+ * (42 + 44), or a head (42 for 13 bytes) and per attribute a key and a value, at best 12 bytes with
+ * 1 and 5 (41 + 45), or 7 with a key alone (41): with what stands in the row under 8.5 times. */
 size_t interner_bound(size_t body_bytes)
 {
     size_t bytes;

@@ -7,7 +7,8 @@
  * What becomes a symbol: names, keys, resource, scope. Values, status messages and trace states
  * too, unless they are longer than 1 KiB, or their type is OTHER, or their key (or the part) has
  * shown (over 60 % new values among at least 256) that it does not repeat: then its values stand in
- * the row for the rest of the epoch.
+ * the row for the rest of the epoch. Of events, what stands behind the time (events.h), by the same
+ * rule for each name, up to 4 KiB.
  *
  * Slices given to interner_resource and _scope must live until the next such call or the end. */
 #pragma once

@@ -6,31 +6,7 @@
  * what tests and fuzzing hold against the cursor. */
 #include "row/row.h"
 
-#include <assert.h>
-
-static const uint8_t *row_end(const struct row *row)
-{
-    return (const uint8_t *)row + row->bytes;
-}
-
-static inline uint64_t take_varint(const uint8_t **at, const uint8_t *end)
-{
-    uint64_t value = 0;
-
-    if (**at < 0x80)
-        return *(*at)++;
-    *at = get_varint(*at, end, &value);
-    assert(*at);
-    return value;
-}
-
-static inline struct str take_bytes(const uint8_t **at, size_t len)
-{
-    struct str bytes = str_n(*at, len);
-
-    *at += len;
-    return bytes;
-}
+#include "row/events.h"
 
 static inline void take_text(const uint8_t **at, const uint8_t *end, struct row_value *value)
 {
@@ -43,11 +19,21 @@ static inline void take_text(const uint8_t **at, const uint8_t *end, struct row_
         value->bytes = take_bytes(at, (size_t)(word >> 1));
 }
 
+size_t row_events_bytes(const struct row *row)
+{
+    const uint8_t *at = row->payload;
+
+    return row->has & ROW_HAS_EVENTS ? (size_t)take_varint(&at, row_end(row)) : 0;
+}
+
 void row_values(const struct row *row, const struct epoch *epoch, struct row_cursor *cursor)
 {
     *cursor = (struct row_cursor){
-        .row = row, .shape = epoch_shape(epoch, row->shape), .at = row->payload
+        .row = row, .epoch = epoch, .shape = epoch_shape(epoch, row->shape), .at = row->payload
     };
+    if (row->has & ROW_HAS_EVENTS)
+        while (*cursor->at++ >= 0x80)
+            ;
 }
 
 bool row_next_value(struct row_cursor *cursor, struct row_value *value)
@@ -127,13 +113,15 @@ void row_read_rest(const struct row_cursor *cursor, struct row_rest *rest)
     rest->dropped_attrs = read_count(row, ROW_HAS_DROPPED_ATTRS, &at);
     rest->dropped_events = read_count(row, ROW_HAS_DROPPED_EVENTS, &at);
     rest->dropped_links = read_count(row, ROW_HAS_DROPPED_LINKS, &at);
-    rest->events = read_part(row, ROW_HAS_EVENTS, &at);
     rest->links = read_part(row, ROW_HAS_LINKS, &at);
     rest->unknown = read_part(row, ROW_HAS_UNKNOWN, &at);
     if (row->has & ROW_HAS_WIDE) {
         rest->kind = (int32_t)unzigzag(take_varint(&at, row_end(row)));
         rest->status = (int32_t)unzigzag(take_varint(&at, row_end(row)));
     }
+    rest->events = (struct row_events){
+        .row = row, .epoch = cursor->epoch, .at = at, .bytes = row_events_bytes(row)
+    };
 }
 
 /* --- whole spans ---------------------------------------------------------------------------- */
@@ -169,7 +157,8 @@ static void attr_fill(const struct row_value *from, const struct epoch *epoch, s
     }
 }
 
-static void rest_fill(const struct row_rest *rest, const struct epoch *epoch, struct span *out)
+static void rest_fill(const struct row_rest *rest, const struct epoch *epoch, struct arena *arena,
+                      struct span *out)
 {
     out->trace_state = text_of(&rest->trace_state, epoch);
     out->status_message = text_of(&rest->status_message, epoch);
@@ -178,7 +167,7 @@ static void rest_fill(const struct row_rest *rest, const struct epoch *epoch, st
     out->dropped_attrs = rest->dropped_attrs;
     out->dropped_events = rest->dropped_events;
     out->dropped_links = rest->dropped_links;
-    out->events = rest->events;
+    out->events = row_events(&rest->events, arena);
     out->links = rest->links;
     out->unknown = rest->unknown;
 }
@@ -209,7 +198,7 @@ void row_decode(const struct row *row, const struct epoch *epoch, struct arena *
     memcpy(out->trace_id, row->trace_id, sizeof out->trace_id);
     memcpy(out->span_id, row->span_id, sizeof out->span_id);
     memcpy(out->parent_id, row->parent_id, sizeof out->parent_id);
-    rest_fill(&rest, epoch, out);
+    rest_fill(&rest, epoch, arena, out);
 }
 
 /* --- equality ------------------------------------------------------------------------------- */
@@ -281,7 +270,7 @@ static bool rests_equal(const struct pair *pair, const struct row_rest *a,
            a->dropped_links == b->dropped_links &&
            texts_equal(pair, &a->trace_state, &b->trace_state) &&
            texts_equal(pair, &a->status_message, &b->status_message) &&
-           str_eq(a->events, b->events) && str_eq(a->links, b->links) &&
+           events_equal(&a->events, &b->events) && str_eq(a->links, b->links) &&
            str_eq(a->unknown, b->unknown);
 }
 
@@ -314,41 +303,14 @@ bool row_equal(const struct row *a, const struct epoch *epoch_a, const struct ro
 
 #define HAS_ALL (ROW_HAS_WIDE * 2 - 1)
 
-struct checker {
-    const uint8_t *at, *end;
-    uint32_t symbols;
-    bool failed;
-};
-
-static uint64_t check_varint(struct checker *c)
-{
-    uint64_t value = 0;
-    const uint8_t *after = c->failed ? NULL : get_varint(c->at, c->end, &value);
-
-    if (!after) {
-        c->failed = true;
-        return 0;
-    }
-    c->at = after;
-    return value;
-}
-
-static void check_bytes(struct checker *c, uint64_t len)
-{
-    if (c->failed || len > (uint64_t)(c->end - c->at))
-        c->failed = true;
-    else
-        c->at += len;
-}
-
 static void check_text(struct checker *c)
 {
     uint64_t word = check_varint(c);
 
     if (word & 1)
         check_bytes(c, word >> 1);
-    else if (word >> 1 > c->symbols)
-        c->failed = true;
+    else
+        (void)check_symbol(c, word >> 1); /* The mark of failure is enough. */
 }
 
 static void check_value(struct checker *c, unsigned type)
@@ -388,7 +350,7 @@ static void check_number(struct checker *c, bool is_signed)
 static void check_rest(struct checker *c, unsigned has)
 {
     for (unsigned bit = ROW_HAS_TRACE_STATE; bit <= ROW_HAS_WIDE; bit <<= 1) {
-        if (!(has & bit))
+        if (!(has & bit) || bit == ROW_HAS_EVENTS)
             continue;
         if (bit <= ROW_HAS_STATUS_MESSAGE) {
             check_text(c);
@@ -424,6 +386,8 @@ bool row_is_sound(const struct row *row, const struct epoch *epoch)
         return false;
     c.at = row->payload;
     c.end = row_end(row);
+    uint64_t events = row->has & ROW_HAS_EVENTS ? check_varint(&c) : 0;
+    c.failed |= events == 0 && row->has & ROW_HAS_EVENTS;
     const struct shape *shape = epoch_shape(epoch, row->shape);
     for (uint32_t i = 0; i < shape->n; i++) {
         if (shape->attrs[i].key > c.symbols)
@@ -431,5 +395,6 @@ bool row_is_sound(const struct row *row, const struct epoch *epoch)
         check_value(&c, shape->attrs[i].type);
     }
     check_rest(&c, row->has);
+    events_check(&c, events, epoch);
     return check_pad(&c);
 }

@@ -1,6 +1,7 @@
 /* row.h - a span as it waits in memory: a fixed header and a varint payload, 8-byte aligned.
  *
- *   header 96 B | attribute values in shape order | optional parts, in ROW_HAS order | pad
+ *   header 96 B | length of events | attribute values in shape order | optional parts in ROW_HAS
+ *   order, but for events | events | pad
  *
  *   attribute value by the shape's type:
  *     STRING BYTES ARRAY KVLIST OTHER  varint(symbol << 1)            a symbol of the epoch
@@ -9,9 +10,11 @@
  *   optional parts:
  *     TRACE_STATE, STATUS_MESSAGE  coded like a STRING value
  *     DROPPED_*                    varint
- *     EVENTS LINKS UNKNOWN         varint(length) bytes (wire form, see model/span.h)
+ *     LINKS UNKNOWN                varint(length) bytes (wire form, see model/span.h)
  *     WIDE                         varint(zigzag kind) varint(zigzag status), when one does
  *                                  not fit the header (the header then has 255 for that one)
+ *     EVENTS                       varint(length in wire form) before the values, and at the end
+ *                                  what becomes so many bytes (events.h)
  *
  * A row is written once by an interner, copied once by live into a ring segment, where live sets
  * `prev`, and never changed after it was published. Every reader needs the epoch:
@@ -63,6 +66,7 @@ struct row_value {
 };
 struct row_cursor {
     const struct row *row;
+    const struct epoch *epoch;
     const struct shape *shape;
     uint32_t i;
     const uint8_t *at;
@@ -70,17 +74,32 @@ struct row_cursor {
 void row_values(const struct row *row, const struct epoch *epoch, struct row_cursor *cursor);
 bool row_next_value(struct row_cursor *cursor, struct row_value *value); /* false: all n are read */
 
+/* Events as they stand in the row. */
+struct row_events {
+    const struct row *row;
+    const struct epoch *epoch;
+    const uint8_t *at;
+    size_t bytes; /* in wire form; 0: none */
+};
+/* In wire form (model/span.h): a slice of the row where they stand so, else in the arena. */
+struct str row_events(const struct row_events *events, struct arena *arena);
+/* How many bytes that would be: more than the row has, up to 4 KiB or 64 times as many as are in
+ * the row for them. Who makes memory of rows' events counts these. */
+size_t row_events_bytes(const struct row *row);
+
 /* The optional parts; the cursor must have read all values (row_skip_values does it). */
 struct row_rest {
     int32_t kind, status;
     struct row_value trace_state, status_message; /* STRING; symbol 0 when absent */
     uint32_t dropped_attrs, dropped_events, dropped_links;
-    struct str events, links, unknown;
+    struct row_events events;
+    struct str links, unknown;
 };
 void row_skip_values(struct row_cursor *cursor);
 void row_read_rest(const struct row_cursor *cursor, struct row_rest *rest);
 
-/* The whole row as a span; attrs are in the arena, everything else points into row and epoch. */
+/* The whole row as a span; attrs and events are in the arena, everything else points into row and
+ * epoch. */
 void row_decode(const struct row *row, const struct epoch *epoch, struct arena *arena,
                 struct span *out);
 /* Equal in every field (DESIGN R15), also across epochs. */

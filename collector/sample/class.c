@@ -109,7 +109,6 @@ enum mg_err classes_new(struct classes **out, const struct yaml *list, struct mg
     struct classes *classes = MEM_NEW(struct classes);
     enum mg_err err = list ? read_list(classes, list, why) : read_built_in(classes, why);
 
-    *out = NULL;
     if (err == MG_OK)
         *out = MG_STEAL(classes);
     classes_free(&classes);
@@ -207,8 +206,7 @@ static struct str path_of_url(struct str url)
     if (!str_find(url, STR("://"), &at))
         return STR("");
     url = str_n(url.ptr + at + 3, url.len - at - 3);
-    for (at = 0; at < url.len && url.ptr[at] != '/'; at++)
-        ;
+    at = until(url, "/?#").len; /* RFC 3986 3.2: any of them ends the authority */
     return until(str_n(url.ptr + at, url.len - at), "?#");
 }
 

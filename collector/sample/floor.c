@@ -2,8 +2,9 @@
  * never: a removed entry's followers are shifted back.
  *
  * Durations go to a histogram of a quarter octave a bucket, halved once a minute: what is above the bucket of the 99th percentile is slow.
- * Fairness: an operation that was granted less than its share of the last minute (rate x 60 / operations that asked) may use the bucket down to
- * the bottom, one that was granted more only its upper half; so what one noisy operation cannot have is there for the others. */
+ * Fairness: an operation that was granted less than its share of the last minute (rate x 60 / operations that asked for the same kind) may use
+ * the bucket down to the bottom, one that was granted more only its upper half; so what one noisy operation cannot have is there for the others.
+ * Kinds are counted apart, or a flood of new operations would make the share of those with errors nothing. */
 #include "sample/floor.h"
 #include <math.h>
 #include "base/bytes.h"
@@ -17,6 +18,12 @@ enum { OPERATIONS_MAX = 10000, BUCKETS = 160, SLOTS = 16384, SLOW_LEAST = 20, NO
 #define BURST_S 10.0
 #define BURST_LEAST 4.0
 
+struct share {
+    double granted;             /* of the last minute, decaying */
+    uint64_t granted_ns;        /* as of */
+    uint64_t asked_minute;      /* the last minute in which it asked */
+};
+
 struct operation {
     uint64_t hash;
     uint16_t older, newer;      /* by when it was last seen */
@@ -25,9 +32,7 @@ struct operation {
     uint32_t seen;              /* in the histogram */
     uint32_t learnt;            /* since slow_from was found */
     uint64_t halved_ns;
-    double granted;             /* of the last minute, decaying */
-    uint64_t granted_ns;        /* as of */
-    uint64_t asked_minute;      /* the last minute in which it asked */
+    struct share shares[FLOOR_KINDS];
     uint16_t durations[BUCKETS];
 };
 
@@ -35,10 +40,10 @@ struct floor {
     double rate;
     uint64_t bytes_max;
     double tokens;
-    uint64_t tokens_ns;
+    uint64_t now_ns;            /* the latest log time, or where the clock was set back to; 0: none yet */
     uint64_t day, bytes_today;
     uint64_t minute;            /* of `asking` */
-    uint32_t asking, asked;     /* operations that asked in this minute, in the one before */
+    uint32_t asking[FLOOR_KINDS], asked[FLOOR_KINDS]; /* operations that asked in this minute, in the one before */
     uint64_t refused[FLOOR_KINDS];
     struct operation *pool[OPERATIONS_MAX]; /* made one by one */
     uint16_t n, oldest, newest;
@@ -208,14 +213,15 @@ static void find_slow(struct operation *operation)
 }
 
 /* True: it is slower than nearly all before it. */
-static bool learn(struct operation *operation, uint64_t duration_ns, uint64_t log_ns)
+static bool learn(struct operation *operation, uint64_t duration_ns, uint64_t now_ns)
 {
     uint16_t bucket = bucket_of(duration_ns);
     bool is_slow = operation->seen >= SLOW_LEAST && bucket >= operation->slow_from;
 
-    if (log_ns - operation->halved_ns >= MINUTE_NS || operation->durations[bucket] == UINT16_MAX) {
+    if (now_ns - operation->halved_ns >= MINUTE_NS || /* also when the clock was set back: once */
+        operation->durations[bucket] == UINT16_MAX) {
         halve(operation);
-        operation->halved_ns = log_ns;
+        operation->halved_ns = now_ns;
     }
     operation->durations[bucket]++;
     operation->seen++;
@@ -226,42 +232,55 @@ static bool learn(struct operation *operation, uint64_t duration_ns, uint64_t lo
 
 /* --- budget ----------------------------------------------------------------------------------------- */
 
+/* The day's bytes go on when the clock is set back, until the next midnight; those of a file only on the day they are of. */
+static void pass_days(struct floor *floor, uint64_t day, bool is_first)
+{
+    if (is_first ? day != floor->day : day > floor->day)
+        floor->bytes_today = 0;
+    floor->day = day;
+}
+
+/* Log times a little behind are of other doors. What is further behind is a clock that was set back: waiting for it to come again would be
+ * a budget of nothing until then. */
 static void pass_time(struct floor *floor, uint64_t log_ns)
 {
-    uint64_t minute = log_ns / MINUTE_NS, day = log_ns / DAY_NS;
+    bool is_first = floor->now_ns == 0;
+    uint64_t minute;
 
-    if (floor->tokens_ns && log_ns > floor->tokens_ns)
-        floor->tokens = fmin(burst_of(floor), floor->tokens + (double)(log_ns - floor->tokens_ns) / 1e9 * floor->rate);
-    floor->tokens_ns = MG_MAX(floor->tokens_ns, log_ns);
-    if (day > floor->day) {
-        floor->day = day;
-        floor->bytes_today = 0;
-    }
-    if (minute <= floor->minute)
+    if (log_ns > floor->now_ns)
+        floor->tokens = fmin(burst_of(floor), floor->tokens + (double)(log_ns - floor->now_ns) / 1e9 * (is_first ? 0 : floor->rate));
+    if (log_ns > floor->now_ns || floor->now_ns - log_ns > MINUTE_NS)
+        floor->now_ns = log_ns;
+    pass_days(floor, floor->now_ns / DAY_NS, is_first);
+    minute = floor->now_ns / MINUTE_NS;
+    if (minute == floor->minute)
         return;
-    floor->asked = minute == floor->minute + 1 ? floor->asking : 0;
-    floor->asking = 0;
+    for (size_t kind = 0; kind < FLOOR_KINDS; kind++) {
+        floor->asked[kind] = minute == floor->minute + 1 ? floor->asking[kind] : 0;
+        floor->asking[kind] = 0;
+    }
     floor->minute = minute;
 }
 
 /* Has the operation had its share of the last minute? */
-static bool had_its_share(struct floor *floor, struct operation *operation, uint64_t log_ns)
+static bool had_its_share(struct floor *floor, struct share *share, enum floor_kind kind)
 {
-    double passed = (double)(log_ns - MG_MIN(log_ns, operation->granted_ns)) / (double)MINUTE_NS;
+    double passed = (double)(floor->now_ns - MG_MIN(floor->now_ns, share->granted_ns)) / (double)MINUTE_NS;
 
-    if (operation->asked_minute != floor->minute) {
-        operation->asked_minute = floor->minute;
-        floor->asking++;
+    if (share->asked_minute != floor->minute) {
+        share->asked_minute = floor->minute;
+        floor->asking[kind]++;
     }
-    operation->granted *= exp2(-2 * passed);
-    operation->granted_ns = log_ns;
-    return operation->granted >= floor->rate * 60 / fmax(floor->asking, floor->asked);
+    share->granted *= exp2(-2 * passed);
+    share->granted_ns = floor->now_ns;
+    return share->granted >= floor->rate * 60 / fmax(1, MG_MAX(floor->asking[kind], floor->asked[kind]));
 }
 
 static bool grant(struct floor *floor, struct operation *operation, enum floor_kind kind, const struct floor_ask *ask)
 {
     bool is_error = kind == FLOOR_ERROR;
-    double kept_free = (is_error ? 0 : 0.5) + (had_its_share(floor, operation, ask->log_ns) ? is_error ? 0.5 : 0.25 : 0);
+    struct share *share = &operation->shares[kind];
+    double kept_free = (is_error ? 0 : 0.5) + (had_its_share(floor, share, kind) ? is_error ? 0.5 : 0.25 : 0);
     uint64_t bytes_max = is_error ? floor->bytes_max : floor->bytes_max / 2;
 
     if (floor->tokens < 1 + kept_free * (burst_of(floor) - 1) - 1e-9 || ask->bytes > bytes_max || floor->bytes_today > bytes_max - ask->bytes) {
@@ -270,7 +289,7 @@ static bool grant(struct floor *floor, struct operation *operation, enum floor_k
     }
     floor->tokens -= 1;
     floor->bytes_today += ask->bytes;
-    operation->granted += 1;
+    share->granted += 1;
     return true;
 }
 
@@ -284,7 +303,7 @@ enum floor_kind floor_decide(struct floor *floor, const struct floor_ask *ask, b
         return FLOOR_NOT;
     pass_time(floor, ask->log_ns);
     operation = operation_of(floor, ask->operation);
-    is_slow = learn(operation, ask->duration_ns, ask->log_ns);
+    is_slow = learn(operation, ask->duration_ns, floor->now_ns);
     if (ask->has_error)
         kind = FLOOR_ERROR;
     else if (!operation->is_known && ask->is_whole)
@@ -320,4 +339,5 @@ void floor_load(struct floor *floor, struct str bytes)
         return;
     floor->day = day;
     floor->bytes_today = used;
+    floor->now_ns = 0;
 }

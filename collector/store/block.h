@@ -29,7 +29,7 @@ void block_add(struct block_builder *builder, const struct fragment *fragment); 
 enum block_choice { BLOCK_ALL, BLOCK_ORDINARY, BLOCK_STRAYS /* row_is_stray */ };
 void block_add_chosen(struct block_builder *builder, const struct fragment *fragment, enum block_choice choice);
 uint32_t block_rows(const struct block_builder *builder);     /* added so far, duplicates not counted */
-size_t block_raw_bytes(const struct block_builder *builder);  /* of the rows added */
+size_t block_raw_bytes(const struct block_builder *builder);  /* of the rows added, and of their events in wire form */
 /* Of at least one fragment; and starts anew. */
 void block_finish(struct block_builder *builder, uint64_t wall_ns, struct block_built *out);
 

@@ -37,6 +37,7 @@ void fragments_fini(struct gather *gather)
     VEC_FINI(&gather->parts);
     mem_free(gather->ids.at);
     mem_free(gather->contents.at);
+    arena_fini(&gather->events);
 }
 
 /* --- contents --------------------------------------------------------------------------------- */
@@ -91,7 +92,9 @@ static uint64_t content_hash(struct gather *gather, const struct row_ref *ref)
     }
     row_read_rest(&cursor, &rest);
     hash = mix(mix(hash, (uint32_t)rest.kind), (uint32_t)rest.status);
-    hash = mix(mix(hash, value_hash(gather, map, &rest.status_message)), bytes_hash(rest.events));
+    hash = mix(hash, value_hash(gather, map, &rest.status_message));
+    hash = mix(hash, bytes_hash(row_events(&rest.events, &gather->events)));
+    arena_reset(&gather->events);
     return mix(mix(hash, bytes_hash(rest.links)), bytes_hash(rest.unknown));
 }
 
@@ -281,7 +284,7 @@ static void add_parts(struct gather *gather, const struct fragment *fragment, st
         part.n = count;
         for (uint32_t i = done; i < done + count; i++) {
             part.start_min_ns = MG_MIN(part.start_min_ns, rows[i].row->start_ns);
-            gather->raw_bytes += rows[i].row->bytes;
+            gather->raw_bytes += rows[i].row->bytes + row_events_bytes(rows[i].row);
         }
         find_parents(gather, rows, done, count);
         VEC_PUSH(&gather->parts, part);

@@ -37,6 +37,7 @@ struct gather {
         struct content_slot *at;
         size_t room, used;
     } contents; /* of one fragment, where ids repeat */
+    struct arena events; /* of one row, while they are hashed */
 };
 void fragments_init(struct gather *gather, struct texts *texts);
 void fragments_fini(struct gather *gather);

@@ -340,7 +340,7 @@ static int32_t put_rest(struct block_builder *b, struct epoch_map *map, uint32_t
     if (row->has & ROW_HAS_DROPPED_LINKS)
         VEC_PUSH(&b->dropped[2], rest.dropped_links);
     if (row->has & ROW_HAS_EVENTS)
-        put_part(b, 0, rest.events, 3);
+        put_part(b, 0, row_events(&rest.events, &b->arena), 3);
     if (row->has & ROW_HAS_LINKS)
         put_part(b, 1, rest.links, 4);
     if (row->has & ROW_HAS_UNKNOWN)

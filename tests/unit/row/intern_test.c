@@ -604,6 +604,75 @@ static void forge_shapes(struct forge *f, unsigned i, unsigned n)
         put_key_value(f);
     }
 }
+/* An event with the time of its span; its rest is in the message. */
+static void put_event(struct forge *f)
+{
+    struct buf event;
+
+    buf_init(&event, SIZE_MAX);
+    wire_put_fixed64(&event, 1, 0);
+    buf_put_str(&event, buf_str(&f->message));
+    otlp_put_field(&f->span, 11, buf_str(&event));
+    buf_fini(&event);
+    buf_clear(&f->message);
+}
+static void forge_no_events(struct forge *f, unsigned i, unsigned n)
+{
+    (void)i;
+    for (unsigned k = 0; k < n; k++)
+        buf_put(&f->span, "\x5a\x00", 2);
+}
+static void forge_event_names(struct forge *f, unsigned i, unsigned n)
+{
+    for (unsigned k = 0; k < n; k++) {
+        put_text_field(&f->message, 2, i * n + k, 2);
+        put_event(f);
+    }
+}
+/* A head and a rest of their own. */
+static void forge_event_heads(struct forge *f, unsigned i, unsigned n)
+{
+    for (unsigned k = 0; k < n; k++) {
+        put_text_field(&f->message, 2, i * n + k, 2);
+        buf_put(&f->message, "\x1a\x00", 2);
+        put_event(f);
+    }
+}
+/* An `attributes` field more in the message. */
+static void put_event_attr(struct forge *f, unsigned number, size_t key, size_t value)
+{
+    struct buf any, attr;
+
+    buf_init(&any, SIZE_MAX);
+    buf_init(&attr, SIZE_MAX);
+    put_text_field(&attr, 1, number, key);
+    if (value)
+        put_text_field(&any, 1, number, value);
+    otlp_put_field(&attr, 2, buf_str(&any));
+    otlp_put_field(&f->message, 3, buf_str(&attr));
+    buf_fini(&any);
+    buf_fini(&attr);
+}
+static void forge_event_attrs(struct forge *f, unsigned i, unsigned n)
+{
+    for (unsigned k = 0; k < n; k++)
+        put_event_attr(f, i * n + k, 2, 3);
+    put_event(f);
+}
+static void forge_event_keys(struct forge *f, unsigned i, unsigned n)
+{
+    for (unsigned k = 0; k < n; k++) {
+        put_event_attr(f, i * n + k, 1 + (n > 255), 0);
+        put_event(f);
+    }
+}
+static void forge_event_keys_values(struct forge *f, unsigned i, unsigned n)
+{
+    for (unsigned k = 0; k < n; k++) {
+        put_event_attr(f, i * n + k, 2, 3);
+        put_event(f);
+    }
+}
 static void forge_random(struct forge *f, unsigned i, unsigned n)
 {
     unsigned count = (unsigned)random_below(&f->random, n);
@@ -650,6 +719,20 @@ static const struct {
     { "names, states, messages, 1 span", forge_names, 1, 0, true },
     { "names, states, messages, groups", forge_names, 30000, 0, true },
     { "shapes", forge_shapes, 30000, 0, true },
+    { "empty events", forge_no_events, 1, 1, false },
+    { "empty events, one a span", forge_no_events, 5000, 1, false },
+    { "many empty events", forge_no_events, 20, 4000, false },
+    { "a new event of 1 name", forge_event_names, 1, 1, false },
+    { "new names of events", forge_event_names, 16, 4000, false },
+    { "one new name of an event a span", forge_event_names, 5000, 1, false },
+    { "new heads and rests of events", forge_event_heads, 1, 255, false },
+    { "many new heads and rests of events", forge_event_heads, 16, 4000, false },
+    { "new keys in events", forge_event_keys, 1, 255, false },
+    { "many new keys in events", forge_event_keys, 16, 4000, false },
+    { "new keys and values in events", forge_event_keys_values, 16, 4000, false },
+    { "new keys and values, 1 event a span", forge_event_keys_values, 60000, 1, false },
+    { "an event of many new attributes", forge_event_attrs, 1, 60000, false },
+    { "events of many new attributes", forge_event_attrs, 160, 400, false },
     { "anything", forge_random, 3000, 60, false },
     { "anything, in groups", forge_random, 3000, 20, true },
 };

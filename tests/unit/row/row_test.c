@@ -133,7 +133,7 @@ static void test_cursor(void **state)
     assert_true(rest.trace_state.is_symbol && rest.status_message.is_symbol);
     assert_int_equal(rest.trace_state.symbol, 0);
     assert_int_equal(rest.status_message.symbol, 0);
-    assert_int_equal(rest.events.len + rest.links.len + rest.unknown.len, 0);
+    assert_int_equal(rest.events.bytes + rest.links.len + rest.unknown.len, 0);
 }
 
 /* --- equality ------------------------------------------------------------------------------- */
@@ -282,12 +282,14 @@ static void damage(struct row *row, unsigned what)
     case 9: row->status = 255; break;
     case 10: row->has |= ROW_HAS_WIDE; break;
     case 11: memset(row->payload, 0xff, row->bytes - sizeof *row); break;
-    case 12: row->payload[0] = 0x7e; break;  /* symbol 63 */
-    case 13: row->payload[0] = 0x7f; break;  /* 63 bytes stand here */
+    case 12: row->payload[1] = 0x7e; break;  /* symbol 63 */
+    case 13: row->payload[1] = 0x7f; break;  /* 63 bytes stand here */
     case 14: row->has &= (uint16_t)~ROW_HAS_EVENTS; break;
     case 15: row->shape = 0; break;
     case 16: ((uint8_t *)row)[row->bytes - 1] = 1; break; /* the pad */
     case 17: row->bytes = 0; break;
+    case 18: row->payload[0] = 0; break;     /* events, of no byte */
+    case 19: row->payload[0] = 5; break;     /* more than there are */
     }
 }
 
@@ -297,10 +299,10 @@ static void test_damage_is_seen(void **state)
     struct span span;
 
     sample_span(&f->arena, SAMPLE_PARTS, &span);
-    span.attrs = sample_keys + 1; /* begins with a symbol */
+    span.attrs = sample_keys + 1; /* begins with a symbol, behind the length of events */
     span.n_attrs = 1;
     span.links = STR("\x6a\x07\x0a\x05links");
-    for (unsigned what = 0; what < 18; what++) {
+    for (unsigned what = 0; what < 20; what++) {
         const struct row *row = one_row(f, &span);
         struct row *copy = mem_copy(row, row->bytes);
         assert_true(row_is_sound(copy, f->batch->epoch));

@@ -50,7 +50,7 @@ static struct str sample_fill(struct arena *arena, size_t len, char c)
     return str_n(text, len);
 }
 
-static void sample_attrs(struct arena *arena, struct span *span, uint32_t n)
+static inline void sample_attrs(struct arena *arena, struct span *span, uint32_t n)
 {
     struct attr *attrs = arena_alloc(arena, n * sizeof *attrs);
 
@@ -62,7 +62,7 @@ static void sample_attrs(struct arena *arena, struct span *span, uint32_t n)
     span->n_attrs = n;
 }
 
-static void sample_value(struct arena *arena, struct span *span, size_t len)
+static inline void sample_value(struct arena *arena, struct span *span, size_t len)
 {
     struct attr *attr = arena_zero(arena, sizeof *attr);
 
@@ -72,7 +72,7 @@ static void sample_value(struct arena *arena, struct span *span, size_t len)
     span->n_attrs = 1;
 }
 
-static void sample_span(struct arena *arena, enum sample i, struct span *span)
+static inline void sample_span(struct arena *arena, enum sample i, struct span *span)
 {
     *span = (struct span){ 0 };
     if (i == SAMPLE_NOTHING)
