@@ -224,19 +224,32 @@ static struct str path_of_name(struct str name)
 
 struct seen { struct str path, route, agent, name; };
 
-/* The keys have from 8 to 19 characters: most others are told apart by their length. */
+/* Most other keys are told apart by their length. */
 static void see(struct seen *seen, struct str key, struct str text)
 {
-    if (str_eq(key, STR("url.path")))
-        seen->path = text;
-    else if (str_eq(key, STR("http.target")) && !seen->path.len)
-        seen->path = until(text, "?#");
-    else if ((str_eq(key, STR("http.url")) || str_eq(key, STR("url.full"))) && !seen->path.len)
-        seen->path = path_of_url(text);
-    else if (str_eq(key, STR("http.route")))
-        seen->route = text;
-    else if (str_eq(key, STR("user_agent.original")) || str_eq(key, STR("http.user_agent")))
-        seen->agent = text;
+    switch (key.len) {
+    case 8:
+        if (str_eq(key, STR("url.path")))
+            seen->path = text;
+        else if (!seen->path.len && (str_eq(key, STR("http.url")) || str_eq(key, STR("url.full"))))
+            seen->path = path_of_url(text);
+        break;
+    case 10:
+        if (str_eq(key, STR("http.route")))
+            seen->route = text;
+        break;
+    case 11:
+        if (!seen->path.len && str_eq(key, STR("http.target")))
+            seen->path = until(text, "?#");
+        break;
+    case 15:
+    case 19:
+        if (str_eq(key, STR("http.user_agent")) || str_eq(key, STR("user_agent.original")))
+            seen->agent = text;
+        break;
+    default:
+        break;
+    }
 }
 
 static size_t find_class(const struct classes *classes, const struct seen *seen)

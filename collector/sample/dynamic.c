@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "base/vec.h"
 
-struct key { char *text; double average, count, rate; };
+struct key { struct str text; /* own; any bytes, also zeroes */ double average, count, rate; };
 
 struct dynamic {
     struct dynamic_conf conf;
@@ -35,7 +35,7 @@ void dynamic_free(struct dynamic **dynamic)
     if (!*dynamic)
         return;
     for (size_t i = 0; i < (*dynamic)->keys.n; i++)
-        mem_free((*dynamic)->keys.at[i].text);
+        mem_free((char *)(*dynamic)->keys.at[i].text.ptr);
     VEC_FINI(&(*dynamic)->keys);
     map_fini(&(*dynamic)->by_text);
     mem_free(*dynamic);
@@ -56,7 +56,7 @@ static struct key *key_of(struct dynamic *dynamic, struct str text)
         return &dynamic->keys.at[(uintptr_t)*found - 1];
     if (dynamic->keys.n >= dynamic->conf.max_keys)
         return &dynamic->rest;
-    VEC_PUSH(&dynamic->keys, ((struct key){ .text = str_text(text), .rate = dynamic->intervals ? 1 : dynamic->conf.initial_rate }));
+    VEC_PUSH(&dynamic->keys, ((struct key){ .text = { str_text(text), text.len }, .rate = dynamic->intervals ? 1 : dynamic->conf.initial_rate }));
     *map_put(&dynamic->by_text, text, &is_new) = (void *)(uintptr_t)dynamic->keys.n; /* a number + 1 */
     return &dynamic->keys.at[dynamic->keys.n - 1];
 }
@@ -69,9 +69,9 @@ static int by_average(const void *a, const void *b)
 
     if (one->average != other->average)
         return one->average < other->average ? -1 : 1;
-    if (!one->text || !other->text)
-        return one->text ? -1 : other->text ? 1 : 0;
-    return strcmp(one->text, other->text);
+    if (!one->text.ptr || !other->text.ptr)
+        return one->text.ptr ? -1 : other->text.ptr ? 1 : 0;
+    return str_cmp(one->text, other->text);
 }
 
 static void move_counts(const struct dynamic *dynamic, struct key *key, double per_interval)
@@ -89,11 +89,11 @@ static void forget(struct dynamic *dynamic)
             i++;
             continue;
         }
-        map_remove(&dynamic->by_text, str_of(key->text), NULL);
-        mem_free(key->text);
+        map_remove(&dynamic->by_text, key->text, NULL);
+        mem_free((char *)key->text.ptr);
         if (key != last) {
             *key = *last;
-            *map_find(&dynamic->by_text, str_of(key->text)) = (void *)(uintptr_t)(i + 1);
+            *map_find(&dynamic->by_text, key->text) = (void *)(uintptr_t)(i + 1);
         }
         dynamic->keys.n--;
     }
@@ -154,8 +154,9 @@ static void pass_time(struct dynamic *dynamic, uint64_t log_ns)
     passed = log_ns - dynamic->begun_ns;
     if (passed < dynamic->conf.interval_ns && !is_burst(dynamic))
         return;
-    /* A longer interval, or one cut short by a burst, is brought to the common length; the first millisecond says nothing. */
-    adjust(dynamic, (double)dynamic->conf.interval_ns / (double)MG_MAX(passed, dynamic->conf.interval_ns / 100));
+    /* A longer interval is brought to the common length. One cut short by a burst is not: a burst of a second would count as one of an
+     * interval, and after it next to nothing would be kept for minutes. One that lasts brings the next adjustment as early. */
+    adjust(dynamic, (double)dynamic->conf.interval_ns / (double)MG_MAX(passed, dynamic->conf.interval_ns));
     dynamic->begun_ns = log_ns;
 }
 

@@ -1,9 +1,11 @@
 /* floor.c - see floor.h. Operations are a hash table over a fixed pool, in the order in which they were last seen; the table is rebuilt
  * never: a removed entry's followers are shifted back.
  *
- * Durations go to a histogram of a quarter octave a bucket, halved once a minute: what is above the bucket of the 99th percentile is slow.
- * Fairness: an operation that was granted less than its share of the last minute (rate x 60 / operations that asked for the same kind) may use
- * the bucket down to the bottom, one that was granted more only its upper half; so what one noisy operation cannot have is there for the others.
+ * Durations go to a histogram of a quarter octave a bucket: what is above the bucket of the 99th percentile is slow. It is halved once a
+ * minute, but not before it holds what a percentile needs: an operation with five traces a minute remembers longer.
+ * Fairness: an operation that was lately granted less than its share of the burst (burst / operations that asked for the same kind in the last
+ * minute, and one that may come) may use the bucket down to the bottom, one that was granted more only its upper half; so what one noisy
+ * operation cannot have is there for the others.
  * Kinds are counted apart, or a flood of new operations would make the share of those with errors nothing. */
 #include "sample/floor.h"
 #include <math.h>
@@ -11,7 +13,11 @@
 #include "base/map.h"
 #include "base/mem.h"
 
-enum { OPERATIONS_MAX = 10000, BUCKETS = 160, SLOTS = 16384, SLOW_LEAST = 20, NOBODY = UINT16_MAX };
+enum {
+    OPERATIONS_MAX = 10000, BUCKETS = 160, SLOTS = 16384, NOBODY = UINT16_MAX,
+    SLOW_LEAST = 20, HALVE_LEAST = 200, /* traces */
+    UNIT = 8 /* of one trace in a bucket: halving must not take the single ones of the tail */
+};
 #define SECOND_NS UINT64_C(1000000000)
 #define MINUTE_NS (60 * SECOND_NS)
 #define DAY_NS (86400 * SECOND_NS)
@@ -205,7 +211,7 @@ static void find_slow(struct operation *operation)
 
     operation->learnt = 0;
     operation->slow_from = BUCKETS;
-    if (operation->seen < SLOW_LEAST)
+    if (operation->seen < SLOW_LEAST * UNIT)
         return;
     while (at > 0 && (above + operation->durations[at - 1]) * 100 <= operation->seen)
         above += operation->durations[--at];
@@ -216,15 +222,15 @@ static void find_slow(struct operation *operation)
 static bool learn(struct operation *operation, uint64_t duration_ns, uint64_t now_ns)
 {
     uint16_t bucket = bucket_of(duration_ns);
-    bool is_slow = operation->seen >= SLOW_LEAST && bucket >= operation->slow_from;
+    bool is_slow = operation->seen >= SLOW_LEAST * UNIT && bucket >= operation->slow_from;
 
-    if (now_ns - operation->halved_ns >= MINUTE_NS || /* also when the clock was set back: once */
-        operation->durations[bucket] == UINT16_MAX) {
+    if ((now_ns - operation->halved_ns >= MINUTE_NS && operation->seen >= HALVE_LEAST * UNIT) || /* also when the clock was set back: once */
+        operation->durations[bucket] > UINT16_MAX - UNIT) {
         halve(operation);
         operation->halved_ns = now_ns;
     }
-    operation->durations[bucket]++;
-    operation->seen++;
+    operation->durations[bucket] += UNIT;
+    operation->seen += UNIT;
     if (++operation->learnt >= SLOW_LEAST)
         find_slow(operation);
     return is_slow;
@@ -262,18 +268,18 @@ static void pass_time(struct floor *floor, uint64_t log_ns)
     floor->minute = minute;
 }
 
-/* Has the operation had its share of the last minute? */
+/* Has the operation had its share? A share is of the burst: one of a minute's grants would be more than the bucket holds. */
 static bool had_its_share(struct floor *floor, struct share *share, enum floor_kind kind)
 {
-    double passed = (double)(floor->now_ns - MG_MIN(floor->now_ns, share->granted_ns)) / (double)MINUTE_NS;
+    double passed = (double)(floor->now_ns - MG_MIN(floor->now_ns, share->granted_ns)) / (double)SECOND_NS;
 
     if (share->asked_minute != floor->minute) {
         share->asked_minute = floor->minute;
         floor->asking[kind]++;
     }
-    share->granted *= exp2(-2 * passed);
+    share->granted *= exp(-passed / BURST_S);
     share->granted_ns = floor->now_ns;
-    return share->granted >= floor->rate * 60 / fmax(1, MG_MAX(floor->asking[kind], floor->asked[kind]));
+    return share->granted >= burst_of(floor) / (MG_MAX(floor->asking[kind], floor->asked[kind]) + 1.0);
 }
 
 static bool grant(struct floor *floor, struct operation *operation, enum floor_kind kind, const struct floor_ask *ask)

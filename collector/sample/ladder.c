@@ -31,10 +31,12 @@ static bool has_held(uint64_t since_ns, uint64_t span_ns, uint64_t now_ns)
 /* A rate that has just changed gets time to show. */
 static void shift_rates(struct ladder *ladder, double pressure, uint64_t now_ns)
 {
-    bool is_up = pressure >= ladder_marks[ladder->step];
+    /* The last step has no rate of its own: what brings it below its mark is the tail's. */
+    bool is_up = pressure >= ladder_marks[ladder->step < LADDER_TAIL ? ladder->step : LADDER_TAIL];
     uint64_t wait_ns = is_up ? ladder->hold_ns : 2 * ladder->hold_ns;
 
-    if (now_ns - ladder->changed_ns < wait_ns)
+    note_since(&ladder->high_ns, is_up, now_ns);
+    if (now_ns - ladder->changed_ns < wait_ns || (is_up && !has_held(ladder->high_ns, ladder->hold_ns, now_ns)))
         return;
     ladder->changed_ns = now_ns;
     if (is_up) {
@@ -51,7 +53,7 @@ static void shift_rates(struct ladder *ladder, double pressure, uint64_t now_ns)
 static void enter(struct ladder *ladder, enum ladder_step step, uint64_t now_ns)
 {
     ladder->step = step;
-    ladder->above_ns = ladder->below_ns = 0;
+    ladder->above_ns = ladder->below_ns = ladder->high_ns = 0;
     ladder->changed_ns = now_ns;
     if (step == LADDER_NONE)
         ladder->head_shift = 0;

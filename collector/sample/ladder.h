@@ -16,6 +16,7 @@ struct ladder {
     enum ladder_step step;
     unsigned head_shift, tail_shift; /* rates are divided by 2^shift, 0..6 */
     uint64_t above_ns, below_ns;     /* since when; 0: not */
+    uint64_t high_ns;                /* since when the pressure is at its own step's mark or above; 0: not */
     uint64_t changed_ns;             /* when a shift last changed */
 };
 extern const double ladder_marks[LADDER_STEPS];  /* 0, 0.80, 0.90, 0.97 */
