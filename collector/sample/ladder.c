@@ -52,8 +52,9 @@ static void shift_rates(struct ladder *ladder, double pressure, uint64_t now_ns)
 
 static void enter(struct ladder *ladder, enum ladder_step step, uint64_t now_ns)
 {
+    ladder->high_ns = step > ladder->step ? now_ns : 0;
     ladder->step = step;
-    ladder->above_ns = ladder->below_ns = ladder->high_ns = 0;
+    ladder->above_ns = ladder->below_ns = 0;
     ladder->changed_ns = now_ns;
     if (step == LADDER_NONE)
         ladder->head_shift = 0;
