@@ -140,7 +140,7 @@ def test_search_by_tag_and_unknown_trace(collector, browser):
     find(browser, "form.search-form button[type=submit]").click()
     find(browser, "a.result", "GET /known")
     browser.get(collector.url("query_http") + "/console/#/trace/" + "a" * 32)
-    until(lambda: "unknown" in body(browser).lower(), WAIT, "what is known of it")
+    until(lambda: "no such trace" in body(browser).lower(), WAIT, "what is known of it")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

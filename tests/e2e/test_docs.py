@@ -29,9 +29,9 @@ def test_example_differs_from_the_defaults_where_it_says_so():
     here, defaults = settings("--config", EXAMPLE), settings()
     given = {key for key, (_, origin) in here.items() if "meshglass.yaml" in origin}
     differing = {key for key in given if here[key][0] != defaults[key][0]} - {"data_dir"}
-    assert differing | {"live.ring_bytes"} == {"live.ring_bytes", "store.retention", "store.disk_max"}  # a quarter of memory may be just that
+    assert differing | {"live.ring_bytes"} == {"live.ring_bytes", "sampling.policies", "store.retention", "store.disk_max"}  # a quarter of memory may be just that
     assert len(given) >= 15
-    assert EXAMPLE.read_text().count("Not the default") == 2
+    assert EXAMPLE.read_text().count("Not the default") == 3
 
 
 def test_a_mistake_in_the_example_is_found(tmp_path):
