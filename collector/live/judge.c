@@ -62,10 +62,9 @@ void judge_init(struct live *live)
     live->sampling = live->options.sampling;
     live->own.verdicts = verdict_table_new(conf_of(live)->verdicts_bytes);
     ladder_init(&live->own.ladder, LADDER_HOLD_NS);
-    if (!live->options.rules)
-        return;
-    start_sampler(live, live->options.rules, live->options.rules_generation);
-    read_recent(live);
+    read_recent(live); /* also when sampling is off: a reload may switch it on */
+    if (live->options.rules)
+        start_sampler(live, live->options.rules, live->options.rules_generation);
 }
 
 void judge_fini(struct live *live)
@@ -128,7 +127,9 @@ uint64_t judge_follow(const struct live *live, const struct trace *trace)
 {
     if (!live->own.sampler)
         return 0;
-    return trace->older ? trace->older->outcome : verdict_find(live->own.verdicts, trace_hash(trace->id));
+    if (trace->older && trace->older->outcome)
+        return trace->older->outcome;
+    return verdict_find(live->own.verdicts, trace_hash(trace->id));
 }
 
 void judge_decide(struct live *live, struct trace *trace, enum trigger trigger, struct outcome *out, struct str *votes)
@@ -170,12 +171,10 @@ static void find_late(struct live *live)
 
 void judge_after_replay(struct live *live)
 {
-    if (live->own.sampler) {
-        for (size_t i = 0; i < live->own.recent.n; i++)
-            if (!verdict_put_old(live->own.verdicts, live->own.recent.at[i].hash, live->own.recent.at[i].outcome))
-                break;
-        find_late(live);
-    }
+    for (size_t i = 0; i < live->own.recent.n; i++)
+        if (!verdict_put_old(live->own.verdicts, live->own.recent.at[i].hash, live->own.recent.at[i].outcome))
+            break;
+    find_late(live);
     mem_free(live->own.recent.at);
     live->own.recent.at = NULL;
     live->own.recent.n = 0;

@@ -62,28 +62,40 @@ uint32_t live_rows_after(const struct row *row, uint32_t n, uint64_t position)
     return after;
 }
 
-/* Rows that a decision does not take stay undecided, in a record of their own: n rows, the newest of them `last`. */
-static void keep_apart(struct live *live, const struct trace *trace, const struct row *last, uint32_t n)
+/* Rows that a decision does not take stay undecided, in a record of their own: n rows, the newest of them `last`. `outcome`: what they
+ * follow; 0: nothing. */
+static void keep_apart(struct live *live, const uint8_t trace_id[16], const struct row *last, uint32_t n, bool is_late, uint64_t outcome)
 {
-    struct trace *rest = trace_add(live->own.traces, trace->id);
+    struct trace *rest = trace_add(live->own.traces, trace_id);
 
     rest->last = last;
     rest->n = n;
-    rest->is_late = trace->is_late;
+    rest->is_late = is_late;
+    rest->outcome = outcome;
     rest->first_log_ns = live->own.log_ns;
     list_add_last(&live->own.by_deadline, &rest->deadline_link);
     for (uint32_t i = 0; i < n; i++, last = last->prev) {
         rest->has_root |= get_le64(last->parent_id) == 0;
-        rest->bytes += last->bytes;
+        rest->bytes += last->bytes + row_events_bytes(last);
     }
-    if (rest->has_root) {
+    if (rest->has_root)
         rest->root_log_ns = live->own.log_ns;
+    if (outcome)
+        list_add_last(&live->own.by_late, &rest->root_link);
+    else if (rest->has_root)
         list_add_last(&live->own.by_root, &rest->root_link);
-    }
+}
+
+/* Rows beyond `through` came after the decision was made, though before it was in the log: they are late, and follow it. */
+static void keep_later(struct live *live, const struct trace *trace, const struct row *last, uint32_t n, const struct decision *decision)
+{
+    if (!trace->is_late) /* else they were counted when they came */
+        live->own.ledger.late += live_rows_after(last, n, live->own.counted_from);
+    keep_apart(live, trace->id, last, n, true, live->own.sampler ? word_of(&decision->outcome) : 0);
 }
 
 /* Cuts the record down to the rows with from < position <= through; false: it has none. */
-static bool cut_to(struct live *live, struct trace *trace, const struct decision *decision, bool is_counted)
+static bool cut_to(struct live *live, struct trace *trace, const struct decision *decision)
 {
     uint32_t later = live_rows_after(trace->last, trace->n, decision->through);
     uint32_t from = live_rows_after(trace->last, trace->n, decision->from), n = trace->n;
@@ -100,22 +112,19 @@ static bool cut_to(struct live *live, struct trace *trace, const struct decision
     }
     trace->n = from - later;
     if (n > from)
-        keep_apart(live, trace, row, n - from);
-    if (later > 0) {
-        keep_apart(live, trace, last, later);
-        if (!is_counted)
-            live->own.ledger.late += later;
-    }
+        keep_apart(live, trace->id, row, n - from, trace->is_late, trace->outcome);
+    if (later > 0)
+        keep_later(live, trace, last, later, decision);
     return true;
 }
 
 /* The undecided record whose rows this is about; NULL: they lie before the watermark, so they are in the store. */
-static struct trace *record_of(struct live *live, const struct decision *decision, uint64_t position)
+static struct trace *record_of(struct live *live, const struct decision *decision)
 {
     struct trace *trace = trace_find(live->own.traces, decision->trace_id);
 
     for (; trace; trace = trace->older)
-        if (!trace->is_decided && cut_to(live, trace, decision, position <= live->own.counted_from))
+        if (!trace->is_decided && cut_to(live, trace, decision))
             return trace;
     return NULL;
 }
@@ -123,7 +132,7 @@ static struct trace *record_of(struct live *live, const struct decision *decisio
 /* Returns true when the trace now belongs to `decided`. */
 static bool apply(struct live *live, const struct decision *decision, uint64_t position, struct decided *decided)
 {
-    struct trace *trace = record_of(live, decision, position);
+    struct trace *trace = record_of(live, decision);
     bool is_kept = decision->outcome.verdict != VERDICT_DROPPED, to_store = position > live->own.stored_from;
 
     judge_remember(live, decision->trace_id, &decision->outcome);

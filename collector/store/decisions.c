@@ -224,12 +224,12 @@ static void set_merged(struct decisions *decisions, const struct decision_run *r
 
 static enum mg_err open_file(const char *path, int *fd, struct stat *file, struct mg_why *why)
 {
-    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hold the start */
     if (*fd < 0)
         return errno == ENOENT ? MG_OK : mg_fail_os(why, errno, "cannot open %s", path);
-    if (fstat(*fd, file) == 0)
+    if (fstat(*fd, file) == 0 && S_ISREG(file->st_mode))
         return MG_OK;
-    mg_fail_os(why, errno, "cannot read %s", path);
+    mg_fail(why, MG_E_IO, "%s is no file that can be read", path);
     close(*fd);
     *fd = -1;
     return MG_E_IO;
@@ -284,7 +284,7 @@ void decisions_read(struct decisions *decisions, uint64_t length)
 
 void decisions_cut(const struct decisions *decisions)
 {
-    int fd = decisions->path && !decisions->is_merged ? open(decisions->path, O_RDWR | O_CLOEXEC) : -1;
+    int fd = decisions->path && !decisions->is_merged ? open(decisions->path, O_RDWR | O_CLOEXEC | O_NONBLOCK) : -1;
     struct stat file;
 
     if (fd < 0)
@@ -360,7 +360,7 @@ static enum mg_err open_for_append(struct decisions *decisions, struct mg_why *w
 
     if (decisions->fd >= 0)
         return MG_OK;
-    decisions->fd = open(decisions->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    decisions->fd = open(decisions->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
     if (decisions->fd < 0)
         return mg_fail_os(why, errno, "cannot open %s", decisions->path);
     if (decisions->length)

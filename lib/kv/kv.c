@@ -14,9 +14,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <lmdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -269,12 +271,30 @@ static enum mg_err verify(const struct kv_env *env, struct kv_verified *verified
     return MG_OK;
 }
 
+/* LMDB maps its lock file, which it makes sparse: on a full disk the first touch would be SIGBUS. */
+static enum mg_err reserve_lock(const struct kv_env *env, struct mg_why *why)
+{
+    enum { LOCK_BYTES = 64 + READERS_MAX * 64 }; /* a header and one cache line a reader, rounded up below */
+    char path[PATH_MAX];
+    int fd, err;
+
+    if (snprintf(path, sizeof path, "%s-lock", env->path) >= (int)sizeof path)
+        return MG_OK; /* LMDB itself will say what it thinks of such a path */
+    if ((fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600)) < 0)
+        return mg_fail_os(why, errno, "cannot open %s", path);
+    err = posix_fallocate(fd, 0, (LOCK_BYTES + 8191) / 4096 * 4096);
+    close(fd);
+    return err == 0 || err == EOPNOTSUPP || err == EINVAL ? MG_OK : mg_fail_os(why, err, "cannot make room for %s", path);
+}
+
 static enum mg_err env_start(struct kv_env *env, const struct kv_options *o, struct mg_why *why)
 {
     unsigned flags = MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD;
     if (o->sealed)
         flags |= MDB_RDONLY | MDB_NOLOCK;
     MG_TRY(verify(env, o->verified, why));
+    if (!o->sealed)
+        MG_TRY(reserve_lock(env, why));
     int code = CALL(mdb_env_create(&env->mdb));
     if (!code)
         code = mdb_env_set_mapsize(env->mdb, o->map_bytes);

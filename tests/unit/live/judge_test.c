@@ -160,6 +160,66 @@ static void late_rows_that_wait_across_a_restart_still_follow(void **state)
     check_word(rig, 1, VERDICT_DROPPED, REASON_NO_POLICY, 1, 2);
 }
 
+struct verdict_record { struct journal_record record; _Atomic bool is_durable; };
+
+static void on_durable(struct journal_record *record, enum mg_err err)
+{
+    (void)err;
+    MG_CONTAINER(record, struct verdict_record, record)->is_durable = true;
+}
+
+/* As a decision that was made at `through` and came into the log after further rows. */
+static void append_decision(struct rig *rig, uint64_t trace, uint64_t through, const struct outcome *outcome)
+{
+    struct decision decision = { .through = through, .outcome = *outcome };
+    struct verdict_record verdict = { .is_durable = false };
+    struct buf body;
+
+    buf_init(&body, 1024);
+    decision_list_begin(&body);
+    put_le64(decision.trace_id, trace);
+    decision_put(&body, &decision);
+    verdict.record = (struct journal_record){ .kind = JOURNAL_DECISIONS, .body = buf_str(&body), .done = on_durable };
+    assert_int_equal(journal_append(rig->journal, &verdict.record), MG_OK);
+    while (!verdict.is_durable)
+        ;
+    buf_fini(&body);
+}
+
+static uint64_t position_of(struct rig *rig)
+{
+    struct live_stats stats;
+
+    live_stat(rig->live, &stats);
+    return stats.position;
+}
+
+/* Rows between the making of a decision and its record in the log are late in the replay too, counted once, and so on for what is
+ * late after them. */
+static void rows_that_overtook_the_decision_follow_it(void **state)
+{
+    static const struct outcome dropped = { .verdict = VERDICT_DROPPED, .trigger = TRIGGER_ROOT, .reason = REASON_NO_POLICY, .rules = 1 },
+                                late = { .verdict = VERDICT_DROPPED, .trigger = TRIGGER_LATE, .reason = REASON_NO_POLICY, .rules = 1 };
+    struct rig *rig = *state;
+    uint64_t first, second;
+
+    send(rig, 1, 2, 2, false); /* no root: undecided */
+    first = position_of(rig);
+    send(rig, 1, 10, 3, true);
+    append_decision(rig, 1, first, &dropped);
+    send(rig, 1, 20, 1, true);
+    second = position_of(rig);
+    send(rig, 1, 30, 4, true);
+    append_decision(rig, 1, second, &late);
+    send(rig, 1, 40, 5, true);
+    rig_crash(rig);
+    rig->decisions.decision_wait_ns = SECOND / 20;
+    rig_start(rig);
+    assert_int_equal(wait_sampled_out(rig, 15).late, 13);
+    assert_int_equal(ledger_of(rig).stored, 0);
+    assert_int_equal(ledger_of(rig).pending, 0);
+}
+
 static void switched_off_everything_is_kept_and_nothing_told(void **state)
 {
     struct rig *rig = *state;
@@ -198,6 +258,7 @@ int main(void)
         TEST(a_crash_changes_no_verdict_even_with_other_rules),
         TEST(decisions_that_only_the_log_has_are_not_made_again),
         TEST(late_rows_that_wait_across_a_restart_still_follow),
+        TEST(rows_that_overtook_the_decision_follow_it),
         TEST(switched_off_everything_is_kept_and_nothing_told),
         TEST(the_ladder_is_climbed_while_the_ring_is_full_and_left_after),
     };
