@@ -137,6 +137,7 @@ enum mg_err settings_load(struct settings *out, const char *path, const char *co
     MG_TRY(http_auth_new(&out->callers, &out->auth, why));
     if (out->sampling.enabled)
         MG_TRY(sample_rules_new(&out->sample_rules, &out->sampling, why));
+    MG_TRY(head_check(&out->head, &out->sampling, why));
     return attribute_rules_new(&out->rules, &out->ingest.rules, why);
 }
 

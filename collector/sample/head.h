@@ -24,6 +24,8 @@ struct head_options {
     const char *state_path;             /* data_dir/sampling.json: adaptive probabilities, written after each calculation; NULL: not kept */
     uint64_t (*mono_ns)(void);          /* NULL: clock_mono_ns; tests move it */
 };
+/* Whether the rows fit together, without a look at any file: for `check`. E_FORMAT: "sampling.head.overrides 2 (line 7): …". */
+enum mg_err head_check(const struct head_conf *conf, const struct sample_conf *sampling, struct mg_why *why) MG_MUST_USE;
 /* Reads the strategies file and the state. A bad file is an error here and at head_reload; later, on change, it is logged and the old
  * strategies stay. Bad state is logged and ignored. */
 enum mg_err head_new(struct head **out, const struct head_options *options, struct mg_why *why) MG_MUST_USE;

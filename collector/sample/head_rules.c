@@ -110,6 +110,15 @@ enum mg_err head_rules_new(struct head_rules **out, const struct head_conf *conf
     return MG_OK;
 }
 
+enum mg_err head_check(const struct head_conf *conf, const struct sample_conf *sampling, struct mg_why *why)
+{
+    struct head_rules *rules = NULL;
+    enum mg_err err = head_rules_new(&rules, conf, sampling, why);
+
+    head_rules_free(&rules);
+    return err;
+}
+
 void head_rules_free(struct head_rules **pointer)
 {
     struct head_rules *rules = MG_STEAL(*pointer);

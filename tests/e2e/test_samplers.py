@@ -181,3 +181,11 @@ def test_paths(collector, path, status):
         assert "'service' parameter must be provided once" in answer.body.decode()
     assert collector.get("/api/sampling?service=a", "jaeger_thrift_http").json() == {"strategyType": "PROBABILISTIC",
                                                                                       "probabilisticSampling": {"samplingRate": 1}}
+
+
+def test_check_sees_what_run_would_refuse(tmp_path):
+    file = tmp_path / "meshglass.yaml"
+    for mode, status in (("static", 1), ("adaptive", 0)):
+        file.write_text(json.dumps({"sampling": {"head": {"mode": mode, "overrides": [{"service": "shop", "target_samples_per_second": 5}]}}}))
+        done = run_command("check", file)
+        assert done.returncode == status and (status == 0 or "sampling.head.overrides 1 (line 1)" in done.stderr), done
