@@ -667,7 +667,7 @@ static void snapshot(struct live *live)
 {
     struct buf bytes;
 
-    buf_init(&bytes, 4096);
+    buf_init(&bytes, STORE_SNAPSHOT_MAX);
     tagged_put_u64(&bytes, SNAPSHOT_ACCEPTED, live->own.ledger.accepted);
     tagged_put_u64(&bytes, SNAPSHOT_REFUSED, live->own.ledger.refused);
     tagged_put_u64(&bytes, SNAPSHOT_LATE, live->own.ledger.late);

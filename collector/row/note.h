@@ -18,6 +18,8 @@ static inline void note_value(uint32_t *note, uint32_t n, bool is_new)
     uint32_t seen = MG_MIN(NOTE_SEEN(*note) + n, (uint32_t)0xffff);
     uint32_t fresh = NOTE_NEW(*note) + is_new;
 
+    if (*note & NOTE_RAW)
+        return;
     if (seen < NOTE_WINDOW)
         *note = fresh << 16 | seen;
     else
