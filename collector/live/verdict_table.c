@@ -65,14 +65,6 @@ uint64_t verdict_find(const struct verdict_table *table, uint64_t hash)
     return entry ? entry->outcome : 0;
 }
 
-void verdict_prefetch(const struct verdict_table *table, uint64_t hash)
-{
-    if (table->young.room)
-        __builtin_prefetch(&table->young.at[(hash >> 24) & (table->young.room - 1)]);
-    if (table->old.room)
-        __builtin_prefetch(&table->old.at[(hash >> 24) & (table->old.room - 1)]);
-}
-
 static bool is_full(const struct generation *generation)
 {
     return generation->used >= generation->room - generation->room / 4;

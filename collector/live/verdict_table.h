@@ -13,7 +13,6 @@ struct verdict_table *verdict_table_new(size_t bytes_max); /* at least 64 KiB */
 void verdict_table_free(struct verdict_table **table);
 void verdict_table_limit(struct verdict_table *table, size_t bytes_max); /* takes effect when a generation next fills */
 uint64_t verdict_find(const struct verdict_table *table, uint64_t hash); /* 0: not known */
-void verdict_prefetch(const struct verdict_table *table, uint64_t hash);
 void verdict_put(struct verdict_table *table, uint64_t hash, uint64_t outcome); /* outcome not 0; replaces */
 /* At start, newest first: never replaces, and is not put when the table would forget for it. False: full. */
 bool verdict_put_old(struct verdict_table *table, uint64_t hash, uint64_t outcome);
