@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "command/server.h"
@@ -73,19 +74,6 @@ static enum mg_err file_open(struct backup *backup, struct mg_why *why)
     return MG_OK;
 }
 
-static enum mg_err write_all(struct backup *backup, struct str bytes, struct mg_why *why)
-{
-    while (bytes.len > 0) {
-        ssize_t n = write(backup->fd, bytes.ptr, bytes.len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return mg_fail_os(why, errno, "cannot write %s", temporary);
-        bytes = str_n(bytes.ptr + n, bytes.len - (size_t)n);
-    }
-    return MG_OK;
-}
-
 /* Some file systems know only the older way to take a name that must be free. */
 static int take_name(const char *path)
 {
@@ -98,27 +86,17 @@ static int take_name(const char *path)
     return unlink(temporary);
 }
 
-/* A new name is safe when its directory is. */
-static enum mg_err sync_directory(const char *path, struct mg_why *why)
-{
-    const char *slash = strrchr(path, '/');
-    char *dir = slash ? str_text(str_n(path, MG_MAX((size_t)(slash - path), (size_t)1))) : mem_text(".");
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), failed = fd < 0 || fsync(fd) != 0 ? errno : 0;
-
-    if (fd >= 0)
-        close(fd);
-    mem_free(dir);
-    return failed ? mg_fail_os(why, failed, "cannot sync the directory of %s", path) : MG_OK;
-}
-
 static enum mg_err file_keep(struct backup *backup, struct mg_why *why)
 {
+    int failed;
+
     if (fsync(backup->fd) != 0)
         return mg_fail_os(why, errno, "cannot sync %s", temporary);
     if (take_name(backup->path) != 0)
         return mg_fail_os(why, errno, "cannot name the file %s", backup->path);
     temporary[0] = '\0';
-    return sync_directory(backup->path, why);
+    failed = file_sync_parent(backup->path);
+    return failed ? mg_fail_os(why, failed, "cannot sync the directory of %s", backup->path) : MG_OK;
 }
 
 /* --- the stream --------------------------------------------------------------------------------- */
@@ -127,9 +105,11 @@ static enum mg_err on_bytes(void *owner, struct str bytes, struct mg_why *why)
 {
     struct backup *backup = owner;
     uint64_t now;
+    int failed;
 
     MG_TRY(tar_check_add(&backup->check, bytes, why));
-    MG_TRY(write_all(backup, bytes, why));
+    if ((failed = file_write_all(backup->fd, bytes)) != 0)
+        return mg_fail_os(why, failed, "cannot write %s", temporary);
     if ((now = clock_mono_ns()) - backup->told_ns >= tell_ns) {
         backup->told_ns = now;
         fprintf(stderr, "%s: %" PRIu64 " MB\n", name, backup->check.bytes / 1000000);

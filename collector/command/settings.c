@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "base/mem.h"
 
 extern char **environ;
@@ -176,18 +177,14 @@ char *settings_data_dir(const struct settings *settings)
 }
 
 /* A new directory is only there after a power cut when the one that names it was synced. */
-static enum mg_err sync_parent(const char *path, struct mg_why *why)
+static enum mg_err make_dir(const char *path, struct mg_why *why)
 {
-    const char *slash = strrchr(path, '/');
-    char *parent = !slash ? mem_text(".") : slash == path ? mem_text("/") : str_text(str_n(path, (size_t)(slash - path)));
-    int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int failed = fd < 0 || fsync(fd) != 0 ? errno : 0;
-    enum mg_err err = failed ? mg_fail_os(why, failed, "cannot sync %s", parent) : MG_OK;
+    int failed;
 
-    if (fd >= 0)
-        close(fd);
-    mem_free(parent);
-    return err;
+    if (mkdir(path, 0700) != 0)
+        return errno == EEXIST ? MG_OK : mg_fail_os(why, errno, "cannot create data_dir %s", path);
+    failed = file_sync_parent(path);
+    return failed ? mg_fail_os(why, failed, "cannot sync the directory of %s", path) : MG_OK;
 }
 
 static enum mg_err make_dirs(const char *path, struct mg_why *why)
@@ -200,10 +197,7 @@ static enum mg_err make_dirs(const char *path, struct mg_why *why)
         if (end != '/' && end != '\0')
             continue;
         *at = '\0';
-        if (mkdir(copy, 0700) == 0)
-            err = sync_parent(copy, why);
-        else if (errno != EEXIST)
-            err = mg_fail_os(why, errno, "cannot create data_dir %s", copy);
+        err = make_dir(copy, why);
         *at = end;
         if (end == '\0')
             break;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "base/mem.h"
 #include "codec/json_write.h"
 
@@ -77,26 +78,10 @@ static bool was_rotated(const struct dead_file *file)
 }
 
 /* A new file's name must survive a power cut as its lines do. */
-static enum mg_err sync_folder(const struct dead_file *file, struct mg_why *why)
-{
-    struct str path = str_of(file->path);
-    size_t at = path.len;
-    char *folder;
-    int fd, failed;
-
-    while (at > 0 && path.ptr[at - 1] != '/')
-        at--;
-    folder = at > 0 ? str_text(str_n(path.ptr, at)) : mem_text(".");
-    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    failed = fd < 0 || fsync(fd) != 0 ? errno : 0;
-    if (fd >= 0)
-        close(fd);
-    mem_free(folder);
-    return failed ? mg_fail_os(why, failed, "cannot sync the folder of %s", file->path) : MG_OK;
-}
-
 static enum mg_err open_file(struct dead_file *file, struct mg_why *why)
 {
+    int failed;
+
     if (file->fd >= 0 && was_rotated(file))
         close_file(file);
     if (file->fd >= 0)
@@ -104,19 +89,8 @@ static enum mg_err open_file(struct dead_file *file, struct mg_why *why)
     file->fd = open(file->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600); /* a FIFO would wait */
     if (file->fd < 0)
         return mg_fail_os(why, errno, "cannot open %s", file->path);
-    return sync_folder(file, why);
-}
-
-static int write_all(int fd, struct str bytes)
-{
-    while (bytes.len > 0) {
-        ssize_t n = write(fd, bytes.ptr, bytes.len);
-        if (n < 0 && errno != EINTR)
-            return errno;
-        if (n > 0)
-            bytes = str_n(bytes.ptr + n, bytes.len - (size_t)n);
-    }
-    return fdatasync(fd) == 0 ? 0 : errno;
+    failed = file_sync_parent(file->path);
+    return failed ? mg_fail_os(why, failed, "cannot sync the folder of %s", file->path) : MG_OK;
 }
 
 enum mg_err dead_file_write(struct dead_file *file, struct str lines, struct mg_why *why)
@@ -127,7 +101,9 @@ enum mg_err dead_file_write(struct dead_file *file, struct str lines, struct mg_
     if (err == MG_OK && (fstat(file->fd, &before) != 0 || !S_ISREG(before.st_mode)))
         err = mg_fail(why, MG_E_IO, "%s is not a regular file", file->path);
     if (err == MG_OK) {
-        int failed = write_all(file->fd, lines);
+        int failed = file_write_all(file->fd, lines);
+        if (failed == 0 && fdatasync(file->fd) != 0)
+            failed = errno;
         if (failed == 0)
             return MG_OK;
         err = mg_fail_os(why, failed, "cannot write %s", file->path);

@@ -51,7 +51,7 @@ static void know_operations(struct live *live)
 
 static void start_sampler(struct live *live, struct sample_rules *rules, uint32_t generation)
 {
-    const struct sampler_options options = { .rules = rules, .generation = generation, .head = live->options.head };
+    const struct sampler_options options = { .rules = rules, .generation = generation };
 
     live->own.sampler = sampler_new(&options);
     know_operations(live);
@@ -117,7 +117,9 @@ void judge_take_rules(struct live *live)
 
 void judge_row(struct live *live, struct trace *trace, const struct row *row, bool is_counted)
 {
-    if (!live->own.sampler || !sampler_add(live->own.sampler, &trace->facts, row, is_counted) || trace->is_settled)
+    if (is_counted && live->options.head) /* also without tail sampling: what clients are told goes by it */
+        head_count(live->options.head, row, segment_of(row)->epoch);
+    if (!live->own.sampler || !sampler_add(live->own.sampler, &trace->facts, row) || trace->is_settled)
         return;
     trace->is_settled = true;
     VEC_PUSH(&live->own.settled, trace);

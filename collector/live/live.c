@@ -125,7 +125,7 @@ static void link_row(struct live *live, struct row *row, uint64_t log_ns, bool i
     trace->n++;
     if (trace->is_late && is_counted)
         live->own.ledger.late++;
-    if (!trace->has_root && get_le64(row->parent_id) == 0) {
+    if (!trace->has_root && row_is_root(row)) {
         trace->has_root = true;
         trace->root_log_ns = log_ns;
         if (!trace->outcome)

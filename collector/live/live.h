@@ -24,6 +24,7 @@
 #include "live/decision.h"
 #include "metric/metric.h"
 #include "row/intern.h"
+#include "sample/head.h"
 #include "sample/sampler.h"
 #include "store/store.h"
 

@@ -103,7 +103,7 @@ struct recent { uint64_t hash, outcome; };
 void judge_init(struct live *live);
 void judge_fini(struct live *live);
 void judge_take_rules(struct live *live);               /* a reload's */
-/* A row joins its trace; false for one that is not counted any more (replay up to P). */
+/* A row joins its trace; is_counted false: replay up to P, its ledger and head's counts have it. */
 void judge_row(struct live *live, struct trace *trace, const struct row *row, bool is_counted);
 /* What an earlier decision about a new record's trace says; 0: there is none. */
 uint64_t judge_follow(const struct live *live, const struct trace *trace);

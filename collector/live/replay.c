@@ -75,7 +75,7 @@ static void keep_apart(struct live *live, const uint8_t trace_id[16], const stru
     rest->first_log_ns = live->own.log_ns;
     list_add_last(&live->own.by_deadline, &rest->deadline_link);
     for (uint32_t i = 0; i < n; i++, last = last->prev) {
-        rest->has_root |= get_le64(last->parent_id) == 0;
+        rest->has_root |= row_is_root(last);
         rest->bytes += last->bytes + row_events_bytes(last);
     }
     if (rest->has_root)

@@ -48,6 +48,13 @@ struct row {
 };
 _Static_assert(sizeof(struct row) == 96, "the header is part of the memory budget");
 
+static inline bool row_is_root(const struct row *row)
+{
+    static const uint8_t none[8];
+
+    return memcmp(row->parent_id, none, sizeof none) == 0;
+}
+
 /* Spans that start outside [receive - 1 h, receive + 10 min] go to blocks of their own, so that 1970 and
  * 2100 neither widen summaries nor escape retention (DESIGN R7). */
 static inline bool row_is_stray(const struct row *row)

@@ -561,7 +561,7 @@ enum mg_err head_reload(struct head *head, const struct head_conf *conf, const s
 
 void head_count(struct head *head, const struct row *root, const struct epoch *epoch)
 {
-    if (get_le64(root->parent_id) == 0)
+    if (row_is_root(root))
         throughput_count(head->throughput, root, epoch);
 }
 

@@ -32,7 +32,7 @@ enum mg_err head_new(struct head **out, const struct head_options *options, stru
 void head_free(struct head **head);
 enum mg_err head_reload(struct head *head, const struct head_conf *conf, const struct sample_conf *sampling, struct mg_why *why) MG_MUST_USE; /* main */
 
-void head_count(struct head *head, const struct row *root, const struct epoch *epoch); /* live's thread */
+void head_count(struct head *head, const struct row *row, const struct epoch *epoch); /* live's thread; a row that is no root is not counted */
 void head_tick(struct head *head);                          /* main thread */
 void head_overload(struct head *head, double factor);       /* any thread: ladder_head_factor() */
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "base/mem.h"
 
 #define READ_BYTES 16384
@@ -55,19 +56,6 @@ enum mg_err head_file_read(const char *path, struct buf *out, struct file_stamp 
     return err;
 }
 
-static int write_all(int fd, struct str bytes)
-{
-    while (bytes.len > 0) {
-        ssize_t got = write(fd, bytes.ptr, bytes.len);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return got < 0 ? errno : EIO;
-        bytes = str_n(bytes.ptr + got, bytes.len - (size_t)got);
-    }
-    return fsync(fd) == 0 ? 0 : errno;
-}
-
 static int write_new(const char *path, struct str bytes)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -75,26 +63,11 @@ static int write_new(const char *path, struct str bytes)
 
     if (fd < 0)
         return errno;
-    failed = write_all(fd, bytes);
+    failed = file_write_all(fd, bytes);
+    if (!failed && fsync(fd) != 0)
+        failed = errno;
     if (close(fd) != 0 && !failed)
         failed = errno;
-    return failed;
-}
-
-static int sync_folder(struct str path)
-{
-    size_t at = path.len;
-    char *folder;
-    int fd, failed;
-
-    while (at > 0 && path.ptr[at - 1] != '/')
-        at--;
-    folder = at > 0 ? str_text(str_n(path.ptr, at)) : mem_text(".");
-    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    failed = fd < 0 || fsync(fd) != 0 ? errno : 0;
-    if (fd >= 0)
-        (void)close(fd);
-    mem_free(folder);
     return failed;
 }
 
@@ -113,7 +86,7 @@ enum mg_err head_file_write(const char *path, struct str bytes, struct mg_why *w
     if (failed)
         (void)unlink(temporary); /* or the next write does */
     else
-        failed = sync_folder(str_of(path));
+        failed = file_sync_parent(path);
     mem_free(temporary);
     return failed ? mg_fail_os(why, failed, "cannot write %s", path) : MG_OK;
 }

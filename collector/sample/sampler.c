@@ -17,7 +17,6 @@
 struct sampler {
     struct sample_rules *rules;
     uint32_t generation;
-    struct head *head;
     struct memo *memo;
     struct policy_states *states;
     struct floor *floor;
@@ -44,7 +43,6 @@ struct sampler *sampler_new(const struct sampler_options *options)
 
     sampler->rules = sample_rules_ref(options->rules);
     sampler->generation = options->generation;
-    sampler->head = options->head;
     sampler->states = policy_states_new(sampler->rules, NULL, NULL);
     sampler->floor = floor_new();
     use_rules(sampler);
@@ -104,18 +102,13 @@ void sampler_stat(const struct sampler *sampler, struct sampler_stats *out)
 
 /* --- facts ---------------------------------------------------------------------------------------- */
 
-static bool is_root(const struct row *row)
-{
-    return get_le64(row->parent_id) == 0;
-}
-
 /* Spans can share an id (Zipkin's two halves of one, and what was sent twice): what is compared last only makes the order total. */
 static bool is_before(const struct row *a, const struct row *b)
 {
     int order;
 
-    if (is_root(a) != is_root(b))
-        return is_root(a);
+    if (row_is_root(a) != row_is_root(b))
+        return row_is_root(a);
     if (a->start_ns != b->start_ns)
         return a->start_ns < b->start_ns;
     if ((order = memcmp(a->span_id, b->span_id, sizeof a->span_id)) != 0)
@@ -171,7 +164,7 @@ static bool is_free_of_classes(const struct sampler *sampler, const struct trace
 {
     if (classes_n(sampler->rules->classes) == 0)
         return true;
-    return is_root(facts->entry) && class_of_row(sampler->rules->classes, facts->entry, segment_of(facts->entry)->epoch) == CLASS_NONE;
+    return row_is_root(facts->entry) && class_of_row(sampler->rules->classes, facts->entry, segment_of(facts->entry)->epoch) == CLASS_NONE;
 }
 
 /* Policies whose yes lasts read the facts alone: they have no state, and no need of R or rows. */
@@ -199,10 +192,8 @@ static bool is_settled(struct sampler *sampler, struct trace_facts *facts)
     return false;
 }
 
-bool sampler_add(struct sampler *sampler, struct trace_facts *facts, const struct row *row, bool is_counted)
+bool sampler_add(struct sampler *sampler, struct trace_facts *facts, const struct row *row)
 {
-    if (sampler->head && is_counted && is_root(row))
-        head_count(sampler->head, row, segment_of(row)->epoch);
     if (facts->generation == 0)
         facts->generation = sampler->generation;
     join(facts, row);
@@ -362,7 +353,7 @@ static enum floor_kind ask_floor(struct sampler *sampler, const struct question 
     const struct floor_ask ask = {
         .operation = memo_operation(sampler->memo, facts->entry),
         .duration_ns = facts->end_max_ns > facts->start_min_ns ? facts->end_max_ns - facts->start_min_ns : 0,
-        .bytes = question->trace->bytes, .log_ns = question->trace->log_ns, .has_error = facts->has_error, .is_whole = is_root(facts->entry)
+        .bytes = question->trace->bytes, .log_ns = question->trace->log_ns, .has_error = facts->has_error, .is_whole = row_is_root(facts->entry)
     };
 
     return floor_decide(sampler->floor, &ask, wants);

@@ -19,7 +19,6 @@
 #pragma once
 #include "row/fragment.h"
 #include "row/segment.h"
-#include "sample/head.h"
 #include "sample/ladder.h"
 #include "sample/rules.h"
 
@@ -36,16 +35,15 @@ struct sampler;
 struct sampler_options {
     struct sample_rules *rules;     /* taken a reference of */
     uint32_t generation;            /* their number */
-    struct head *head;              /* hears of every root; NULL: none */
 };
 struct sampler *sampler_new(const struct sampler_options *options);
 void sampler_free(struct sampler **sampler);
 /* New rules from the next decision on. State of policies with the same name and text goes on. */
 void sampler_reload(struct sampler *sampler, struct sample_rules *rules, uint32_t generation);
 
-/* A row joins: it is in its segment, its trace_id, times and all are final. is_counted false (replay at or below P): head has heard of it.
+/* A row joins: it is in its segment, its trace_id, times and all are final.
  * True: a policy has matched for good under sample_on_first_match, so the trace may be decided now. */
-bool sampler_add(struct sampler *sampler, struct trace_facts *facts, const struct row *row, bool is_counted);
+bool sampler_add(struct sampler *sampler, struct trace_facts *facts, const struct row *row);
 
 struct sample_trace {
     const struct row *last;         /* its rows: last, then prev, n in all */

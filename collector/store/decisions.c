@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/log.h"
@@ -354,23 +355,15 @@ static uint8_t *make_run(const struct decision *entries, const struct decision_r
 /* The directory too, when this may be the file's first run: its name must survive as long as the state that counts its bytes. */
 static enum mg_err open_for_append(struct decisions *decisions, struct mg_why *why)
 {
-    struct str dir = str_of(decisions->path);
-    enum mg_err err;
-    char *text;
+    int failed;
 
     if (decisions->fd >= 0)
         return MG_OK;
     decisions->fd = open(decisions->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
     if (decisions->fd < 0)
         return mg_fail_os(why, errno, "cannot open %s", decisions->path);
-    if (decisions->length)
-        return MG_OK;
-    while (dir.ptr[--dir.len] != '/')
-        ;
-    text = str_text(dir);
-    err = store_sync_dir(text, why);
-    mem_free(text);
-    return err;
+    failed = decisions->length ? 0 : file_sync_parent(decisions->path);
+    return failed ? mg_fail_os(why, failed, "cannot sync the directory of %s", decisions->path) : MG_OK;
 }
 
 static enum mg_err append(struct decisions *decisions, const uint8_t *bytes, uint64_t n, struct mg_why *why)

@@ -12,38 +12,26 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/file.h"
 
 enum { STATELESS_BYTES_MAX = 128 << 10 }; /* tables and a version take 32 KiB */
 
 enum mg_err store_sync_dir(const char *dir, struct mg_why *why)
 {
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int failed;
+    int failed = file_sync_dir(dir);
 
-    if (fd < 0)
-        return mg_fail_os(why, errno, "cannot open %s", dir);
-    failed = fsync(fd) != 0 ? errno : 0;
-    close(fd);
     return failed ? mg_fail_os(why, failed, "cannot sync %s", dir) : MG_OK;
 }
 
 /* The directory of the store itself must survive a power cut like what is in it. */
 static enum mg_err make_dir(const char *dir, struct mg_why *why)
 {
-    struct str parent = str_of(dir);
-    enum mg_err err;
-    char *text;
+    int failed;
 
     if (mkdir(dir, 0700) != 0)
         return errno == EEXIST ? MG_OK : mg_fail_os(why, errno, "cannot create %s", dir);
-    while (parent.len > 1 && parent.ptr[parent.len - 1] == '/')
-        parent.len--;
-    while (parent.len > 0 && parent.ptr[parent.len - 1] != '/')
-        parent.len--;
-    text = str_text(parent.len ? parent : STR("."));
-    err = store_sync_dir(text, why);
-    mem_free(text);
-    return err;
+    failed = file_sync_parent(dir);
+    return failed ? mg_fail_os(why, failed, "cannot sync the directory of %s", dir) : MG_OK;
 }
 
 /* Left by a crash, or an idle run, before its first commit. A file too large for that lost its state by damage. */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "base/mem.h"
 
 static int os_mkdir(void *ctx, const char *dir, unsigned mode)
@@ -92,14 +93,8 @@ static int os_fdatasync(void *ctx, int fd)
 static int os_fsync_dir(void *ctx, const char *dir)
 {
     (void)ctx;
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    int result = fsync(fd);
-    int code = errno;
-    close(fd);
-    errno = code;
-    return result;
+    errno = file_sync_dir(dir);
+    return errno ? -1 : 0;
 }
 
 static int os_rename(void *ctx, const char *from, const char *to)

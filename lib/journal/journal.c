@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/uio.h>
+#include "base/file.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "journal/file.h"
@@ -147,16 +148,9 @@ void journal_close(struct journal **journal)
 /* Segments are found after a power cut only when the directory is. */
 static enum mg_err sync_parent(const struct journal_io *io, const char *dir, struct mg_why *why)
 {
-    struct str path = str_of(dir);
-    char *parent;
-    int failed;
+    char *parent = file_parent(dir);
+    int failed = io->fsync_dir(io->ctx, parent) < 0 ? errno : 0;
 
-    while (path.len > 1 && path.ptr[path.len - 1] == '/')
-        path.len--;
-    while (path.len > 1 && path.ptr[path.len - 1] != '/')
-        path.len--;
-    parent = path.len > 1 || (path.len == 1 && path.ptr[0] == '/') ? str_text(path) : mem_text(".");
-    failed = io->fsync_dir(io->ctx, parent) < 0 ? errno : 0;
     mem_free(parent);
     return failed ? mg_fail_os(why, failed, "%s: cannot sync the directory above it", dir) : MG_OK;
 }

@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "base/list.h"
 #include "base/mem.h"
 
@@ -182,16 +183,8 @@ static void env_free(struct kv_env **env)
 
 static enum mg_err directory_sync(const struct kv_env *env, struct mg_why *why)
 {
-    const char *slash = strrchr(env->path, '/');
-    size_t len = slash ? (size_t)(slash - env->path) : 0;
-    char *dir = slash ? str_text(str_n(len ? env->path : "/", len ? len : 1)) : mem_text(".");
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int code = fd < 0 ? errno : 0;
-    if (!code)
-        code = CALL(fsync(fd) < 0 ? errno : 0);
-    if (fd >= 0)
-        close(fd);
-    mem_free(dir);
+    int code = CALL(file_sync_parent(env->path));
+
     return code ? failed(why, env, code, "cannot sync the directory") : MG_OK;
 }
 

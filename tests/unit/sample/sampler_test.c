@@ -154,55 +154,6 @@ static void two_hundred_policies_have_fifty_bytes_of_votes(void **state)
     bench_fini(&bench);
 }
 
-/* --- roots ---------------------------------------------------------------------------------------- */
-
-static bool has_heard(struct head *head, const char *service, const char *operation)
-{
-    struct head_row *rows;
-    struct arena arena = { 0 };
-    bool is_there = false;
-    size_t n;
-
-    head_tick(head);
-    head_effective(head, &arena, &rows, &n);
-    for (size_t i = 0; i < n; i++)
-        is_there |= str_eq(rows[i].service, str_of(service)) && str_eq(rows[i].operation, str_of(operation));
-    arena_fini(&arena);
-    return is_there;
-}
-
-/* Roots are told to head sampling, once: what is replayed was told before. */
-static void head_hears_of_roots_that_are_counted(void **state)
-{
-    static const struct sample_conf sampling = { .enabled = true };
-    const struct head_conf conf = { .default_probability = 1, .operations_max = 100, .interval_ns = UINT64_C(60000000000), .buckets = 10,
-                                    .used_buckets = 1, .target = 1, .tolerance = 0.3, .initial_probability = 0.001, .file = STR("") };
-    struct metric_registry *metrics = metric_registry_new();
-    struct sample_rules *rules = trial_rules_new(&(struct trial_rules){ .policies = ERRORS });
-    struct head *head = NULL;
-    struct trace_facts facts = { 0 };
-    struct arena arena = { 0 };
-    struct trial_spans spans;
-    struct rows rows;
-
-    (void)state;
-    assert_int_equal(head_new(&head, &(struct head_options){ .conf = &conf, .sampling = &sampling, .metrics = metrics }, NULL), MG_OK);
-    struct sampler *sampler = sampler_new(&(struct sampler_options){ .rules = rules, .generation = 1, .head = head });
-    rows_init(&rows);
-    trial_spans("name=told ~service.name:s=shop | name=replayed ~service.name:s=shop | child name=child ~service.name:s=shop", &arena, &spans);
-    for (size_t i = 0; i < spans.n; i++)
-        sampler_add(sampler, &facts, rows_add(&rows, &spans.at[i], NULL), i != 1);
-    assert_true(has_heard(head, "shop", "told"));
-    assert_false(has_heard(head, "shop", "replayed"));
-    assert_false(has_heard(head, "shop", "child"));
-    sampler_free(&sampler);
-    head_free(&head);
-    sample_rules_unref(&rules);
-    metric_registry_free(&metrics);
-    rows_fini(&rows);
-    arena_fini(&arena);
-}
-
 /* --- classes -------------------------------------------------------------------------------------- */
 
 #define PROBES "[{name: probe, probability: 0.25, paths: [/probe]}, {name: all, probability: 1, paths: [/all]}, " \
@@ -445,7 +396,6 @@ int main(void)
         cmocka_unit_test(state_goes_on_with_the_same_policy),
         cmocka_unit_test(state_inside_others_goes_on_too),
         cmocka_unit_test(two_hundred_policies_have_fifty_bytes_of_votes),
-        cmocka_unit_test(head_hears_of_roots_that_are_counted),
         cmocka_unit_test(classes_decide_by_their_rate_alone),
         cmocka_unit_test(a_match_waits_for_the_entry),
         cmocka_unit_test(the_floor_stands_between_sure_and_chance),

@@ -68,8 +68,8 @@ static void site_decide(struct site *site, unsigned operation, bool has_error, s
     memcpy(child->trace_id, root->trace_id, 16);
     root->end_ns = root->start_ns + (uint64_t)(-log(u) * 20e6);
     child->status = has_error ? STATUS_ERROR : STATUS_UNSET;
-    sampler_add(site->sampler, &facts, root, true);
-    sampler_add(site->sampler, &facts, child, true);
+    sampler_add(site->sampler, &facts, root);
+    sampler_add(site->sampler, &facts, child);
     const struct sample_trace trace = { .last = child, .n = 2, .bytes = root->bytes + child->bytes, .facts = &facts, .trigger = TRIGGER_ROOT,
                                         .log_ns = site->log_ns };
     sampler_decide(site->sampler, &trace, out, &votes);
@@ -200,8 +200,8 @@ static void measure(const char *what, const struct trial_rules *from)
         for (unsigned i = 0; i < ROUNDS; i++) {
             memset(facts, 0, sizeof facts);
             for (unsigned k = 0; k < OPERATIONS; k++) {
-                sampler_add(site.sampler, &facts[k], site.operations[k].root, false);
-                sampler_add(site.sampler, &facts[k], site.operations[k].child, false);
+                sampler_add(site.sampler, &facts[k], site.operations[k].root);
+                sampler_add(site.sampler, &facts[k], site.operations[k].child);
             }
         }
         uint64_t middle_ns = clock_thread_cpu_ns();

@@ -196,7 +196,7 @@ void trial_add(struct trial *trial, struct sampler *sampler, struct rows *rows, 
     trial->last = rows_add(rows, span, trial->last);
     trial->n++;
     trial->bytes += trial->last->bytes;
-    trial->is_settled |= sampler_add(sampler, &trial->facts, trial->last, true);
+    trial->is_settled |= sampler_add(sampler, &trial->facts, trial->last);
 }
 
 struct sample_trace trial_ask(struct trial *trial, uint64_t log_ns)
