@@ -33,8 +33,9 @@ struct json_reader {
     unsigned depth, depth_max;
     uint64_t is_object[DEPTH_MAX / 64]; /* one bit a level */
     enum expect expect;
-    struct item now, ahead; /* the last token told; the next one when has_ahead */
-    bool has_ahead;
+    struct item items[2];   /* [now]: the last token told; the other: the next one when has_ahead */
+    unsigned now;
+    bool has_ahead, is_lenient;
     const char *error;    /* NULL: none */
     struct arena scratch; /* unescaped strings of this text */
 };
@@ -57,6 +58,11 @@ void json_reader_free(struct json_reader **reader)
     *reader = NULL;
 }
 
+void json_reader_be_lenient(struct json_reader *r)
+{
+    r->is_lenient = true;
+}
+
 void json_reader_begin(struct json_reader *r, struct str text)
 {
     arena_reset(&r->scratch);
@@ -64,7 +70,7 @@ void json_reader_begin(struct json_reader *r, struct str text)
     r->at = 0;
     r->depth = 0;
     r->expect = VALUE;
-    r->now = r->ahead = (struct item){.token = JSON_TOKEN_ERROR};
+    r->items[0] = r->items[1] = (struct item){.token = JSON_TOKEN_ERROR};
     r->has_ahead = false;
     r->error = NULL;
 }
@@ -119,9 +125,8 @@ static bool read_hex4(struct str raw, size_t at, uint32_t *out)
     return true;
 }
 
-/* The \u escape whose digits are at *at, and the low surrogate's behind it when it is a high one.
- */
-static bool read_code_point(struct str raw, size_t *at, uint32_t *out)
+/* The \u escape whose digits are at *at, and the low surrogate's behind it when it is a high one; `lone` stands for half a pair. */
+static bool read_code_point(struct str raw, size_t *at, uint32_t lone, uint32_t *out)
 {
     uint32_t unit, low;
     if (!read_hex4(raw, *at, &unit))
@@ -130,7 +135,7 @@ static bool read_code_point(struct str raw, size_t *at, uint32_t *out)
     *out = unit;
     if (unit < 0xd800 || unit > 0xdfff)
         return true;
-    *out = 0xfffd;
+    *out = lone;
     if (unit > 0xdbff || raw.len - *at < 6 || raw.ptr[*at] != '\\' || raw.ptr[*at + 1] != 'u')
         return true;
     /* Wrong digits are found when that escape's turn comes. */
@@ -142,7 +147,7 @@ static bool read_code_point(struct str raw, size_t *at, uint32_t *out)
 }
 
 /* The escape whose letter is at *at. Returns bytes written, 0 when it is none. */
-static size_t unescape_one(struct str raw, size_t *at, char to[4])
+static size_t unescape_one(struct str raw, size_t *at, uint32_t lone, char to[4])
 {
     static const char plain[128] = {
         ['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
@@ -151,16 +156,25 @@ static size_t unescape_one(struct str raw, size_t *at, char to[4])
     uint8_t letter = (uint8_t)raw.ptr[(*at)++];
     if (letter == 'u') {
         uint32_t code_point;
-        return read_code_point(raw, at, &code_point) ? utf8_encode(code_point, to) : 0;
+        return read_code_point(raw, at, lone, &code_point) ? utf8_encode(code_point, to) : 0;
     }
     to[0] = letter < 128 ? plain[letter] : 0;
     return to[0] != 0;
+}
+
+/* Control characters are no reason to stop when they are taken as they are. */
+static size_t find_escape(const struct json_reader *r, struct str raw, size_t at)
+{
+    while ((at = find_stop(raw, at)) < raw.len && r->is_lenient && raw.ptr[at] != '\\')
+        at++;
+    return at;
 }
 
 /* raw: what stands between the quotes; every backslash in it has a byte behind it. */
 static bool unescape(struct json_reader *r, struct str raw, size_t first, struct str *out)
 {
     char *to = arena_alloc(&r->scratch, raw.len);
+    uint32_t lone = r->is_lenient ? '?' : 0xfffd;
     size_t made = 0;
     for (size_t at = 0, stop = first; at < raw.len;) {
         memcpy(to + made, raw.ptr + at, stop - at);
@@ -169,13 +183,12 @@ static bool unescape(struct json_reader *r, struct str raw, size_t first, struct
             break;
         at = stop + 1;
         char one[4];
-        size_t n = unescape_one(raw, &at, one);
+        size_t n = unescape_one(raw, &at, lone, one);
         if (n == 0)
             return false;
         memcpy(to + made, one, n);
         made += n;
-        stop = find_stop(
-            raw, at); /* quotes stand behind backslashes only, control characters not at all */
+        stop = find_escape(r, raw, at); /* quotes stand behind backslashes only */
     }
     *out = str_n(to, made);
     return true;
@@ -184,24 +197,25 @@ static bool unescape(struct json_reader *r, struct str raw, size_t first, struct
 /* The opening quote is at r->at. */
 static bool read_string(struct json_reader *r, struct str *out)
 {
-    size_t start = r->at + 1, first_escape = 0, at = start;
-    bool has_escape = false;
-    for (;; at += 2) {
+    size_t start = r->at + 1, first_escape = SIZE_MAX, at = start;
+
+    for (;; at++) {
         at = find_stop(r->text, at);
         if (at >= r->text.len || (r->text.ptr[at] == '\\' && at + 1 >= r->text.len))
             return fail(r, "the text ends inside a string");
         if (r->text.ptr[at] == '"')
             break;
+        if (r->text.ptr[at] != '\\' && r->is_lenient)
+            continue;
         if (r->text.ptr[at] != '\\' || (uint8_t)r->text.ptr[at + 1] < 0x20)
             return fail(r, "a raw control character inside a string");
-        if (!has_escape)
-            first_escape = at - start;
-        has_escape = true;
+        first_escape = MG_MIN(first_escape, at - start);
+        at++;
     }
     struct str raw = str_n(r->text.ptr + start, at - start);
     r->at = at + 1;
     *out = raw;
-    if (has_escape && !unescape(r, raw, first_escape, out))
+    if (first_escape != SIZE_MAX && !unescape(r, raw, first_escape, out))
         return fail(r, "a wrong escape inside a string");
     return true;
 }
@@ -387,27 +401,30 @@ static enum json_token read_token(struct json_reader *r, struct item *item)
     return read_value(r, &item->text);
 }
 
-static void read_ahead(struct json_reader *r)
+static enum json_token read_into(struct json_reader *r, struct item *item)
 {
-    if (r->has_ahead)
-        return;
-    r->ahead.text = STR("");
-    r->ahead.token = read_token(r, &r->ahead);
-    r->has_ahead = true;
+    item->text = STR("");
+    item->token = read_token(r, item);
+    return item->token;
 }
 
 enum json_token json_next(struct json_reader *r)
 {
-    read_ahead(r);
-    r->now = r->ahead;
+    if (!r->has_ahead)
+        return read_into(r, &r->items[r->now]);
     r->has_ahead = false;
-    return r->now.token;
+    r->now ^= 1;
+    return r->items[r->now].token;
 }
 
 enum json_token json_peek(struct json_reader *r)
 {
-    read_ahead(r);
-    return r->ahead.token;
+    struct item *ahead = &r->items[r->now ^ 1];
+
+    if (r->has_ahead)
+        return ahead->token;
+    r->has_ahead = true;
+    return read_into(r, ahead);
 }
 
 bool json_skip(struct json_reader *r)
@@ -437,12 +454,12 @@ bool json_skip(struct json_reader *r)
 
 struct str json_text(const struct json_reader *r)
 {
-    return r->now.text;
+    return r->items[r->now].text;
 }
 
 size_t json_offset(const struct json_reader *r)
 {
-    return r->now.offset;
+    return r->items[r->now].offset;
 }
 
 const char *json_reader_error(const struct json_reader *r)

@@ -17,6 +17,9 @@ enum json_token {
 struct json_reader; /* one thread */
 struct json_reader *json_reader_new(unsigned depth_max); /* ≤ 256 */
 void json_reader_free(struct json_reader **reader);
+/* From the next begin on, as Zipkin's own reader has it: raw control characters inside strings are taken as they are, a lone surrogate becomes
+ * a question mark. */
+void json_reader_be_lenient(struct json_reader *reader);
 /* Borrows text until the next begin, or free. */
 void json_reader_begin(struct json_reader *reader, struct str text);
 enum json_token json_next(struct json_reader *reader);

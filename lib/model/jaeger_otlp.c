@@ -53,11 +53,30 @@ struct found {
     bool is_taken[MEANINGS];
 };
 
-static enum meaning meaning_of(struct str key)
+/* Names of the same length: two at most. Every tag of every span is looked up here. */
+#define LENGTHS 24
+static const uint8_t by_length[LENGTHS][2] = { /* meaning + 1; 0: none */
+    [5] = { MEANS_ERROR + 1, MEANS_EVENT + 1 },
+    [7] = { MEANS_MESSAGE + 1 },
+    [9] = { MEANS_KIND + 1 },
+    [12] = { MEANS_SERVICE + 1 },
+    [14] = { MEANS_TRACE_STATE + 1 },
+    [15] = { MEANS_SCOPE + 1 },
+    [16] = { MEANS_STATUS + 1, MEANS_HTTP_STATUS + 1 },
+    [17] = { MEANS_LIBRARY + 1 },
+    [18] = { MEANS_SCOPE_VERSION + 1 },
+    [19] = { MEANS_HTTP_TEXT + 1 },
+    [20] = { MEANS_LIBRARY_VERSION + 1 },
+    [23] = { MEANS_STATUS_TEXT + 1 },
+};
+
+static inline enum meaning meaning_of(struct str key)
 {
-    for (unsigned i = 0; i < MEANINGS; i++)
-        if (str_eq(key, names[i]))
-            return (enum meaning)i;
+    if (key.len >= LENGTHS)
+        return MEANINGS;
+    for (unsigned i = 0; i < MG_COUNT(by_length[0]) && by_length[key.len][i]; i++)
+        if (memcmp(key.ptr, names[by_length[key.len][i] - 1].ptr, key.len) == 0)
+            return (enum meaning)(by_length[key.len][i] - 1);
     return MEANINGS;
 }
 
@@ -125,14 +144,6 @@ static struct jaeger_scope take_scope(struct found *found)
         .name = take_either(found, MEANS_SCOPE, MEANS_LIBRARY),
         .version = take_either(found, MEANS_SCOPE_VERSION, MEANS_LIBRARY_VERSION),
     };
-}
-
-struct jaeger_scope jaeger_scope_of(const struct jaeger_raw *raw)
-{
-    struct found found;
-
-    find(&found, &raw->tags);
-    return take_scope(&found);
 }
 
 static struct str to_arena(struct buf *out, struct arena *arena)
@@ -360,7 +371,7 @@ static void add_warnings(struct jaeger_raw *raw)
 
 /* --- the span --------------------------------------------- */
 
-void jaeger_span_of(struct jaeger_raw *raw, struct str service, struct span *out)
+void jaeger_span_of(struct jaeger_raw *raw, struct str service, struct span *out, struct jaeger_scope *scope)
 {
     struct found found;
 
@@ -378,13 +389,13 @@ void jaeger_span_of(struct jaeger_raw *raw, struct str service, struct span *out
     memcpy(out->span_id, raw->span_id, sizeof out->span_id);
     parent_of(raw, out->parent_id);
     out->links = links_of(raw, out->parent_id);
-    out->events = raw->events.len ? arena_str(raw->arena, buf_str(&raw->events)) : STR("");
+    out->events = buf_str(&raw->events);
 
     find(&found, &raw->tags);
     out->kind = kind_of(take_text(&found, MEANS_KIND));
     out->trace_state = take_text(&found, MEANS_TRACE_STATE);
     take_status(&found, out);
-    (void)take_scope(&found); /* the scanner asked for it before */
+    *scope = take_scope(&found);
     if (is_text(&found, MEANS_SERVICE) && str_eq(found.last[MEANS_SERVICE].str, service))
         found.is_taken[MEANS_SERVICE] = true;
     remove_taken(&raw->tags, &found);

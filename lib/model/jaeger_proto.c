@@ -1,140 +1,140 @@
 /* jaeger_proto.c - jaeger.api_v2's messages (jaeger.md 2.6) into raw spans.
  *
- * The whole body is compared with its shape first, so what reads fields here meets none that is cut
- * or of another wire type. A message field given twice is not joined, as protobuf would: the last
- * one counts. Nobody writes it so. */
+ * Checked while it is read: a known field of another wire type, and what is cut off, refuse the body. A message field given
+ * twice is not joined, as protobuf would: the last one counts. Nobody writes it so. */
 #include "model/jaeger_read.h"
 
 #include <assert.h>
 
-#define DEPTH_MAX 8 /* request, batch, span, log, tag: five are there */
-#define NS_PER_S  1000000000
+#define NS_PER_S 1000000000
 
 enum value_number { NUMBER_STRING, NUMBER_BOOL, NUMBER_INT64, NUMBER_FLOAT64, NUMBER_BINARY };
 enum { CHILD_OF = 0 };
 
-/* --- shapes: a row's place is its field number --------------------------------------------- */
+/* The last field number that a message knows. */
+enum { TIME_LAST = 2, TAG_LAST = 7, LOG_LAST = 2, REF_LAST = 3, PROCESS_LAST = 2, SPAN_LAST = 12, BATCH_LAST = 2, REQUEST_LAST = 1 };
 
-/* clang-format off */
-#define ONE(name, kind)       { name, WIRE_KIND_##kind, false, NULL, NULL }
-#define MANY(name, kind)      { name, WIRE_KIND_##kind, true, NULL, NULL }
-#define MESSAGE(name, shape)  { name, WIRE_KIND_MESSAGE, false, &shape, NULL }
-#define MESSAGES(name, shape) { name, WIRE_KIND_MESSAGE, true, &shape, NULL }
-#define SHAPE(name, rows)     { name, rows, MG_COUNT(rows), false }
-/* clang-format on */
+#define VARINT(number)  WIRE_TAG(number, WIRE_VARINT)
+#define FIXED64(number) WIRE_TAG(number, WIRE_FIXED64)
+#define BYTES(number)   WIRE_TAG(number, WIRE_BYTES)
 
-static const struct wire_shape_field time_rows[] = { ONE("seconds", INT64), ONE("nanos", INT32) };
-static const struct wire_shape time_shape = SHAPE("Timestamp", time_rows); /* and Duration */
+static enum mg_err malformed(const struct jaeger_raw *raw)
+{
+    return mg_fail(raw->why, MG_E_FORMAT, "protobuf: this is no jaeger.api_v2.%s: a field is cut off or of another wire type", raw->message);
+}
 
-static const struct wire_shape_field tag_rows[] = {
-    ONE("key", STRING),   ONE("vType", INT32),     ONE("vStr", STRING),   ONE("vBool", BOOL),
-    ONE("vInt64", INT64), ONE("vFloat64", DOUBLE), ONE("vBinary", BYTES),
-};
-static const struct wire_shape tag_shape = SHAPE("KeyValue", tag_rows);
-
-static const struct wire_shape_field log_rows[] = { MESSAGE("timestamp", time_shape),
-                                                    MESSAGES("fields", tag_shape) };
-static const struct wire_shape log_shape = SHAPE("Log", log_rows);
-
-static const struct wire_shape_field ref_rows[] = { ONE("traceId", BYTES), ONE("spanId", BYTES),
-                                                    ONE("refType", INT32) };
-static const struct wire_shape ref_shape = SHAPE("SpanRef", ref_rows);
-
-static const struct wire_shape_field process_rows[] = { ONE("serviceName", STRING),
-                                                        MESSAGES("tags", tag_shape) };
-static const struct wire_shape process_shape = SHAPE("Process", process_rows);
-
-static const struct wire_shape_field span_rows[] = {
-    ONE("traceId", BYTES),
-    ONE("spanId", BYTES),
-    ONE("operationName", STRING),
-    MESSAGES("references", ref_shape),
-    ONE("flags", UINT32),
-    MESSAGE("startTime", time_shape),
-    MESSAGE("duration", time_shape),
-    MESSAGES("tags", tag_shape),
-    MESSAGES("logs", log_shape),
-    MESSAGE("process", process_shape),
-    ONE("processId", STRING),
-    MANY("warnings", STRING),
-};
-static const struct wire_shape span_shape = SHAPE("Span", span_rows);
-
-static const struct wire_shape_field batch_rows[] = { MESSAGES("spans", span_shape),
-                                                      MESSAGE("process", process_shape) };
-static const struct wire_shape batch_shape = SHAPE("Batch", batch_rows);
-
-static const struct wire_shape_field request_rows[] = { MESSAGE("batch", batch_shape) };
-static const struct wire_shape request_shape = SHAPE("PostSpansRequest", request_rows);
+/* What is left of a message: a field that is unknown is passed over, a known one that came here is of another type. */
+static inline bool is_unknown(const struct wire_field *field, uint32_t last)
+{
+    return field->number > last;
+}
 
 /* --- parts --------------------------------------------- */
 
-/* A Timestamp or a Duration; seconds and nanos may have any sign and size. */
-static __int128 time_read(struct str message)
+/* A Timestamp or a Duration; seconds and nanos may have any sign and size. False: malformed. */
+static bool time_read(struct str message, __int128 *out)
 {
     const uint8_t *at = wire_begin(message), *end = wire_end(message);
     struct wire_field field;
     int64_t seconds = 0;
     int32_t nanos = 0;
+    int got;
 
-    while (wire_next(&at, end, &field) == 1) {
-        if (field.number == 1)
+    while ((got = wire_next(&at, end, &field)) == 1) {
+        switch (WIRE_TAG(field.number, field.type)) {
+        case VARINT(1):
             seconds = (int64_t)field.value;
-        else if (field.number == 2)
+            break;
+        case VARINT(2):
             nanos = (int32_t)field.value;
+            break;
+        default:
+            if (!is_unknown(&field, TIME_LAST))
+                return false;
+        }
     }
-    return (__int128)seconds * NS_PER_S + nanos;
+    *out = (__int128)seconds * NS_PER_S + nanos;
+    return got == 0;
 }
 
-static void value_take(const struct wire_field *field, struct value values[NUMBER_BINARY + 1])
+/* Every value field of a KeyValue, whatever its type says. */
+struct tag {
+    struct str text, binary;
+    uint64_t integer, real;
+    int32_t type;
+    bool flag;
+};
+
+static struct value tag_value(const struct tag *tag)
 {
-    switch (field->number) {
-    case 3:
-        values[NUMBER_STRING].str = field->bytes;
-        break;
-    case 4:
-        values[NUMBER_BOOL].b = field->value != 0;
-        break;
-    case 5:
-        values[NUMBER_INT64].i = (int64_t)field->value;
-        break;
-    case 6:
-        memcpy(&values[NUMBER_FLOAT64].d, &field->value, sizeof field->value);
-        break;
-    case 7:
-        values[NUMBER_BINARY].str = field->bytes;
-        break;
+    struct value value = { VALUE_STRING, .i = 0 }; /* the bytes beside a bool too: a copy is never half initialised */
+
+    switch (tag->type) {
+    case NUMBER_STRING:
+        value.str = tag->text;
+        return value;
+    case NUMBER_BOOL:
+        value.type = VALUE_BOOL;
+        value.b = tag->flag;
+        return value;
+    case NUMBER_INT64:
+        value.type = VALUE_INT;
+        value.i = (int64_t)tag->integer;
+        return value;
+    case NUMBER_FLOAT64:
+        value.type = VALUE_DOUBLE;
+        memcpy(&value.d, &tag->real, sizeof tag->real);
+        return value;
+    case NUMBER_BINARY:
+        value.type = VALUE_BYTES;
+        value.str = tag->binary;
+        return value;
+    default:
+        return JAEGER_UNKNOWN_VALUE;
     }
 }
 
-static enum mg_err tag_read(struct jaeger_raw *raw, struct str message, struct jaeger_tags *tags,
-                            const char *whose)
+static enum mg_err tag_read(struct jaeger_raw *raw, struct str message, struct jaeger_tags *tags, const char *whose)
 {
-    struct value values[] = {
-        [NUMBER_STRING] = { VALUE_STRING, .str = STR("") },
-        [NUMBER_BOOL] = { VALUE_BOOL, .i = 0 },
-        [NUMBER_INT64] = { VALUE_INT, .i = 0 },
-        [NUMBER_FLOAT64] = { VALUE_DOUBLE, .d = 0 },
-        [NUMBER_BINARY] = { VALUE_BYTES, .str = STR("") },
-    };
+    struct tag tag = { .text = STR(""), .binary = STR(""), .type = NUMBER_STRING };
     const uint8_t *at = wire_begin(message), *end = wire_end(message);
-    struct attr *tag = jaeger_tag_add(raw, tags, whose);
+    struct attr *attr = jaeger_tag_add(raw, tags, whose);
     struct wire_field field;
-    int32_t type = NUMBER_STRING;
+    int got;
 
-    if (!tag)
+    if (!attr)
         return MG_E_FORMAT;
-    tag->key = STR("");
-    while (wire_next(&at, end, &field) == 1) {
-        if (field.number == 1)
-            tag->key = field.bytes;
-        else if (field.number == 2)
-            type = (int32_t)field.value;
-        else
-            value_take(&field, values);
+    attr->key = STR("");
+    while ((got = wire_next(&at, end, &field)) == 1) {
+        switch (WIRE_TAG(field.number, field.type)) {
+        case BYTES(1):
+            attr->key = field.bytes;
+            break;
+        case VARINT(2):
+            tag.type = (int32_t)field.value;
+            break;
+        case BYTES(3):
+            tag.text = field.bytes;
+            break;
+        case VARINT(4):
+            tag.flag = field.value != 0;
+            break;
+        case VARINT(5):
+            tag.integer = field.value;
+            break;
+        case FIXED64(6):
+            tag.real = field.value;
+            break;
+        case BYTES(7):
+            tag.binary = field.bytes;
+            break;
+        default:
+            if (!is_unknown(&field, TAG_LAST))
+                return malformed(raw);
+        }
     }
-    tag->value = type >= 0 && (size_t)type < MG_COUNT(values) ? values[type] : JAEGER_UNKNOWN_VALUE;
-    return MG_OK;
+    attr->value = tag_value(&tag);
+    return got == 0 ? MG_OK : malformed(raw);
 }
 
 static enum mg_err log_read(struct jaeger_raw *raw, struct str message)
@@ -142,14 +142,25 @@ static enum mg_err log_read(struct jaeger_raw *raw, struct str message)
     const uint8_t *at = wire_begin(message), *end = wire_end(message);
     struct wire_field field;
     __int128 time_ns = 0;
+    int got;
 
     VEC_CLEAR(&raw->fields);
-    while (wire_next(&at, end, &field) == 1) {
-        if (field.number == 1)
-            time_ns = time_read(field.bytes);
-        else if (field.number == 2)
+    while ((got = wire_next(&at, end, &field)) == 1) {
+        switch (WIRE_TAG(field.number, field.type)) {
+        case BYTES(1):
+            if (!time_read(field.bytes, &time_ns))
+                return malformed(raw);
+            break;
+        case BYTES(2):
             MG_TRY(tag_read(raw, field.bytes, &raw->fields, "log"));
+            break;
+        default:
+            if (!is_unknown(&field, LOG_LAST))
+                return malformed(raw);
+        }
     }
+    if (got < 0)
+        return malformed(raw);
     jaeger_log_add(raw, jaeger_time(time_ns));
     return MG_OK;
 }
@@ -179,19 +190,28 @@ static enum mg_err ref_read(struct jaeger_raw *raw, struct str message)
     struct jaeger_ref ref = { .is_child_of = true };
     struct wire_field field;
     bool is_fine = true; /* an id that is not there is zero */
+    int got;
 
-    while (wire_next(&at, end, &field) == 1) {
-        if (field.number == 1)
+    while ((got = wire_next(&at, end, &field)) == 1) {
+        switch (WIRE_TAG(field.number, field.type)) {
+        case BYTES(1):
             is_fine &= trace_id_take(field.bytes, ref.trace_id) || field.bytes.len == 0;
-        else if (field.number == 2)
+            break;
+        case BYTES(2):
             is_fine &= span_id_take(field.bytes, ref.span_id) || field.bytes.len == 0;
-        else if (field.number == 3)
+            break;
+        case VARINT(3):
             ref.is_child_of = (int32_t)field.value == CHILD_OF;
+            break;
+        default:
+            if (!is_unknown(&field, REF_LAST))
+                return malformed(raw);
+        }
     }
+    if (got < 0)
+        return malformed(raw);
     if (!is_fine)
-        return mg_fail(raw->why, MG_E_FORMAT,
-                       "span %u: a reference's trace_id must be 16 or 8 bytes, its span_id 8",
-                       raw->ordinal);
+        return mg_fail(raw->why, MG_E_FORMAT, "span %u: a reference's trace_id must be 16 or 8 bytes, its span_id 8", raw->ordinal);
     jaeger_ref_add(raw, &ref);
     return MG_OK;
 }
@@ -201,8 +221,7 @@ static enum mg_err ref_read(struct jaeger_raw *raw, struct str message)
 static enum mg_err warning_read(struct jaeger_raw *raw, struct str text)
 {
     if (raw->warnings.n == JAEGER_TAGS_MAX)
-        return mg_fail(raw->why, MG_E_FORMAT, "span %u: more than %d warnings", raw->ordinal,
-                       JAEGER_TAGS_MAX);
+        return mg_fail(raw->why, MG_E_FORMAT, "span %u: more than %d warnings", raw->ordinal, JAEGER_TAGS_MAX);
     VEC_PUSH(&raw->warnings, text);
     return MG_OK;
 }
@@ -212,55 +231,56 @@ struct ids_and_times {
     __int128 start_ns, duration_ns;
 };
 
-static enum mg_err span_field_read(struct jaeger_raw *raw, const struct wire_field *field,
-                                   struct ids_and_times *told)
+static enum mg_err span_field_read(struct jaeger_raw *raw, const struct wire_field *field, struct ids_and_times *told)
 {
-    switch (field->number) {
-    case 1:
+    switch (WIRE_TAG(field->number, field->type)) {
+    case BYTES(1):
         told->has_trace_id = trace_id_take(field->bytes, raw->trace_id);
         return MG_OK;
-    case 2:
+    case BYTES(2):
         told->has_span_id = span_id_take(field->bytes, raw->span_id);
         return MG_OK;
-    case 3:
+    case BYTES(3):
         raw->name = field->bytes;
         return MG_OK;
-    case 4:
+    case BYTES(4):
         return ref_read(raw, field->bytes);
-    case 6:
-        told->start_ns = time_read(field->bytes);
-        return MG_OK;
-    case 7:
-        told->duration_ns = time_read(field->bytes);
-        return MG_OK;
-    case 8:
+    case BYTES(6):
+        return time_read(field->bytes, &told->start_ns) ? MG_OK : malformed(raw);
+    case BYTES(7):
+        return time_read(field->bytes, &told->duration_ns) ? MG_OK : malformed(raw);
+    case BYTES(8):
         return tag_read(raw, field->bytes, &raw->tags, "span");
-    case 9:
+    case BYTES(9):
         return log_read(raw, field->bytes);
-    case 10:
+    case BYTES(10):
         raw->process = field->bytes;
         raw->has_process = true;
         return MG_OK;
-    case 12:
+    case BYTES(12):
         return warning_read(raw, field->bytes);
-    default: /* flags have no place in OTLP's span (5.2); process_id means something in a Trace only
-              */
+    case VARINT(5): /* flags have no place in OTLP's span (5.2) */
+    case BYTES(11): /* process_id means something in a Trace only */
         return MG_OK;
+    default:
+        return is_unknown(field, SPAN_LAST) ? MG_OK : malformed(raw);
     }
 }
 
-enum mg_err jaeger_proto_span(struct jaeger_raw *raw, struct str whole)
+static enum mg_err span_read(struct jaeger_raw *raw, struct str message)
 {
-    const uint8_t *at = wire_begin(whole), *end = wire_end(whole);
+    const uint8_t *at = wire_begin(message), *end = wire_end(message);
     struct ids_and_times told = { .has_trace_id = false };
     struct wire_field field;
+    int got;
 
     jaeger_raw_reset(raw);
-    while (wire_next(&at, end, &field) == 1)
+    while ((got = wire_next(&at, end, &field)) == 1)
         MG_TRY(span_field_read(raw, &field, &told));
+    if (got < 0)
+        return malformed(raw);
     if (!told.has_trace_id)
-        return mg_fail(raw->why, MG_E_FORMAT, "span %u: trace_id must be 16 or 8 bytes",
-                       raw->ordinal);
+        return mg_fail(raw->why, MG_E_FORMAT, "span %u: trace_id must be 16 or 8 bytes", raw->ordinal);
     if (!told.has_span_id)
         return mg_fail(raw->why, MG_E_FORMAT, "span %u: span_id must be 8 bytes", raw->ordinal);
     raw->start_ns = jaeger_time(told.start_ns);
@@ -268,82 +288,83 @@ enum mg_err jaeger_proto_span(struct jaeger_raw *raw, struct str whole)
     return jaeger_raw_check(raw);
 }
 
-enum mg_err jaeger_proto_process(struct jaeger_raw *raw, struct str message, struct str *service,
-                                 struct jaeger_tags *tags)
+enum mg_err jaeger_proto_process(struct jaeger_raw *raw, struct str message, struct str *service, struct jaeger_tags *tags)
 {
     const uint8_t *at = wire_begin(message), *end = wire_end(message);
     struct wire_field field;
+    int got;
 
     *service = STR("");
     VEC_CLEAR(tags);
-    while (wire_next(&at, end, &field) == 1) {
-        if (field.number == 1)
+    while ((got = wire_next(&at, end, &field)) == 1) {
+        switch (WIRE_TAG(field.number, field.type)) {
+        case BYTES(1):
             *service = field.bytes;
-        else if (field.number == 2)
+            break;
+        case BYTES(2):
             MG_TRY(tag_read(raw, field.bytes, tags, "process"));
+            break;
+        default:
+            if (!is_unknown(&field, PROCESS_LAST))
+                return malformed(raw);
+        }
     }
-    return MG_OK;
+    return got == 0 ? MG_OK : malformed(raw);
 }
 
 /* --- bodies --------------------------------------------- */
 
 static enum mg_err span_found(struct jaeger_scanner *s, struct str message)
 {
-    MG_TRY(jaeger_proto_span(jaeger_scanner_raw(s), message));
-    return jaeger_found_span(s, message);
+    MG_TRY(span_read(jaeger_scanner_raw(s), message));
+    return jaeger_found_span(s);
 }
 
-/* The batch's process, wherever it stands: spans are compared with it. */
-static enum mg_err batch_process_read(struct jaeger_scanner *s, struct str batch)
+/* The last field of that number, wherever it stands. */
+static enum mg_err find_last(const struct jaeger_raw *raw, struct str message, uint32_t number, uint32_t last, struct str *out)
+{
+    const uint8_t *at = wire_begin(message), *end = wire_end(message);
+    struct wire_field field;
+    int got;
+
+    *out = STR("");
+    while ((got = wire_next(&at, end, &field)) == 1) {
+        if (!is_unknown(&field, last) && field.type != WIRE_BYTES)
+            return malformed(raw);
+        if (field.number == number)
+            *out = field.bytes;
+    }
+    return got == 0 ? MG_OK : malformed(raw);
+}
+
+/* The process first: spans stand before it. */
+static enum mg_err batch_read(struct jaeger_scanner *s, struct str batch)
 {
     const uint8_t *at = wire_begin(batch), *end = wire_end(batch);
     struct jaeger_raw *raw = jaeger_scanner_raw(s);
     struct wire_field field;
-    struct str process = STR(""), service;
+    struct str process, service;
 
-    while (wire_next(&at, end, &field) == 1)
-        if (field.number == 2)
-            process = field.bytes;
-    if (!process.len)
-        return MG_OK;
-    MG_TRY(jaeger_proto_process(raw, process, &service, &raw->tags));
-    jaeger_found_process(s, process, service, &raw->tags);
-    return MG_OK;
-}
-
-static enum mg_err batch_read(struct jaeger_scanner *s, struct str batch)
-{
-    const uint8_t *at = wire_begin(batch), *end = wire_end(batch);
-    struct wire_field field;
-
-    MG_TRY(batch_process_read(s, batch));
+    MG_TRY(find_last(raw, batch, 2, BATCH_LAST, &process));
+    if (process.len) {
+        MG_TRY(jaeger_proto_process(raw, process, &service, &raw->tags));
+        jaeger_found_process(s, process, service, &raw->tags);
+    }
     while (wire_next(&at, end, &field) == 1)
         if (field.number == 1)
             MG_TRY(span_found(s, field.bytes));
     return MG_OK;
 }
 
-static enum mg_err request_read(struct jaeger_scanner *s, struct str body)
-{
-    const uint8_t *at = wire_begin(body), *end = wire_end(body);
-    struct wire_field field;
-    struct str batch = STR("");
-
-    while (wire_next(&at, end, &field) == 1)
-        if (field.number == 1)
-            batch = field.bytes;
-    return batch_read(s, batch);
-}
-
 enum mg_err jaeger_proto_walk(struct jaeger_scanner *s, enum jaeger_wire wire, struct str body)
 {
-    const struct wire_shape *shape = wire == JAEGER_SPAN ? &span_shape : &request_shape;
+    struct jaeger_raw *raw = jaeger_scanner_raw(s);
+    struct str batch;
 
     assert(wire == JAEGER_SPAN || wire == JAEGER_POST_SPANS);
-    if (wire_check(body, shape, DEPTH_MAX) != WIRE_FINE)
-        return mg_fail(
-            jaeger_scanner_raw(s)->why, MG_E_FORMAT,
-            "protobuf: this is no jaeger.api_v2.%s: a field is cut off or of another wire type",
-            shape->name);
-    return wire == JAEGER_SPAN ? span_found(s, body) : request_read(s, body);
+    raw->message = wire == JAEGER_SPAN ? "Span" : "PostSpansRequest";
+    if (wire == JAEGER_SPAN)
+        return span_found(s, body);
+    MG_TRY(find_last(raw, body, 1, REQUEST_LAST, &batch));
+    return batch_read(s, batch);
 }

@@ -1,8 +1,7 @@
 /* jaeger_read.h - what the parts of jaeger_scan share; private to model.
  *
- * A wire's reader (jaeger_thrift.c, jaeger_proto.c) walks a body once and tells the scanner where spans and processes
- * stand; later it reads them again, one by one. What it reads is a jaeger_raw: a span as Jaeger has it, already in units
- * and value types of ours. jaeger_otlp.c makes a span of it (jaeger.md 5.2).
+ * A wire's reader (jaeger_thrift.c, jaeger_proto.c) walks a body once. What it reads is a jaeger_raw: a span as Jaeger has it,
+ * already in units and value types of ours. jaeger_otlp.c makes a span of it (jaeger.md 5.2), which the scanner visits.
  *
  * A raw span borrows from the body; its arrays are used again for the next one. */
 #pragma once
@@ -32,24 +31,23 @@ struct jaeger_raw {
     bool has_process;
     struct arena *arena;          /* the scanner's, for what jaeger_otlp.c makes */
     struct mg_why *why;
-    uint32_t ordinal;             /* of the span being read, for sentences */
+    uint32_t ordinal;             /* of the span being read */
+    const char *message;          /* protobuf: what the body should be, for sentences */
 };
 
 /* --- the scanner, told by the readers --------------------------------------------- */
 
-/* The process of the batch. It may come after its spans; the last one counts. `whole`: the Process message of protobuf,
- * by which the same one inside spans is known; empty otherwise. */
+/* The process of the batch, before its spans. `whole`: the Process message of protobuf, by which the same one inside spans is
+ * known; empty otherwise. */
 void jaeger_found_process(struct jaeger_scanner *s, struct str whole, struct str service, const struct jaeger_tags *tags);
-/* A span that was read and is fine: the scanner's raw holds it. `whole`: where to read it again. */
-enum mg_err jaeger_found_span(struct jaeger_scanner *s, struct str whole) MG_MUST_USE;
+/* A span that was read and is fine: the scanner's raw holds it. It is visited. */
+enum mg_err jaeger_found_span(struct jaeger_scanner *s) MG_MUST_USE;
 struct jaeger_raw *jaeger_scanner_raw(struct jaeger_scanner *s);
 
 /* --- readers --------------------------------------------- */
 
 enum mg_err jaeger_thrift_walk(struct jaeger_scanner *s, enum jaeger_wire wire, struct str body) MG_MUST_USE;
-enum mg_err jaeger_thrift_span(struct jaeger_raw *raw, enum jaeger_wire wire, struct str whole) MG_MUST_USE;
 enum mg_err jaeger_proto_walk(struct jaeger_scanner *s, enum jaeger_wire wire, struct str body) MG_MUST_USE;
-enum mg_err jaeger_proto_span(struct jaeger_raw *raw, struct str whole) MG_MUST_USE;
 /* A Process message; its tags go to *tags. */
 enum mg_err jaeger_proto_process(struct jaeger_raw *raw, struct str message, struct str *service,
                                  struct jaeger_tags *tags) MG_MUST_USE;
@@ -72,11 +70,10 @@ uint64_t jaeger_time(__int128 ns);
 /* --- jaeger.md 5.2 --------------------------------------------- */
 
 struct jaeger_scope { struct str name, version; };
-struct jaeger_scope jaeger_scope_of(const struct jaeger_raw *raw);
 /* The scope as span.scope has it, in the arena. */
 struct str jaeger_scope_bytes(const struct jaeger_scope *scope, struct arena *arena);
 /* The process as span.resource has it, in the arena. */
 struct str jaeger_resource_bytes(struct str service, const struct jaeger_tags *tags, struct arena *arena);
-/* All but resource and scope. Takes the tags apart; attributes are what is left of them. `service`: the process's, which
- * some clients say again among the tags. */
-void jaeger_span_of(struct jaeger_raw *raw, struct str service, struct span *out);
+/* All but resource and scope, of which it tells the names. Takes the tags apart; attributes are what is left of them. `service`: the
+ * process's, which some clients say again among the tags. Good until the raw is reset. */
+void jaeger_span_of(struct jaeger_raw *raw, struct str service, struct span *out, struct jaeger_scope *scope);

@@ -1,47 +1,32 @@
-/* jaeger_scan.c - two walks over a body: the first checks all of it and sorts its spans into
- * groups, the second visits.
+/* jaeger_scan.c - one walk over a body: each span is visited as soon as it was read.
  *
- * A visitor wants spans by resource and scope; Jaeger gives them in any order, each with its own
- * tags that name the scope, in protobuf also each with its own process. The first walk therefore
- * keeps where each span stands, in a list of its group:
- *
- *     resources   [batch's] [a span's own] …       groups of a resource   lib/1.2 -> other/3 -> …
- *     places      0   1   2   3   4   5            spans of a group       0 -> 3 -> 4
- *
- * The second reads each span again and makes an OTLP span of it. Reading twice costs less than
- * keeping every span: what is kept is 16 bytes a span, which takes 20 at least, and never more than
- * one span is held in full.
- *
- * Numbers of groups and places are counted from 1 where 0 says "none". */
+ * A visitor wants to hear of resource and scope before their spans; Jaeger gives spans in any order, each with its own tags
+ * that name the scope, in protobuf also each with its own process. So both are told when they differ from the span before; what they
+ * are made to is remembered for the message, because the same few come again and again. */
 #include "model/jaeger_read.h"
 
 #include <assert.h>
 #include "base/map.h"
 
-struct place {
-    const char *ptr;
-    uint32_t len, next;
-};
-struct group {
-    uint32_t resource;    /* number, from 0 */
-    uint32_t next;        /* of that resource */
-    uint32_t first, last; /* places */
-    struct jaeger_scope scope;
-};
-struct resource {
-    struct str bytes, service;
-    uint32_t first, last; /* groups */
-};
+#define NONE UINT32_MAX
+
+struct resource { struct str bytes, service; };
 
 struct jaeger_scanner {
     struct jaeger_raw raw;
     struct arena arena; /* what the visitor gets and is not in the body; until the next scan */
-    VEC(struct place) places; /* in the order of the body: a span's number is its ordinal */
-    VEC(struct group) groups;
     VEC(struct resource) resources; /* [0]: of spans without a process of their own */
-    struct map by_scope;            /* resource number, scope -> group */
+    struct map by_scope;            /* scope -> struct str *, in the arena */
     struct map by_process;          /* Process message -> resource, from 1 */
     struct jaeger_tags process;     /* tags of a process inside a span */
+    struct str last_process;        /* the one inside the span before, and which resource that is */
+    uint32_t last_resource;
+    const struct span_visitor *visitor; /* of this scan, with its owner */
+    void *owner;
+    uint32_t told_resource;         /* NONE: nothing told yet */
+    struct jaeger_scope told_scope;
+    struct str told_scope_bytes;
+    bool has_told_scope;
 };
 
 struct jaeger_scanner *jaeger_scanner_new(void)
@@ -58,8 +43,6 @@ static void forget(struct jaeger_scanner *s)
 {
     map_fini(&s->by_scope);
     map_fini(&s->by_process);
-    VEC_CLEAR(&s->places);
-    VEC_CLEAR(&s->groups);
     VEC_CLEAR(&s->resources);
     arena_reset(&s->arena);
 }
@@ -70,8 +53,6 @@ void jaeger_scanner_decay(struct jaeger_scanner *scanner)
 
     forget(s);
     arena_fini(&s->arena);
-    VEC_FINI(&s->places);
-    VEC_FINI(&s->groups);
     VEC_FINI(&s->resources);
     VEC_FINI(&s->process);
     VEC_FINI(&s->raw.tags);
@@ -161,97 +142,91 @@ enum mg_err jaeger_raw_check(const struct jaeger_raw *raw)
     return MG_OK;
 }
 
-/* --- the first walk: groups --------------------------------------------- */
+/* --- resources and scopes --------------------------------------------- */
 
-void jaeger_found_process(struct jaeger_scanner *s, struct str whole, struct str service,
-                          const struct jaeger_tags *tags)
+void jaeger_found_process(struct jaeger_scanner *s, struct str whole, struct str service, const struct jaeger_tags *tags)
 {
     bool is_new;
 
     s->resources.at[0].service = service;
     s->resources.at[0].bytes = jaeger_resource_bytes(service, tags, &s->arena);
+    s->told_resource = NONE; /* of one that came before */
     if (whole.len)
         *map_put(&s->by_process, whole, &is_new) = (void *)(uintptr_t)1;
 }
 
 static enum mg_err resource_find(struct jaeger_scanner *s, uint32_t *out)
 {
-    struct str service;
+    struct resource resource;
     bool is_new;
 
-    *out = 0;
+    *out = s->last_resource;
     if (!s->raw.has_process)
+        *out = 0;
+    if (!s->raw.has_process || (s->last_resource != NONE && str_eq(s->raw.process, s->last_process)))
         return MG_OK;
     void **number = map_put(&s->by_process, s->raw.process, &is_new);
     if (is_new) {
-        MG_TRY(jaeger_proto_process(&s->raw, s->raw.process, &service, &s->process));
-        struct resource resource = { jaeger_resource_bytes(service, &s->process, &s->arena),
-                                     service, 0, 0 };
+        MG_TRY(jaeger_proto_process(&s->raw, s->raw.process, &resource.service, &s->process));
+        resource.bytes = jaeger_resource_bytes(resource.service, &s->process, &s->arena);
         VEC_PUSH(&s->resources, resource);
         *number = (void *)(uintptr_t)s->resources.n;
     }
-    *out = (uint32_t)(uintptr_t)*number - 1;
+    *out = s->last_resource = (uint32_t)(uintptr_t)*number - 1;
+    s->last_process = s->raw.process;
     return MG_OK;
 }
 
-static bool is_group(const struct group *group, uint32_t resource, const struct jaeger_scope *scope)
-{
-    return group->resource == resource && str_eq(group->scope.name, scope->name) &&
-           str_eq(group->scope.version, scope->version);
-}
-
-static uint32_t group_add(struct jaeger_scanner *s, uint32_t resource,
-                          const struct jaeger_scope *scope)
-{
-    struct resource *owner = &s->resources.at[resource];
-    struct group group = { .resource = resource, .scope = *scope };
-
-    VEC_PUSH(&s->groups, group);
-    uint32_t number = (uint32_t)s->groups.n;
-    if (owner->last)
-        s->groups.at[owner->last - 1].next = number;
-    else
-        owner->first = number;
-    owner->last = number;
-    return number;
-}
-
-static uint32_t group_find(struct jaeger_scanner *s, uint32_t resource,
-                           const struct jaeger_scope *scope)
+static struct str scope_find(struct jaeger_scanner *s, const struct jaeger_scope *scope)
 {
     struct buf *key = &s->raw.scratch;
+    struct str *bytes;
     bool is_new;
 
-    if (s->groups.n && is_group(&s->groups.at[s->groups.n - 1], resource, scope))
-        return (uint32_t)s->groups.n;
     buf_clear(key);
-    buf_put(key, &resource, sizeof resource);
     buf_put_varint(key, scope->name.len);
     buf_put_str(key, scope->name);
     buf_put_str(key, scope->version);
-    void **number = map_put(&s->by_scope, buf_str(key), &is_new);
-    if (is_new)
-        *number = (void *)(uintptr_t)group_add(s, resource, scope);
-    return (uint32_t)(uintptr_t)*number;
+    void **known = map_put(&s->by_scope, buf_str(key), &is_new);
+    if (is_new) {
+        bytes = ARENA_NEW(&s->arena, struct str);
+        *bytes = jaeger_scope_bytes(scope, &s->arena);
+        *known = bytes;
+    }
+    return *(struct str *)*known;
 }
 
-enum mg_err jaeger_found_span(struct jaeger_scanner *s, struct str whole)
+static void tell_scope(struct jaeger_scanner *s, const struct jaeger_scope *scope)
 {
-    struct jaeger_scope scope = jaeger_scope_of(&s->raw);
-    struct place place = { whole.ptr, (uint32_t)whole.len, 0 };
-    uint32_t resource;
+    if (s->has_told_scope && str_eq(s->told_scope.name, scope->name) && str_eq(s->told_scope.version, scope->version))
+        return;
+    s->has_told_scope = true;
+    s->told_scope = *scope;
+    s->told_scope_bytes = scope_find(s, scope);
+    s->visitor->on_scope(s->owner, s->told_scope_bytes);
+}
 
-    MG_TRY(resource_find(s, &resource));
-    uint32_t found = group_find(s, resource, &scope); /* may move the groups */
-    struct group *group = &s->groups.at[found - 1];
-    VEC_PUSH(&s->places, place);
-    uint32_t number = (uint32_t)s->places.n;
-    if (group->last)
-        s->places.at[group->last - 1].next = number;
-    else
-        group->first = number;
-    group->last = number;
-    s->raw.ordinal = number;
+/* --- spans --------------------------------------------- */
+
+enum mg_err jaeger_found_span(struct jaeger_scanner *s)
+{
+    const struct resource *resource;
+    struct jaeger_scope scope;
+    struct span span;
+    uint32_t number;
+
+    MG_TRY(resource_find(s, &number));
+    resource = &s->resources.at[number];
+    if (number != s->told_resource) {
+        s->visitor->on_resource(s->owner, resource->bytes);
+        s->told_resource = number;
+        s->has_told_scope = false;
+    }
+    jaeger_span_of(&s->raw, resource->service, &span, &scope);
+    tell_scope(s, &scope);
+    span.resource = resource->bytes;
+    span.scope = s->told_scope_bytes;
+    s->visitor->on_span(s->owner, &span, s->raw.ordinal++);
     return MG_OK;
 }
 
@@ -266,62 +241,11 @@ static enum mg_err walk(struct jaeger_scanner *s, enum jaeger_wire wire, struct 
     }
 }
 
-/* --- the second walk: visits --------------------------------------------- */
-
-static enum mg_err read_again(struct jaeger_scanner *s, enum jaeger_wire wire,
-                              const struct place *place)
-{
-    struct str whole = str_n(place->ptr, place->len);
-
-    if (wire == JAEGER_POST_SPANS || wire == JAEGER_SPAN)
-        return jaeger_proto_span(&s->raw, whole);
-    return jaeger_thrift_span(&s->raw, wire, whole);
-}
-
-struct visit {
-    enum jaeger_wire wire;
-    const struct span_visitor *visitor;
-    void *owner;
-};
-
-static void visit_group(struct jaeger_scanner *s, const struct group *group,
-                        const struct visit *visit)
-{
-    const struct resource *resource = &s->resources.at[group->resource];
-    struct str scope = jaeger_scope_bytes(&group->scope, &s->arena);
-    struct span span;
-
-    visit->visitor->on_scope(visit->owner, scope);
-    for (uint32_t number = group->first; number; number = s->places.at[number - 1].next) {
-        s->raw.ordinal = number - 1;
-        enum mg_err err = read_again(s, visit->wire, &s->places.at[number - 1]);
-        assert(err == MG_OK); /* the same bytes were fine a moment ago */
-        (void)err;
-        jaeger_span_of(&s->raw, resource->service, &span);
-        span.resource = resource->bytes;
-        span.scope = scope;
-        visit->visitor->on_span(visit->owner, &span, number - 1);
-    }
-}
-
-static void visit_all(struct jaeger_scanner *s, const struct visit *visit)
-{
-    for (size_t i = 0; i < s->resources.n; i++) {
-        const struct resource *resource = &s->resources.at[i];
-        if (!resource->first) /* a batch without spans, or whose spans all have a process of their
-                                 own */
-            continue;
-        visit->visitor->on_resource(visit->owner, resource->bytes);
-        for (uint32_t number = resource->first; number; number = s->groups.at[number - 1].next)
-            visit_group(s, &s->groups.at[number - 1], visit);
-    }
-}
-
-enum mg_err jaeger_scan(struct jaeger_scanner *scanner, enum jaeger_wire wire, struct str body,
-                        const struct span_visitor *visitor, void *owner, struct mg_why *why)
+enum mg_err jaeger_scan(struct jaeger_scanner *scanner, enum jaeger_wire wire, struct str body, const struct span_visitor *visitor,
+                        void *owner, struct mg_why *why)
 {
     struct jaeger_scanner *s = scanner;
-    struct resource batch = { STR(""), STR(""), 0, 0 };
+    struct resource batch = { STR(""), STR("") };
 
     if (body.len > UINT32_MAX)
         return mg_fail(why, MG_E_TOO_BIG, "a body of more than 4 GiB; send smaller batches");
@@ -330,9 +254,10 @@ enum mg_err jaeger_scan(struct jaeger_scanner *scanner, enum jaeger_wire wire, s
     jaeger_raw_reset(&s->raw);
     s->raw.ordinal = 0;
     s->raw.why = why;
+    s->visitor = visitor;
+    s->owner = owner;
+    s->told_resource = s->last_resource = NONE;
     enum mg_err err = walk(s, wire, body);
-    if (err == MG_OK)
-        visit_all(s, &(struct visit){ wire, visitor, owner });
     s->raw.why = NULL;
     return err;
 }

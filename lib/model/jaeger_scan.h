@@ -1,12 +1,12 @@
 /* jaeger_scan.h - Jaeger's wires into a span_visitor (jaeger.md 2.6, 3.1-3.5, 5.2, 9): spans become OTLP's as 5.2 says.
  *
- * Each call takes one whole message; E_FORMAT refuses it as a whole, before anything is visited: bytes that are cut off or
+ * Each call takes one whole message, walked once; E_FORMAT refuses it as a whole, after a part may have been visited: bytes that are cut off or
  * left over, a missing field that Thrift requires, ids that are zero or of a wrong length, more than 4096 tags of a span,
  * a process or a log. Every length is checked against what is left, nesting against 64. Any bytes are safe; memory is a few
  * times the body at most. One scanner a thread.
  *
- * Spans are visited grouped by process and scope; ordinals are those of the message. Slices point into the body or into
- * the scanner's memory, until the next scan. A message without spans visits nothing.
+ * Spans are visited in the order of the message; process and scope are told again whenever they change. Resources and scopes point into
+ * the body or into the scanner's memory, until the next scan; what a span points to is good in on_span. A message without spans visits nothing.
  *
  * What OTLP cannot hold: flags are dropped; times before 1970 and after 2554 become the nearest there is; references with
  * a zero id are counted in dropped_links. Strings stay as they are, also when they are not UTF-8. */

@@ -18,25 +18,19 @@ enum { CHILD_OF = 0 };
 
 struct rule {
     const char *name;
-    const char *fields[10]; /* [i]: required field i; NULL: none */
+    uint32_t required;      /* bit i: field i */
+    const char *fields[10]; /* their names */
 };
-static const struct rule args_rule = { "emitBatch", { [1] = "batch" } };
-static const struct rule batch_rule = { "Batch", { [1] = "process", "spans" } };
-static const struct rule process_rule = { "Process", { [1] = "serviceName" } };
-static const struct rule tag_rule = { "Tag", { [1] = "key", "vType" } };
-static const struct rule log_rule = { "Log", { [1] = "timestamp", "fields" } };
-static const struct rule ref_rule = { "SpanRef",
-                                      { [1] = "refType", "traceIdLow", "traceIdHigh", "spanId" } };
+#define FIELD(i) (UINT32_C(1) << (i))
+static const struct rule args_rule = { "emitBatch", FIELD(1), { [1] = "batch" } };
+static const struct rule batch_rule = { "Batch", FIELD(1) | FIELD(2), { [1] = "process", "spans" } };
+static const struct rule process_rule = { "Process", FIELD(1), { [1] = "serviceName" } };
+static const struct rule tag_rule = { "Tag", FIELD(1) | FIELD(2), { [1] = "key", "vType" } };
+static const struct rule log_rule = { "Log", FIELD(1) | FIELD(2), { [1] = "timestamp", "fields" } };
+static const struct rule ref_rule = { "SpanRef", FIELD(1) | FIELD(2) | FIELD(3) | FIELD(4), { [1] = "refType", "traceIdLow", "traceIdHigh", "spanId" } };
 static const struct rule span_rule = {
-    "Span",
-    { [1] = "traceIdLow",
-      "traceIdHigh",
-      "spanId",
-      "parentSpanId",
-      "operationName",
-      [7] = "flags",
-      "startTime",
-      "duration" },
+    "Span", FIELD(1) | FIELD(2) | FIELD(3) | FIELD(4) | FIELD(5) | FIELD(7) | FIELD(8) | FIELD(9),
+    { [1] = "traceIdLow", "traceIdHigh", "spanId", "parentSpanId", "operationName", [7] = "flags", "startTime", "duration" },
 };
 
 static void see(uint32_t *seen, const struct thrift_field *field)
@@ -45,19 +39,21 @@ static void see(uint32_t *seen, const struct thrift_field *field)
         *seen |= UINT32_C(1) << field->id;
 }
 
-/* At the end of a struct: is it well-formed, and is everything there? */
-static enum mg_err struct_check(const struct thrift_reader *r, const struct rule *rule,
-                                uint32_t seen, const struct jaeger_raw *raw)
+static enum mg_err struct_refuse(const struct thrift_reader *r, const struct rule *rule, uint32_t missing, const struct jaeger_raw *raw)
 {
     if (r->error)
-        return mg_fail(raw->why, MG_E_FORMAT, "Thrift: %s, at byte %zu, in %s (span %u)", r->error,
-                       (size_t)(r->at - r->begin), rule->name, raw->ordinal);
-    for (unsigned i = 0; i < MG_COUNT(rule->fields); i++)
-        if (rule->fields[i] && !(seen >> i & 1))
-            return mg_fail(raw->why, MG_E_FORMAT,
-                           "Thrift: %s without %s, which is required (span %u)", rule->name,
-                           rule->fields[i], raw->ordinal);
-    return MG_OK;
+        return mg_fail(raw->why, MG_E_FORMAT, "Thrift: %s, at byte %zu, in %s (span %u)", r->error, (size_t)(r->at - r->begin), rule->name,
+                       raw->ordinal);
+    return mg_fail(raw->why, MG_E_FORMAT, "Thrift: %s without %s, which is required (span %u)", rule->name,
+                   rule->fields[__builtin_ctz(missing)], raw->ordinal);
+}
+
+/* At the end of a struct: is it well-formed, and is everything there? */
+static inline enum mg_err struct_check(const struct thrift_reader *r, const struct rule *rule, uint32_t seen, const struct jaeger_raw *raw)
+{
+    uint32_t missing = rule->required & ~seen;
+
+    return r->error || missing ? struct_refuse(r, rule, missing, raw) : MG_OK;
 }
 
 /* The header of a list of structs. */
@@ -307,14 +303,6 @@ static enum mg_err span_read(struct jaeger_raw *raw, struct thrift_reader *r)
     return jaeger_raw_check(raw);
 }
 
-enum mg_err jaeger_thrift_span(struct jaeger_raw *raw, enum jaeger_wire wire, struct str whole)
-{
-    struct thrift_reader r;
-
-    thrift_init(&r, wire == JAEGER_UDP_COMPACT, whole);
-    return span_read(raw, &r);
-}
-
 /* --- batches and messages --------------------------------------------- */
 
 static enum mg_err process_read(struct jaeger_scanner *s, struct thrift_reader *r)
@@ -351,15 +339,31 @@ static enum mg_err spans_read(struct jaeger_scanner *s, struct thrift_reader *r)
     uint32_t n = structs_begin(r);
 
     for (uint32_t i = 0; i < n; i++) {
-        const uint8_t *start = r->at;
         MG_TRY(span_read(raw, r));
-        MG_TRY(jaeger_found_span(s, str_n(start, (size_t)(r->at - start))));
+        MG_TRY(jaeger_found_span(s));
     }
     return MG_OK;
 }
 
+/* The last process of a batch; what is wrong further on is found when it is read. */
+static enum mg_err process_find(struct jaeger_scanner *s, struct thrift_reader r)
+{
+    struct thrift_field field;
+    enum mg_err err = MG_OK;
+
+    thrift_struct(&r);
+    while (err == MG_OK && thrift_field(&r, &field)) {
+        if (THRIFT_KEY(field.id, field.type) == THRIFT_KEY(1, THRIFT_STRUCT))
+            err = process_read(s, &r);
+        else
+            thrift_skip(&r, field.type);
+    }
+    return err;
+}
+
 static enum mg_err batch_read(struct jaeger_scanner *s, struct thrift_reader *r)
 {
+    const struct thrift_reader start = *r;
     struct thrift_field field;
     uint32_t seen = 0;
 
@@ -370,6 +374,8 @@ static enum mg_err batch_read(struct jaeger_scanner *s, struct thrift_reader *r)
             MG_TRY(process_read(s, r));
             break;
         case THRIFT_KEY(2, THRIFT_LIST):
+            if (!(seen & FIELD(1))) /* clients send it first; spans stand before it */
+                MG_TRY(process_find(s, start));
             MG_TRY(spans_read(s, r));
             break;
         default: /* seqNo and stats tell about the client, not about spans */

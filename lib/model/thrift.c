@@ -10,7 +10,7 @@
 
 #include <assert.h>
 
-static void fail(struct thrift_reader *r, const char *error)
+__attribute__((cold, noinline)) static void fail(struct thrift_reader *r, const char *error)
 {
     if (!r->error)
         r->error = error;
@@ -25,18 +25,20 @@ void thrift_init(struct thrift_reader *r, bool is_compact, struct str bytes)
 
 /* --- primitives --------------------------------------------- */
 
-static size_t left(const struct thrift_reader *r)
+static inline size_t left(const struct thrift_reader *r)
 {
     return (size_t)(r->end - r->at);
 }
 
 /* The next n bytes; NULL when they are not there. */
-static const uint8_t *take(struct thrift_reader *r, size_t n)
+static inline const uint8_t *take(struct thrift_reader *r, size_t n)
 {
     const uint8_t *bytes = r->at;
 
-    if (!r->error && left(r) < n)
+    if (left(r) < n) {
         fail(r, "the data is cut off");
+        return NULL;
+    }
     if (r->error)
         return NULL;
     if (n)
@@ -44,14 +46,14 @@ static const uint8_t *take(struct thrift_reader *r, size_t n)
     return bytes;
 }
 
-static uint8_t take_byte(struct thrift_reader *r)
+static inline uint8_t take_byte(struct thrift_reader *r)
 {
     const uint8_t *byte = take(r, 1);
 
     return byte ? *byte : 0;
 }
 
-static uint64_t take_varint(struct thrift_reader *r, uint64_t max)
+static inline uint64_t take_varint(struct thrift_reader *r, uint64_t max)
 {
     uint64_t value = 0;
 
@@ -68,7 +70,7 @@ static uint64_t take_varint(struct thrift_reader *r, uint64_t max)
 }
 
 /* A signed number of 16, 32 or 64 bits. */
-static int64_t take_number(struct thrift_reader *r, unsigned bits)
+static inline int64_t take_number(struct thrift_reader *r, unsigned bits)
 {
     if (r->is_compact)
         return unzigzag(take_varint(r, UINT64_MAX >> (64 - bits)));
@@ -81,7 +83,7 @@ static int64_t take_number(struct thrift_reader *r, unsigned bits)
 }
 
 /* A length or a count, in the form that both have. */
-static uint32_t take_count(struct thrift_reader *r, size_t element_bytes)
+static inline uint32_t take_count(struct thrift_reader *r, size_t element_bytes)
 {
     int64_t n = r->is_compact ? (int64_t)take_varint(r, INT32_MAX) : take_number(r, 32);
 
@@ -126,7 +128,7 @@ int64_t thrift_i64(struct thrift_reader *r)
     return take_number(r, 64);
 }
 
-struct str thrift_string(struct thrift_reader *r)
+struct str thrift_string_any(struct thrift_reader *r)
 {
     uint32_t len = take_count(r, 1);
     const uint8_t *bytes = take(r, len);
@@ -136,7 +138,7 @@ struct str thrift_string(struct thrift_reader *r)
 
 /* --- types --------------------------------------------- */
 
-static enum thrift_type binary_type(struct thrift_reader *r, unsigned code)
+static inline enum thrift_type binary_type(struct thrift_reader *r, unsigned code)
 {
     switch (code) {
     case THRIFT_STOP:
@@ -274,7 +276,7 @@ static struct thrift_field compact_field(struct thrift_reader *r)
     return field;
 }
 
-bool thrift_field(struct thrift_reader *r, struct thrift_field *out)
+bool thrift_field_any(struct thrift_reader *r, struct thrift_field *out)
 {
     if (r->error)
         return false;

@@ -38,12 +38,36 @@ void thrift_init(struct thrift_reader *r, bool is_compact, struct str bytes);
 struct thrift_message thrift_message(struct thrift_reader *r);
 /* Enters a struct; then thrift_field until false, which also leaves it. */
 void thrift_struct(struct thrift_reader *r);
-bool thrift_field(struct thrift_reader *r, struct thrift_field *out);
+bool thrift_field_any(struct thrift_reader *r, struct thrift_field *out); /* thrift_field's, for all cases */
 /* The header of a list or set; n elements of that type follow. */
 struct thrift_list thrift_list(struct thrift_reader *r);
 bool thrift_bool(struct thrift_reader *r);
 double thrift_double(struct thrift_reader *r);
 int32_t thrift_i32(struct thrift_reader *r);
 int64_t thrift_i64(struct thrift_reader *r);
-struct str thrift_string(struct thrift_reader *r); /* and binary */
+struct str thrift_string_any(struct thrift_reader *r); /* thrift_string's */
 void thrift_skip(struct thrift_reader *r, enum thrift_type type);
+
+/* The two that are called for every tag: what binary senders write all the time stands here, the rest there. */
+static inline bool thrift_field(struct thrift_reader *r, struct thrift_field *out)
+{
+    static const uint32_t known = 1u << THRIFT_BOOL | 1u << THRIFT_BYTE | 1u << THRIFT_DOUBLE | 1u << THRIFT_I16 | 1u << THRIFT_I32 |
+                                  1u << THRIFT_I64 | 1u << THRIFT_STRING | 1u << THRIFT_STRUCT | 1u << THRIFT_MAP | 1u << THRIFT_SET |
+                                  1u << THRIFT_LIST;
+
+    if (r->is_compact || r->error || r->end - r->at < 3 || *r->at > THRIFT_LIST || !(known >> *r->at & 1))
+        return thrift_field_any(r, out);
+    *out = (struct thrift_field){ (int16_t)get_be16(r->at + 1), (enum thrift_type)*r->at };
+    r->at += 3;
+    return true;
+}
+
+static inline struct str thrift_string(struct thrift_reader *r) /* and binary */
+{
+    uint32_t len;
+
+    if (r->is_compact || r->error || r->end - r->at < 4 || (len = get_be32(r->at)) > (size_t)(r->end - r->at - 4))
+        return thrift_string_any(r);
+    r->at += 4 + len;
+    return str_n(r->at - len, len);
+}

@@ -18,7 +18,7 @@ enum tag_use { USE_ATTR, USE_RESOURCE, USE_TAKEN };
 enum role {
     ROLE_NONE, ROLE_RESOURCE, ROLE_SERVICE, ROLE_LIBRARY_NAME, ROLE_LIBRARY_VERSION,
     ROLE_SCOPE_NAME, ROLE_SCOPE_VERSION, ROLE_STATUS, ROLE_DESCRIPTION, ROLE_ERROR,
-    ROLE_TRACE_STATE, ROLE_KIND, ROLE_HOST_IP, ROLE_PEER_IP, ROLE_PEER_SERVICE, ROLES
+    ROLE_TRACE_STATE, ROLE_KIND, ROLE_HOST_IP, ROLE_PEER_IP, ROLE_PEER_SERVICE, ROLE_LINK, ROLES
 };
 
 struct known_tag {
@@ -31,6 +31,7 @@ void zipkin_builder_fini(struct zipkin_builder *b)
     arena_fini(&b->kept);
     VEC_FINI(&b->attrs);
     VEC_FINI(&b->use);
+    VEC_FINI(&b->told_tags);
     buf_fini(&b->scratch);
     buf_fini(&b->parts);
     buf_fini(&b->spelled);
@@ -40,55 +41,101 @@ void zipkin_builder_fini(struct zipkin_builder *b)
 
 /* --- what tags are for --------------------------------------------- */
 
+/* By their first letter: every tag of every span is looked up here. */
+static const struct known_tag known_a[] = {
+    { STR_INIT("aws.ecs."), ROLE_RESOURCE },
+    { STR_INIT("aws.eks."), ROLE_RESOURCE },
+    { STR_INIT("aws.log."), ROLE_RESOURCE },
+};
+static const struct known_tag known_c[] = {
+    { STR_INIT("cloud."), ROLE_RESOURCE },
+    { STR_INIT("container."), ROLE_RESOURCE },
+};
+static const struct known_tag known_d[] = {
+    { STR_INIT("deployment."), ROLE_RESOURCE },
+    { STR_INIT("device."), ROLE_RESOURCE },
+};
+static const struct known_tag known_e[] = {
+    { STR_INIT("error"), ROLE_ERROR },
+};
+static const struct known_tag known_f[] = {
+    { STR_INIT("faas.id"), ROLE_RESOURCE },
+    { STR_INIT("faas.instance"), ROLE_RESOURCE },
+    { STR_INIT("faas.max_memory"), ROLE_RESOURCE },
+    { STR_INIT("faas.name"), ROLE_RESOURCE },
+    { STR_INIT("faas.version"), ROLE_RESOURCE },
+};
+static const struct known_tag known_g[] = {
+    { STR_INIT("gcp."), ROLE_RESOURCE },
+};
+static const struct known_tag known_h[] = {
+    { STR_INIT("heroku."), ROLE_RESOURCE },
+    { STR_INIT("host."), ROLE_RESOURCE },
+};
+static const struct known_tag known_k[] = {
+    { STR_INIT("k8s."), ROLE_RESOURCE },
+};
+static const struct known_tag known_n[] = {
+    { STR_INIT(ATTR_HOST_IP), ROLE_HOST_IP },
+    { STR_INIT(ATTR_PEER_IP), ROLE_PEER_IP },
+};
+static const struct known_tag known_o[] = {
+    { STR_INIT("os."), ROLE_RESOURCE },
+    { STR_INIT("otel.library.name"), ROLE_LIBRARY_NAME },
+    { STR_INIT("otel.library.version"), ROLE_LIBRARY_VERSION },
+    { STR_INIT("otel.scope.name"), ROLE_SCOPE_NAME },
+    { STR_INIT("otel.scope.version"), ROLE_SCOPE_VERSION },
+    { STR_INIT("otel.status_code"), ROLE_STATUS },
+    { STR_INIT("otel.status_description"), ROLE_DESCRIPTION },
+    { STR_INIT(TAG_LINK), ROLE_LINK },
+};
+static const struct known_tag known_p[] = {
+    { STR_INIT(ATTR_PEER_SERVICE), ROLE_PEER_SERVICE },
+    { STR_INIT("process."), ROLE_RESOURCE },
+};
+static const struct known_tag known_s[] = {
+    { STR_INIT("service.instance.id"), ROLE_RESOURCE },
+    { STR_INIT("service.name"), ROLE_SERVICE },
+    { STR_INIT("service.namespace"), ROLE_RESOURCE },
+    { STR_INIT("service.version"), ROLE_RESOURCE },
+    { STR_INIT("span.kind"), ROLE_KIND },
+};
+static const struct known_tag known_t[] = {
+    { STR_INIT("telemetry."), ROLE_RESOURCE },
+};
+static const struct known_tag known_w[] = {
+    { STR_INIT("w3c.tracestate"), ROLE_TRACE_STATE },
+    { STR_INIT("webengine."), ROLE_RESOURCE },
+};
+static const struct { const struct known_tag *rows; size_t n; } known['z' - 'a' + 1] = {
+    ['a' - 'a'] = { known_a, MG_COUNT(known_a) },
+    ['c' - 'a'] = { known_c, MG_COUNT(known_c) },
+    ['d' - 'a'] = { known_d, MG_COUNT(known_d) },
+    ['e' - 'a'] = { known_e, MG_COUNT(known_e) },
+    ['f' - 'a'] = { known_f, MG_COUNT(known_f) },
+    ['g' - 'a'] = { known_g, MG_COUNT(known_g) },
+    ['h' - 'a'] = { known_h, MG_COUNT(known_h) },
+    ['k' - 'a'] = { known_k, MG_COUNT(known_k) },
+    ['n' - 'a'] = { known_n, MG_COUNT(known_n) },
+    ['o' - 'a'] = { known_o, MG_COUNT(known_o) },
+    ['p' - 'a'] = { known_p, MG_COUNT(known_p) },
+    ['s' - 'a'] = { known_s, MG_COUNT(known_s) },
+    ['t' - 'a'] = { known_t, MG_COUNT(known_t) },
+    ['w' - 'a'] = { known_w, MG_COUNT(known_w) },
+};
+
 static enum role role_of(struct str key)
 {
-    static const struct known_tag known[] = {
-        { STR_INIT("aws.ecs."), ROLE_RESOURCE },
-        { STR_INIT("aws.eks."), ROLE_RESOURCE },
-        { STR_INIT("aws.log."), ROLE_RESOURCE },
-        { STR_INIT("cloud."), ROLE_RESOURCE },
-        { STR_INIT("container."), ROLE_RESOURCE },
-        { STR_INIT("deployment."), ROLE_RESOURCE },
-        { STR_INIT("device."), ROLE_RESOURCE },
-        { STR_INIT("error"), ROLE_ERROR },
-        { STR_INIT("faas.id"), ROLE_RESOURCE },
-        { STR_INIT("faas.instance"), ROLE_RESOURCE },
-        { STR_INIT("faas.max_memory"), ROLE_RESOURCE },
-        { STR_INIT("faas.name"), ROLE_RESOURCE },
-        { STR_INIT("faas.version"), ROLE_RESOURCE },
-        { STR_INIT("gcp."), ROLE_RESOURCE },
-        { STR_INIT("heroku."), ROLE_RESOURCE },
-        { STR_INIT("host."), ROLE_RESOURCE },
-        { STR_INIT("k8s."), ROLE_RESOURCE },
-        { STR_INIT(ATTR_HOST_IP), ROLE_HOST_IP },
-        { STR_INIT(ATTR_PEER_IP), ROLE_PEER_IP },
-        { STR_INIT("os."), ROLE_RESOURCE },
-        { STR_INIT("otel.library.name"), ROLE_LIBRARY_NAME },
-        { STR_INIT("otel.library.version"), ROLE_LIBRARY_VERSION },
-        { STR_INIT("otel.scope.name"), ROLE_SCOPE_NAME },
-        { STR_INIT("otel.scope.version"), ROLE_SCOPE_VERSION },
-        { STR_INIT("otel.status_code"), ROLE_STATUS },
-        { STR_INIT("otel.status_description"), ROLE_DESCRIPTION },
-        { STR_INIT(ATTR_PEER_SERVICE), ROLE_PEER_SERVICE },
-        { STR_INIT("process."), ROLE_RESOURCE },
-        { STR_INIT("service.instance.id"), ROLE_RESOURCE },
-        { STR_INIT("service.name"), ROLE_SERVICE },
-        { STR_INIT("service.namespace"), ROLE_RESOURCE },
-        { STR_INIT("service.version"), ROLE_RESOURCE },
-        { STR_INIT("span.kind"), ROLE_KIND },
-        { STR_INIT("telemetry."), ROLE_RESOURCE },
-        { STR_INIT("w3c.tracestate"), ROLE_TRACE_STATE },
-        { STR_INIT("webengine."), ROLE_RESOURCE },
-    };
+    size_t letter = key.len ? (size_t)((uint8_t)key.ptr[0] - 'a') : SIZE_MAX;
 
-    if (key.len < 3) /* the shortest row, which is os. */
+    if (letter >= MG_COUNT(known))
         return ROLE_NONE;
-    for (size_t i = 0; i < MG_COUNT(known); i++) {
-        struct str row = known[i].key;
-        if (row.ptr[0] != key.ptr[0] || key.len < row.len || memcmp(row.ptr, key.ptr, row.len) != 0)
+    for (size_t i = 0; i < known[letter].n; i++) {
+        struct str row = known[letter].rows[i].key;
+        if (key.len < row.len || memcmp(row.ptr, key.ptr, row.len) != 0)
             continue;
         if (key.len == row.len ? row.ptr[row.len - 1] != '.' : row.ptr[row.len - 1] == '.')
-            return known[i].role;
+            return known[letter].rows[i].role;
     }
     return ROLE_NONE;
 }
@@ -197,12 +244,15 @@ void zipkin_build_begin(struct zipkin_builder *b, const struct zipkin_draft *dra
 
     b->draft = draft;
     b->given = 0;
+    b->n_resource_tags = 0;
     VEC_RESERVE(&b->use, draft->tags.n);
     for (size_t i = 0; i < draft->tags.n; i++) {
         enum role role = role_of(draft->tags.at[i].key);
         b->use.at[i] = role == ROLE_RESOURCE ? USE_RESOURCE : USE_ATTR;
+        b->n_resource_tags += role == ROLE_RESOURCE;
         found.at[role] = &draft->tags.at[i];
     }
+    b->has_links = found.at[ROLE_LINK];
     use_service(b, &found);
     b->scope_name =
         use_scope_part(b, found.at[ROLE_SCOPE_NAME], GIVEN_SCOPE_NAME,
@@ -229,21 +279,58 @@ static void text_attr_put(struct buf *out, struct str key, struct str value)
     otlp_put_attr(out, 1, &attr);
 }
 
-void zipkin_build_resource(const struct zipkin_builder *b, struct buf *out)
+/* Unescaped strings are the reader's, which forgets them at the next span. */
+static struct str keep(struct zipkin_builder *b, struct str s)
+{
+    if ((uintptr_t)s.ptr - (uintptr_t)b->text.ptr < b->text.len)
+        return s;
+    return s.len ? arena_str(&b->kept, s) : STR("");
+}
+
+bool zipkin_build_is_resource_new(const struct zipkin_builder *b)
+{
+    size_t told = 0;
+
+    if (b->n_resource_tags != b->told_tags.n || !str_eq(b->service, b->told_service))
+        return true;
+    for (size_t i = 0; told < b->told_tags.n; i++) {
+        if (b->use.at[i] != USE_RESOURCE)
+            continue;
+        const struct zipkin_tag *tag = &b->draft->tags.at[i], *other = &b->told_tags.at[told++];
+        if (!str_eq(tag->value, other->value) || !str_eq(tag->key, other->key))
+            return true;
+    }
+    return false;
+}
+
+void zipkin_build_resource(struct zipkin_builder *b, struct buf *out)
 {
     size_t resource = wire_open(out, 1);
 
+    VEC_CLEAR(&b->told_tags);
+    b->told_service = keep(b, b->service);
     if (b->service.len)
         text_attr_put(out, STR("service.name"), b->service);
-    for (size_t i = 0; i < b->draft->tags.n; i++)
-        if (b->use.at[i] == USE_RESOURCE)
-            text_attr_put(out, b->draft->tags.at[i].key, b->draft->tags.at[i].value);
+    for (size_t i = 0; i < b->draft->tags.n; i++) {
+        const struct zipkin_tag *tag = &b->draft->tags.at[i];
+        if (b->use.at[i] != USE_RESOURCE)
+            continue;
+        text_attr_put(out, tag->key, tag->value);
+        VEC_PUSH(&b->told_tags, ((struct zipkin_tag){ keep(b, tag->key), keep(b, tag->value) }));
+    }
     wire_close(out, resource);
     wire_put_bytes(out, 3, STR(ZIPKIN_SCHEMA));
 }
 
-void zipkin_build_scope(const struct zipkin_builder *b, struct buf *out)
+bool zipkin_build_is_scope_new(const struct zipkin_builder *b)
 {
+    return !str_eq(b->scope_name, b->told_scope_name) || !str_eq(b->scope_version, b->told_scope_version);
+}
+
+void zipkin_build_scope(struct zipkin_builder *b, struct buf *out)
+{
+    b->told_scope_name = keep(b, b->scope_name);
+    b->told_scope_version = keep(b, b->scope_version);
     if (!b->scope_name.len && !b->scope_version.len)
         return;
     size_t scope = wire_open(out, 1);
@@ -255,14 +342,6 @@ void zipkin_build_scope(const struct zipkin_builder *b, struct buf *out)
 }
 
 /* --- attributes --------------------------------------------- */
-
-/* Unescaped strings are the reader's, which forgets them at the next span. */
-static struct str keep(struct zipkin_builder *b, struct str s)
-{
-    if ((uintptr_t)s.ptr - (uintptr_t)b->text.ptr < b->text.len)
-        return s;
-    return s.len ? arena_str(&b->kept, s) : STR("");
-}
 
 static void attr_put(struct zipkin_builder *b, struct str key, struct value value)
 {
@@ -508,7 +587,7 @@ static struct str links_build(struct zipkin_builder *b)
     struct link_view link;
 
     buf_clear(&b->scratch);
-    for (unsigned i = 0; i < LINKS_MAX; i++) {
+    for (unsigned i = 0; b->has_links && i < LINKS_MAX; i++) {
         char key[sizeof TAG_LINK + 12];
         int len = snprintf(key, sizeof key, TAG_LINK "%u", i);
         const struct zipkin_tag *tag = tag_find(b->draft, str_n(key, (size_t)len));

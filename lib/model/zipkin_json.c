@@ -1,8 +1,7 @@
 /* zipkin_json.c - one Zipkin v2 span in JSON to a draft.
  *
  * What is an error, and what is let through, is Zipkin's own reader's choice (zipkin.md 2 and 12),
- * and so are the sentences. The reader of lib/codec is stricter about strings; the list is mended
- * for it beforehand, which nearly never changes a byte and costs two quick searches.
+ * and so are the sentences; the reader of lib/codec is lenient about strings for it.
  *
  * The brackets and commas of the list are read here, so that a span can be found again by its
  * offset and what follows the list is never looked at. */
@@ -12,84 +11,6 @@
 #include "codec/utf8.h"
 
 #define EXCERPT_BYTES 64
-
-/* --- mending --------------------------------------------- */
-
-static bool has_control(struct str text)
-{
-    const uint64_t ones = 0x0101010101010101u;
-    size_t i = 0;
-
-    for (; text.len - i >= 8; i += 8) {
-        uint64_t word = get_le64(text.ptr + i);
-        if ((word - ones * 0x20) & ~word & ones * 0x80)
-            return true;
-    }
-    for (; i < text.len; i++)
-        if ((uint8_t)text.ptr[i] < 0x20)
-            return true;
-    return false;
-}
-
-/* \uXXXX at `at`, which may be the end. */
-static bool unit_at(struct str text, size_t at, uint16_t *unit)
-{
-    uint8_t bytes[2];
-
-    if (text.len - at < 6 || text.ptr[at] != '\\' || text.ptr[at + 1] != 'u' ||
-        !hex_decode(str_n(text.ptr + at + 2, 4), bytes, 2))
-        return false;
-    *unit = get_be16(bytes);
-    return true;
-}
-
-/* How long the escape at `at` is; *is_half: half a surrogate pair. */
-static size_t escape_len(struct str text, size_t at, bool *is_half)
-{
-    uint16_t unit, low;
-
-    *is_half = false;
-    if (!unit_at(text, at, &unit))
-        return 2;
-    if (unit < 0xd800 || unit > 0xdfff)
-        return 6;
-    if (unit < 0xdc00 && unit_at(text, at + 6, &low) && low >= 0xdc00 && low <= 0xdfff)
-        return 12;
-    *is_half = true;
-    return 6;
-}
-
-struct str zipkin_json_mend(struct str list, struct buf *out)
-{
-    bool in_string = false, is_half = false;
-    size_t done = 0, len;
-
-    if (!has_control(list) && (!list.len || !memchr(list.ptr, '\\', list.len)))
-        return list;
-    buf_clear(out);
-    for (size_t i = 0; i < list.len; i += len) {
-        uint8_t c = (uint8_t)list.ptr[i];
-        len = 1;
-        if (c == '"') {
-            in_string = !in_string;
-        } else if (in_string && (c == '\\' || c < 0x20)) {
-            if (c == '\\')
-                len = escape_len(list, i, &is_half);
-            if (c == '\\' && !is_half)
-                continue;
-            buf_put(out, list.ptr + done, i - done);
-            if (c == '\\')
-                buf_put_char(out, '?');
-            else
-                buf_printf(out, "\\u%04x", c);
-            done = i + len;
-        }
-    }
-    if (done == 0)
-        return list;
-    buf_put(out, list.ptr + done, list.len - done);
-    return buf_str(out);
-}
 
 /* --- failures --------------------------------------------- */
 
@@ -160,15 +81,18 @@ static enum mg_err fail_token(struct zipkin_source *source, enum json_token toke
 
 /* --- values --------------------------------------------- */
 
-static enum mg_err text_read(struct zipkin_source *source, struct str *out)
+static enum mg_err text_take(struct zipkin_source *source, enum json_token token, struct str *out)
 {
-    enum json_token token = json_next(source->json);
-
     /* A number is as good as a string, and kept as it is written. */
     if (token != JSON_TOKEN_STRING && token != JSON_TOKEN_NUMBER)
         return fail_token(source, token, "a string");
     *out = json_text(source->json);
     return MG_OK;
+}
+
+static enum mg_err text_read(struct zipkin_source *source, struct str *out)
+{
+    return text_take(source, json_next(source->json), out);
 }
 
 /* What Java's cast does: 2^63 saturates, what has a fraction or is beyond is no long. */
@@ -207,12 +131,14 @@ static enum mg_err bool_read(struct zipkin_source *source, bool *out)
     return MG_OK;
 }
 
-/* The value of a digit in lower case; 16: it is none. */
-static unsigned digit_of(char c)
+/* The value of a digit in lower case; above 15: it is none. */
+static inline unsigned digit_of(char c)
 {
-    return c >= '0' && c <= '9' ? (unsigned)(c - '0')
-           : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
-                                  : 16;
+    static const uint8_t values[256] = { /* one more; 0: none */
+        ['0'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ['a'] = 11, 12, 13, 14, 15, 16
+    };
+
+    return (uint8_t)(values[(uint8_t)c] - 1) & 0xff;
 }
 
 /* 1 … 2 × bytes digits in lower case, short ones padded on the left. */
@@ -249,11 +175,16 @@ struct member {
     enum mg_err (*read)(struct zipkin_source *source, void *into);
 };
 
-static const struct member *member_find(const struct member *members, size_t n, struct str key)
+/* Senders keep to an order: the search begins behind the member found last. */
+static const struct member *member_find(const struct member *members, size_t n, struct str key, size_t *from)
 {
-    for (size_t i = 0; i < n; i++)
-        if (str_eq(members[i].key, key))
+    for (size_t k = 0; k < n; k++) {
+        size_t i = *from + k < n ? *from + k : *from + k - n;
+        if (str_eq(members[i].key, key)) {
+            *from = i + 1 < n ? i + 1 : 0;
             return &members[i];
+        }
+    }
     return NULL;
 }
 
@@ -263,10 +194,11 @@ static enum mg_err members_read(struct zipkin_source *source, const struct membe
 {
     struct json_reader *json = source->json;
     enum json_token token;
+    size_t from = 0;
 
     while ((token = json_next(json)) == JSON_TOKEN_KEY) {
         source->member = json_text(json);
-        const struct member *member = member_find(members, n, source->member);
+        const struct member *member = member_find(members, n, source->member, &from);
         if (!member || (member->is_null_skipped && json_peek(json) == JSON_TOKEN_NULL)) {
             if (!json_skip(json))
                 return fail_token(source, JSON_TOKEN_ERROR, "");
@@ -399,9 +331,9 @@ static enum mg_err read_tags(struct zipkin_source *source, void *into)
     while ((token = json_next(source->json)) == JSON_TOKEN_KEY) {
         struct zipkin_tag tag = { .key = json_text(source->json) };
         source->member = tag.key;
-        if (json_peek(source->json) == JSON_TOKEN_NULL)
+        if ((token = json_next(source->json)) == JSON_TOKEN_NULL)
             return zipkin_fail(source, "No value at %s", path_of(source).text);
-        MG_TRY(text_read(source, &tag.value));
+        MG_TRY(text_take(source, token, &tag.value));
         VEC_PUSH(&draft->tags, tag);
     }
     source->within = NULL;

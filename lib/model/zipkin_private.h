@@ -85,9 +85,6 @@ enum mg_err zipkin_fail(struct zipkin_source *source, const char *format, ...)
 void zipkin_draft_begin(struct zipkin_draft *draft);
 enum mg_err zipkin_draft_end(struct zipkin_source *source, struct zipkin_draft *draft) MG_MUST_USE;
 void zipkin_draft_fini(struct zipkin_draft *draft);
-/* Escapes what Zipkin's reader takes and RFC 8259 does not, control characters in strings, and
- * makes `?` of half a surrogate pair, as it does: the list itself when it has neither, else out. */
-struct str zipkin_json_mend(struct str list, struct buf *out);
 
 /* --- building --------------------------------------------- */
 
@@ -100,6 +97,11 @@ struct zipkin_builder {
     /* the current draft */
     const struct zipkin_draft *draft;
     VEC(uint8_t) use;      /* of each tag: enum tag_use */
+    size_t n_resource_tags; /* USE_RESOURCE */
+    bool has_links;
+    /* the resource and the scope told last; parts in the body or kept */
+    VEC(struct zipkin_tag) told_tags;
+    struct str told_service, told_scope_name, told_scope_version;
     uint32_t given;        /* enum zipkin_given */
     struct str service, scope_name, scope_version, status_message, trace_state;
     int32_t kind, status;
@@ -107,8 +109,11 @@ struct zipkin_builder {
 void zipkin_builder_fini(struct zipkin_builder *b);
 /* Looks at the draft, which is then the current one. */
 void zipkin_build_begin(struct zipkin_builder *b, const struct zipkin_draft *draft);
-void zipkin_build_resource(const struct zipkin_builder *b, struct buf *out); /* span.resource */
-void zipkin_build_scope(const struct zipkin_builder *b, struct buf *out);    /* span.scope */
+/* Whether the draft's resource, or scope, is another than the one that was built last. */
+bool zipkin_build_is_resource_new(const struct zipkin_builder *b);
+bool zipkin_build_is_scope_new(const struct zipkin_builder *b);
+void zipkin_build_resource(struct zipkin_builder *b, struct buf *out); /* span.resource */
+void zipkin_build_scope(struct zipkin_builder *b, struct buf *out);    /* span.scope */
 /* Everything but resource and scope. */
 void zipkin_build_span(struct zipkin_builder *b, struct span *out);
 

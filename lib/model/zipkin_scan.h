@@ -8,15 +8,12 @@
  * `error` sets the status, whatever its value, and stays; its value is the description when there
  * is no better one.
  *
- * Spans are visited grouped by resource, which is the local service and the tags that describe it,
- * and by scope, in the order of first spans; ordinals are those of the list. One bad span refuses
- * the whole list (E_FORMAT), in Zipkin's words ("traceId is all zeros reading List<Span> from
- * json"), before anything is visited. An empty list, or none, is fine.
+ * Spans are visited in the order of the list. The resource is the local service and the tags that describe it; it and the scope are told
+ * again whenever they change. One bad span refuses the whole list (E_FORMAT), in Zipkin's words ("traceId is all zeros reading List<Span>
+ * from json"), after spans before it were visited. An empty list, or none, is fine. What a span points to is good in on_span.
  *
- * Any bytes are safe. Memory is bounded by the body: a list costs at most a few times its length
- * (raw control characters in JSON strings: six times), and 16 bytes a span; nothing is allocated
- * per span once the buffers have grown. A smallest span has 8 bytes in proto3, 24 in JSON. One
- * scanner a thread. */
+ * Any bytes are safe. Memory is bounded by the body: a list costs at most a few times its length, and nothing is allocated
+ * per span once the buffers have grown. A smallest span has 8 bytes in proto3, 24 in JSON. One scanner a thread. */
 #pragma once
 #include "base/buf.h"
 #include "model/span_visitor.h"

@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CORPUS = str(ROOT / "../shared/corpora/astronomy-oteltraces.zst")
 BIN = ROOT / "build/release/bin"
 DOORS = ["otlp_grpc", "otlp_http", "query_http", "metrics", "health"]
-OTHER_DOORS = ["zipkin", "jaeger_grpc", "jaeger_thrift_http", "query_grpc", "sampling_http", "sampling_grpc", "jaeger_compact", "jaeger_binary"]
+ALL_DOORS = DOORS + ["zipkin", "jaeger_grpc", "jaeger_thrift_http", "query_grpc", "sampling_http", "sampling_grpc", "jaeger_compact", "jaeger_binary"]
 
 
 def fetch(url):
@@ -24,21 +24,22 @@ def fetch(url):
 
 
 class Collector:
-    def __init__(self, binary, *settings):
-        self.binary = binary
+    def __init__(self, binary, *settings, doors=(), pin=()):
+        """doors: open beside DOORS. pin: a command before the collector's, such as taskset."""
+        self.binary, self.open, self.pin = binary, DOORS + list(doors), list(pin)
         self.dir = tempfile.mkdtemp(prefix="mgbench-", dir=os.environ.get("MGTEST_BENCH_DIR"))
         self.start(*settings)
 
     def start(self, *settings):
         """Runs it on its directory; seconds from the exec to the last ready line."""
-        args = [str(self.binary / "meshglass-collector"), "run", "--set", f"data_dir={self.dir}/data"]
-        for setting in [f"listen.{door}=127.0.0.1:0" for door in DOORS] + [f"listen.{door}=off" for door in OTHER_DOORS] + list(settings):
+        args = self.pin + [str(self.binary / "meshglass-collector"), "run", "--set", f"data_dir={self.dir}/data"]
+        for setting in [f"listen.{door}={'127.0.0.1:0' if door in self.open else 'off'}" for door in ALL_DOORS] + list(settings):
             args += ["--set", setting]
         begin = time.monotonic()
         self.process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                                         env={key: value for key, value in os.environ.items() if not key.startswith("MESHGLASS_")})
         self.doors = {}
-        while len(self.doors) < len(DOORS):
+        while len(self.doors) < len(self.open):
             line = self.process.stdout.readline()
             if not line:
                 sys.exit("bench: the collector did not start")
@@ -98,8 +99,9 @@ class Collector:
         return sum(file.stat().st_blocks * 512 for file in pathlib.Path(self.dir, "data").glob(what) if file.is_file())
 
 
-def load(binary, corpus, url, *args):
-    answer = subprocess.run([str(binary / "bench_load"), corpus, url, *args], capture_output=True, text=True)
-    if answer.returncode != 0:
+def load(binary, corpus, url, *args, pin=(), may_refuse=False):
+    """pin: a command before the sender's. Refused requests end the run unless they are expected."""
+    answer = subprocess.run([*pin, str(binary / "bench_load"), corpus, url, *args], capture_output=True, text=True)
+    if answer.returncode != 0 and not (may_refuse and answer.stdout.startswith("{")):
         sys.exit(f"bench: load failed: {answer.stdout}{answer.stderr}")
     return json.loads(answer.stdout)

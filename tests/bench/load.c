@@ -2,6 +2,10 @@
  *
  *   bench_load CORPUS http://host:port [--grpc] [--gzip] [--batch 512] [--spans N] [--rate SPANS_PER_S] [--inflight 8] [--seed N]
  *              [--spread SECONDS] [--ids FILE]
+ *   bench_load BODIES http://host:port --bodies --path PATH [--type MEDIA_TYPE] [--grpc] [--gzip] [--rate SPANS_PER_S] [--inflight 8]
+ *              [--seconds N]
+ *
+ * BODIES is what bench_encode writes: each request is sent once. --seconds ends after that time, whatever is left.
  *
  * All times end now; with --spread the repetitions lie side by side over that many seconds before now, the newest last. --ids writes
  * the trace id of about every 1000th span, one in hex a line, once its request is acked.
@@ -12,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/vec.h"
@@ -32,11 +37,13 @@ struct load {
     struct timer *timer;
     struct http_client *client;
     struct zip *zip;
-    VEC(struct prepared) prepared;      /* gzip: all bodies, in order */
-    bool is_grpc, is_gzip;
+    VEC(struct prepared) prepared;      /* gzip and --bodies: all bodies, in order */
+    bool is_grpc, is_gzip, is_bodies;
+    const char *path, *type;
     uint64_t spans_wanted, rate, seed, first_seed, sent, acked, failed, inflight, busy, begin_ns, body_bytes;
     int64_t shift_ns, step_ns;          /* of the first repetition; of each further one */
     uint64_t spread, made;              /* seconds; spans of requests made so far */
+    uint64_t seconds_max;               /* 0: all is sent */
     const char *ids_path;
     FILE *ids;
     size_t next, next_prepared;
@@ -60,7 +67,7 @@ static void on_done(void *owner, enum mg_err err, const struct http_answer *answ
 {
     struct slot *slot = owner;
     struct load *load = slot->load;
-    bool good = err == MG_OK && (load->is_grpc ? answer->grpc_status == 0 : answer->status == 200);
+    bool good = err == MG_OK && (load->is_grpc ? answer->grpc_status == 0 : answer->status / 100 == 2);
 
     slot->is_busy = false;
     load->busy--;
@@ -104,24 +111,57 @@ static struct corpus_request *next_request(struct load *load, struct sample *sam
     return request;
 }
 
+static void add_prepared(struct load *load, struct str body, uint32_t spans, struct sample sample)
+{
+    struct prepared *prepared = VEC_ADD(&load->prepared);
+
+    *prepared = (struct prepared){ .spans = spans, .sample = sample };
+    buf_init(&prepared->body, 1u << 30);
+    if (!load->is_gzip)
+        buf_put_str(&prepared->body, body);
+    else if (zip_deflate(load->zip, ZIP_GZIP, 6, body, &prepared->body) != MG_OK)
+        abort();
+}
+
+static void read_bodies(struct load *load, const char *path)
+{
+    FILE *file = fopen(path, "rb");
+    struct buf body;
+    char head[8];
+
+    if (!file) {
+        perror(path);
+        exit(1);
+    }
+    buf_init(&body, UINT32_MAX);
+    load->spans_wanted = 0;
+    while (fread(head, 1, sizeof head, file) == sizeof head) {
+        uint32_t len = get_be32(head + 4);
+        buf_clear(&body);
+        if (buf_reserve(&body, len) != MG_OK || fread(body.ptr, 1, len, file) != len) {
+            fprintf(stderr, "bench_load: %s: cut\n", path);
+            exit(1);
+        }
+        add_prepared(load, str_n(body.ptr, len), get_be32(head), (struct sample){ 0 });
+        load->spans_wanted += get_be32(head);
+    }
+    buf_fini(&body);
+    fclose(file);
+}
+
 static void prepare(struct load *load)
 {
     for (uint64_t spans = 0; spans < load->spans_wanted;) {
         struct sample sample;
         struct corpus_request *request = next_request(load, &sample);
-        struct prepared *prepared = VEC_ADD(&load->prepared);
-        prepared->sample = sample;
-        prepared->spans = request->spans;
-        buf_init(&prepared->body, 1u << 30);
-        if (zip_deflate(load->zip, ZIP_GZIP, 6, buf_str(&request->body), &prepared->body) != MG_OK)
-            abort();
+        add_prepared(load, buf_str(&request->body), request->spans, sample);
         spans += request->spans;
     }
 }
 
 static struct str next_body(struct load *load, struct slot *slot)
 {
-    if (load->is_gzip) {
+    if (load->prepared.n) {
         struct prepared *prepared = &load->prepared.at[load->next_prepared++];
         slot->spans = prepared->spans;
         slot->sample = prepared->sample;
@@ -139,10 +179,10 @@ static void send_one(struct load *load, struct slot *slot, uint64_t planned_ns)
     size_t n = 0;
 
     if (!load->is_grpc)
-        headers[n++] = (struct http_header){ STR("content-type"), STR("application/x-protobuf") };
+        headers[n++] = (struct http_header){ STR("content-type"), str_of(load->type) };
     if (load->is_gzip)
         headers[n++] = (struct http_header){ load->is_grpc ? STR("grpc-encoding") : STR("content-encoding"), STR("gzip") };
-    call.path = load->is_grpc ? STR("/opentelemetry.proto.collector.trace.v1.TraceService/Export") : STR("/v1/traces");
+    call.path = str_of(load->path);
     call.headers = headers;
     call.n_headers = n;
     call.body = next_body(load, slot);
@@ -159,9 +199,15 @@ static uint64_t planned(const struct load *load)
     return load->begin_ns + (uint64_t)((double)load->sent / (double)load->rate * 1e9);
 }
 
+static bool is_over(const struct load *load)
+{
+    return load->sent >= load->spans_wanted ||
+           (load->seconds_max && clock_mono_ns() - load->begin_ns > load->seconds_max * SECOND_NS);
+}
+
 static void pump(struct load *load)
 {
-    for (size_t i = 0; i < load->inflight && load->sent < load->spans_wanted; i++) {
+    for (size_t i = 0; i < load->inflight && !is_over(load); i++) {
         uint64_t now = clock_mono_ns(), when = load->rate ? planned(load) : now;
         if (when > now) {
             timer_start(load->timer, (when - now) / 1000000 + 1);
@@ -170,7 +216,7 @@ static void pump(struct load *load)
         if (!load->slots[i].is_busy)
             send_one(load, &load->slots[i], when);
     }
-    if (load->busy == 0 && load->sent >= load->spans_wanted)
+    if (load->busy == 0 && is_over(load))
         loop_stop(load->loop);
 }
 
@@ -191,12 +237,24 @@ static double percentile(struct load *load, double p)
     return load->latencies.n ? load->latencies.at[(size_t)((double)(load->latencies.n - 1) * p)] : 0;
 }
 
-static void parse(struct load *load, int argc, char **argv, uint32_t *batch)
+static void take_value(struct load *load, const char *name, const char *value)
 {
     const struct { const char *name; uint64_t *value; } numbers[] = {
         { "--spans", &load->spans_wanted }, { "--rate", &load->rate }, { "--inflight", &load->inflight }, { "--seed", &load->seed },
-        { "--spread", &load->spread } };
+        { "--spread", &load->spread }, { "--seconds", &load->seconds_max } };
+    const struct { const char *name; const char **value; } texts[] = {
+        { "--ids", &load->ids_path }, { "--path", &load->path }, { "--type", &load->type } };
 
+    for (size_t k = 0; k < MG_COUNT(numbers); k++)
+        if (strcmp(name, numbers[k].name) == 0)
+            *numbers[k].value = strtoull(value, NULL, 10);
+    for (size_t k = 0; k < MG_COUNT(texts); k++)
+        if (strcmp(name, texts[k].name) == 0)
+            *texts[k].value = value;
+}
+
+static void parse(struct load *load, int argc, char **argv, uint32_t *batch)
+{
     for (int i = 3; i < argc; i++) {
         if (strcmp(argv[i], "--grpc") == 0)
             load->is_grpc = true;
@@ -204,13 +262,15 @@ static void parse(struct load *load, int argc, char **argv, uint32_t *batch)
             load->is_gzip = true;
         else if (strcmp(argv[i], "--batch") == 0 && i + 1 < argc)
             *batch = (uint32_t)strtoul(argv[++i], NULL, 10);
-        else if (strcmp(argv[i], "--ids") == 0 && i + 1 < argc)
-            load->ids_path = argv[++i];
-        else
-            for (size_t k = 0; k < MG_COUNT(numbers); k++)
-                if (strcmp(argv[i], numbers[k].name) == 0 && i + 1 < argc)
-                    *numbers[k].value = strtoull(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--bodies") == 0)
+            load->is_bodies = true;
+        else if (i + 1 < argc)
+            take_value(load, argv[i], argv[i + 1]);
     }
+    if (!load->path)
+        load->path = load->is_grpc ? "/opentelemetry.proto.collector.trace.v1.TraceService/Export" : "/v1/traces";
+    if (!load->type)
+        load->type = "application/x-protobuf";
 }
 
 /* Where the repetitions lie in time. */
@@ -231,19 +291,24 @@ int main(int argc, char **argv)
 
     if (argc < 3) {
         fprintf(stderr, "usage: bench_load CORPUS URL [--grpc] [--gzip] [--batch N] [--spans N] [--rate N] [--inflight N] [--seed N]"
-                        " [--spread SECONDS] [--ids FILE]\n");
+                        " [--spread SECONDS] [--ids FILE]\n       bench_load BODIES URL --bodies --path PATH [--type TYPE] [--grpc] [--gzip] [--rate N] [--inflight N]"
+                        " [--seconds N]\n");
         return 2;
     }
     parse(&load, argc, argv, &batch);
     load.first_seed = load.seed;
-    corpus_load(&load.corpus, argv[1], batch);
-    place(&load);
+    if (!load.is_bodies) {
+        corpus_load(&load.corpus, argv[1], batch);
+        place(&load);
+    }
     if (load.ids_path && !(load.ids = fopen(load.ids_path, "w"))) {
         perror(load.ids_path);
         return 1;
     }
     load.zip = zip_new();
-    if (load.is_gzip)
+    if (load.is_bodies)
+        read_bodies(&load, argv[1]);
+    else if (load.is_gzip)
         prepare(&load);
     load.slots = mem_zero(load.inflight, sizeof *load.slots);
     for (size_t i = 0; i < load.inflight; i++)

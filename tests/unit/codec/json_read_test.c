@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <cmocka.h>
 #include "base/mem.h"
 #include "codec/json_read.h"
@@ -199,6 +200,30 @@ static void string_texts_at_every_alignment(void **state)
     json_reader_free(&r);
 }
 
+/* As Zipkin's reader has it; what is malformed in other ways stays an error. */
+static void lenient_strings(void **state)
+{
+    static const struct { const char *raw, *text; } rows[] = {
+        { "a\x01" "b", "a\x01" "b" }, { "\n", "\n" }, { "\t\\n\t", "\t\n\t" }, { "1234567\x1f" "1234567\x1f\\t", "1234567\x1f" "1234567\x1f\t" },
+        { "\\ud800", "?" }, { "\\ud800x", "?x" }, { "\\udc00", "?" }, { "\\ud800\\ud83d\\ude00", "?\xf0\x9f\x98\x80" },
+        { "\\ude00\\ud83d", "??" }, { "\\ud83d\\ude00", "\xf0\x9f\x98\x80" }, { "\\u12", NULL }, { "\\ud800\\u12", NULL }, { "\\q", NULL },
+        { "\\\x01", NULL }, { "\x01\\", NULL },
+    };
+    struct json_reader *r = json_reader_new(4);
+
+    (void)state;
+    json_reader_be_lenient(r);
+    for (size_t i = 0; i < MG_COUNT(rows); i++) {
+        char text[64];
+        int n = snprintf(text, sizeof text, "\"%s\"", rows[i].raw);
+        json_reader_begin(r, str_n(text, (size_t)n));
+        assert_int_equal(json_next(r), rows[i].text ? JSON_TOKEN_STRING : JSON_TOKEN_ERROR);
+        if (rows[i].text)
+            assert_true(str_eq(json_text(r), str_of(rows[i].text)));
+    }
+    json_reader_free(&r);
+}
+
 static void texts_live_until_begin_and_peek_leaves_them(void **state)
 {
     (void)state;
@@ -315,6 +340,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grammar),
         cmocka_unit_test(string_texts_at_every_alignment),
+        cmocka_unit_test(lenient_strings),
         cmocka_unit_test(texts_live_until_begin_and_peek_leaves_them),
         cmocka_unit_test(skipping),
         cmocka_unit_test(depth_at_below_and_above),

@@ -146,7 +146,7 @@ static inline void say_refused(void *owner, enum span_refusal why, uint32_t ordi
 
 static const struct span_visitor saying = { say_resource, say_scope, say_span, say_refused };
 
-/* What a scan says; when it fails, the sentence, and nothing else may have been said. */
+/* What a scan says; when it fails, the sentence alone: a part may have been visited before. */
 static inline struct str scan_text(enum jaeger_wire wire, struct str body)
 {
     struct jaeger_scanner *scanner = jaeger_scanner_new();
@@ -157,7 +157,7 @@ static inline struct str scan_text(enum jaeger_wire wire, struct str body)
     enum mg_err err = jaeger_scan(scanner, wire, body, &saying, &said, &why);
     if (err != MG_OK) {
         assert_int_equal(err, MG_E_FORMAT);
-        assert_int_equal(said.len, 0);
+        buf_clear(&said);
         buf_printf(&said, "refused: %s\n", why.text);
         assert_true(utf8_valid(said.ptr, said.len));
     }

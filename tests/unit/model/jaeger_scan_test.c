@@ -234,7 +234,7 @@ static void times_are_bounded(void **state)
 #define SAID(ordinal, id)                                                                          \
 #ordinal " 00000000000000000000000000000001-000000000000001" #id " 'op' 0..0\n"
 
-static void spans_are_grouped_by_scope(void **state)
+static void scopes_are_told_when_they_change(void **state)
 {
     static const struct described spans[] = {
         { .name = "op", .tags = LIB("a") },
@@ -242,21 +242,23 @@ static void spans_are_grouped_by_scope(void **state)
         { .name = "op" },
         { .name = "op", .tags = LIB("a") },
         { .name = "op", .tags = LIB("b") " otel.scope.version:s=1" },
+        { .name = "op", .tags = "otel.scope.version:s=1 " LIB("b") },
     };
     struct batch_described batch = { "svc", NULL, spans, MG_COUNT(spans) };
 
     (void)state;
     expect_all("scopes", &batch,
-               "R service.name:s=svc\nS a/\n" SAID(0, 0)
-                   SAID(3, 3) "S b/\n" SAID(1, 1) "S /\n" SAID(2, 2) "S b/1\n" SAID(4, 4));
+               "R service.name:s=svc\nS a/\n" SAID(0, 0) "S b/\n" SAID(1, 1) "S /\n" SAID(2, 2)
+                   "S a/\n" SAID(3, 3) "S b/1\n" SAID(4, 4) SAID(5, 5));
 }
 
-static void spans_are_grouped_by_process(void **state)
+static void processes_are_told_when_they_change(void **state)
 {
     static const struct described spans[] = {
         { .name = "op", .service = "x", .process = "k:i=1" },
         { .name = "op" },
         { .name = "op", .service = "x" },
+        { .name = "op", .service = "x", .process = "k:i=1" },
         { .name = "op", .service = "x", .process = "k:i=1" },
         { .name = "op", .service = "svc" },
     };
@@ -264,9 +266,22 @@ static void spans_are_grouped_by_process(void **state)
 
     (void)state;
     expect_all("processes", &batch,
-               "R service.name:s=svc\nS /\n" SAID(1, 1)
-                   SAID(4, 4) "R service.name:s=x k:i=1\nS /\n" SAID(0, 0)
-                       SAID(3, 3) "R service.name:s=x\nS /\n" SAID(2, 2));
+               "R service.name:s=x k:i=1\nS /\n" SAID(0, 0) "R service.name:s=svc\nS /\n" SAID(1, 1)
+                   "R service.name:s=x\nS /\n" SAID(2, 2) "R service.name:s=x k:i=1\nS /\n" SAID(3, 3) SAID(4, 4)
+                       "R service.name:s=svc\nS /\n" SAID(5, 5));
+}
+
+/* Fields may stand in any order; the resource is told before the spans. */
+static void a_process_may_follow_its_spans(void **state)
+{
+#define T_SPAN "0a00010000000000000001 0a00020000000000000000 0a00030000000000000002 0a00040000000000000000 0b0005000000026f70 08000700000001" \
+               "0a00080000000000000000 0a00090000000000000000 00"
+    (void)state;
+    expect_text("process last", "http", scan_text(JAEGER_HTTP_BINARY, hex("0f00020c00000001" T_SPAN "0c0001 0b000100000003737663 00 00")),
+                "R service.name:s=svc\nS /\n0 00000000000000000000000000000001-0000000000000002 'op' 0..0\n");
+    expect_refusal("no process", "http", scan_text(JAEGER_HTTP_BINARY, hex("0f00020c00000001" T_SPAN "00")), "Batch without process");
+    expect_refusal("a bad process", "http", scan_text(JAEGER_HTTP_BINARY, hex("0f00020c00000001" T_SPAN "0c0001 00 00")), "Process without serviceName");
+    expect_refusal("cut behind the spans", "http", scan_text(JAEGER_HTTP_BINARY, hex("0f00020c00000001" T_SPAN "0c0001 0b0001000000037376")), "larger than the data");
 }
 
 static void empty_batches_say_nothing(void **state)
@@ -747,8 +762,9 @@ int main(void)
         cmocka_unit_test(logs_become_events),
         cmocka_unit_test(processes_become_resources),
         cmocka_unit_test(times_are_bounded),
-        cmocka_unit_test(spans_are_grouped_by_scope),
-        cmocka_unit_test(spans_are_grouped_by_process),
+        cmocka_unit_test(scopes_are_told_when_they_change),
+        cmocka_unit_test(processes_are_told_when_they_change),
+        cmocka_unit_test(a_process_may_follow_its_spans),
         cmocka_unit_test(empty_batches_say_nothing),
         cmocka_unit_test(clients_are_understood),
         cmocka_unit_test(vectors_are_understood),
