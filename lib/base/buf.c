@@ -63,16 +63,24 @@ enum mg_err buf_reserve(struct buf *buf, size_t more)
     return MG_OK;
 }
 
+char *buf_extend(struct buf *buf, size_t len)
+{
+    if (buf->failed || (len > buf->room - buf->len && buf_reserve(buf, len) != MG_OK) || len > left_bytes(buf)) {
+        buf->failed = true;
+        return NULL;
+    }
+    char *to = buf->ptr ? buf->ptr + buf->len : NULL;
+    buf->len += len;
+    return to;
+}
+
 enum mg_err buf_append(struct buf *buf, const void *bytes, size_t len)
 {
-    if (buf->failed || buf_reserve(buf, len) != MG_OK) {
-        buf->failed = true;
-        return MG_E_TOO_BIG;
-    }
-    if (len)
-        memcpy(buf->ptr + buf->len, bytes, len);
-    buf->len += len;
-    return MG_OK;
+    char *to = buf_extend(buf, len);
+
+    if (len && to)
+        memcpy(to, bytes, len);
+    return buf_err(buf);
 }
 
 enum mg_err buf_err(const struct buf *buf)

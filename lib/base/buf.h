@@ -27,6 +27,9 @@ enum mg_err buf_reserve(struct buf *buf, size_t more) MG_MUST_USE;
 enum mg_err buf_append(struct buf *buf, const void *bytes, size_t len) MG_MUST_USE;
 enum mg_err buf_err(const struct buf *buf) MG_MUST_USE; /* E_TOO_BIG when an append was refused */
 
+/* `len` bytes more, for the caller to fill at once; NULL: an append of them was refused, and is remembered;
+ * or there were none. */
+char *buf_extend(struct buf *buf, size_t len);
 void buf_put(struct buf *buf, const void *bytes, size_t len);
 void buf_put_str(struct buf *buf, struct str s);
 void buf_put_text(struct buf *buf, const char *text);

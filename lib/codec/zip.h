@@ -39,7 +39,7 @@ size_t zip_bound(enum zip_kind kind, struct str body, size_t limit);
 enum mg_err zip_inflate(struct zip *zip, enum zip_kind kind, struct str body, size_t limit,
                         struct buf *out, struct mg_why *why) MG_MUST_USE;
 /* Appends; E_TOO_BIG, and nothing appended, when it does not fit under out's limit. level: 0 means
- * the library's fast default (gzip and deflate 6 by libdeflate, zstd 1); others are clamped. */
+ * the library's fast default (gzip, deflate and zstd 1); others are clamped. */
 enum mg_err zip_deflate(struct zip *zip, enum zip_kind kind, int level, struct str body,
                         struct buf *out) MG_MUST_USE;
 

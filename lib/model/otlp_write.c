@@ -1,62 +1,100 @@
 /* otlp_write.c - spans back to protobuf.
  *
  * Fields go out in the order of their numbers and without defaults, as the SDKs' libraries write
- * them; what stayed in wire form is copied. Lengths are filled in afterwards (wire_open,
- * wire_close). */
+ * them; what stayed in wire form is copied. Lengths of attributes are known before, those of what holds
+ * them are filled in afterwards (wire_open, wire_close). */
 #include "model/otlp_write.h"
 
 #include "model/otlp_schema.h"
 
-void otlp_put_field(struct buf *out, uint32_t number, struct str bytes)
+static size_t bytes_len(size_t len) /* of a field with a number below 16 */
 {
-    wire_put_bytes(out, number, bytes);
+    return 1 + varint_len(len) + len;
 }
 
-static void value_put(struct buf *out, const struct value *value)
+/* Of the AnyValue message. */
+static size_t value_len(const struct value *value)
+{
+    switch (value->type) {
+    case VALUE_STRING:
+    case VALUE_BYTES:
+        return bytes_len(value->str.len);
+    case VALUE_ARRAY:
+    case VALUE_KVLIST:
+        return bytes_len(value->raw.len);
+    case VALUE_BOOL:
+        return 2;
+    case VALUE_INT:
+        return 1 + varint_len((uint64_t)value->i);
+    case VALUE_DOUBLE:
+        return 9;
+    case VALUE_EMPTY:
+    case VALUE_OTHER: /* written whole by otlp_put_attr */
+        break;
+    }
+    return 0;
+}
+
+static uint8_t *bytes_put(uint8_t *p, uint32_t number, struct str bytes)
+{
+    p = put_varint(p, WIRE_TAG(number, WIRE_BYTES));
+    p = put_varint(p, bytes.len);
+    if (bytes.len)
+        memcpy(p, bytes.ptr, bytes.len);
+    return p + bytes.len;
+}
+
+static void value_put(uint8_t *p, const struct value *value)
 {
     uint64_t bits;
 
     switch (value->type) {
     case VALUE_STRING:
-        wire_put_bytes(out, 1, value->str);
+        bytes_put(p, 1, value->str);
         break;
     case VALUE_BOOL:
-        wire_put_varint(out, 2, value->b);
+        put_varint(put_varint(p, WIRE_TAG(2, WIRE_VARINT)), value->b);
         break;
     case VALUE_INT:
-        wire_put_varint(out, 3, (uint64_t)value->i);
+        put_varint(put_varint(p, WIRE_TAG(3, WIRE_VARINT)), (uint64_t)value->i);
         break;
     case VALUE_DOUBLE:
         memcpy(&bits, &value->d, sizeof bits);
-        wire_put_fixed64(out, 4, bits);
+        put_le64(put_varint(p, WIRE_TAG(4, WIRE_FIXED64)), bits);
         break;
     case VALUE_ARRAY:
-        wire_put_bytes(out, 5, value->raw);
+        bytes_put(p, 5, value->raw);
         break;
     case VALUE_KVLIST:
-        wire_put_bytes(out, 6, value->raw);
+        bytes_put(p, 6, value->raw);
         break;
     case VALUE_BYTES:
-        wire_put_bytes(out, 7, value->str);
+        bytes_put(p, 7, value->str);
         break;
     case VALUE_EMPTY:
-    case VALUE_OTHER: /* written whole by otlp_put_attr */
+    case VALUE_OTHER:
         break;
     }
 }
 
+/* Lengths first, so that nothing has to be moved: most of a span is this. */
 void otlp_put_attr(struct buf *out, uint32_t number, const struct attr *attr)
 {
+    size_t value = value_len(&attr->value), key_value = bytes_len(attr->key.len) + bytes_len(value);
+    uint32_t tag = WIRE_TAG(number, WIRE_BYTES);
+    uint8_t *p;
+
     if (attr->value.type == VALUE_OTHER) {
         wire_put_bytes(out, number, attr->value.raw);
         return;
     }
-    size_t key_value = wire_open(out, number);
-    wire_put_bytes(out, 1, attr->key);
-    size_t value = wire_open(out, 2);
-    value_put(out, &attr->value);
-    wire_close(out, value);
-    wire_close(out, key_value);
+    p = (uint8_t *)buf_extend(out, varint_len(tag) + varint_len(key_value) + key_value);
+    if (!p)
+        return;
+    p = put_varint(put_varint(p, tag), key_value);
+    p = bytes_put(p, 1, attr->key);
+    p = put_varint(put_varint(p, WIRE_TAG(2, WIRE_BYTES)), value);
+    value_put(p, &attr->value);
 }
 
 static void text_put(struct buf *out, uint32_t number, struct str text)

@@ -6,6 +6,5 @@
 void otlp_write_span(struct buf *out, const struct span *span); /* the Span message, without tag and length */
 /* Whole ExportTraceServiceRequest; spans that follow each other with equal resource (and scope) share one group. */
 void otlp_write_request(struct buf *out, const struct span *const *spans, size_t n);
-/* Pieces for composing by hand: a length-delimited field, a KeyValue with a value. */
-void otlp_put_field(struct buf *out, uint32_t number, struct str bytes);
+/* A KeyValue with a value, for composing by hand. number: below 2048. */
 void otlp_put_attr(struct buf *out, uint32_t number, const struct attr *attr);

@@ -111,11 +111,14 @@ void wire_put_fixed64(struct buf *out, uint32_t number, uint64_t value)
 
 void wire_put_bytes(struct buf *out, uint32_t number, struct str content)
 {
-    uint8_t bytes[15], *p = put_varint(bytes, WIRE_TAG(number, WIRE_BYTES));
+    uint32_t tag = WIRE_TAG(number, WIRE_BYTES);
+    uint8_t *p = (uint8_t *)buf_extend(out, varint_len(tag) + varint_len(content.len) + content.len);
 
-    p = put_varint(p, content.len);
-    buf_put(out, bytes, (size_t)(p - bytes));
-    buf_put_str(out, content);
+    if (!p)
+        return;
+    p = put_varint(put_varint(p, tag), content.len);
+    if (content.len)
+        memcpy(p, content.ptr, content.len);
 }
 
 size_t wire_open(struct buf *out, uint32_t number)

@@ -5,6 +5,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -97,6 +98,66 @@ class Collector:
 
     def disk(self, what="store/*.mdb"):
         return sum(file.stat().st_blocks * 512 for file in pathlib.Path(self.dir, "data").glob(what) if file.is_file())
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class Peer:
+    """The OpenTelemetry Collector of peer/, with OTLP in over HTTP. config: processors, exporters and the pipeline's names of them."""
+
+    def __init__(self, binary, processors, exporters):
+        self.dir = tempfile.mkdtemp(prefix="mgbench-", dir=os.environ.get("MGTEST_BENCH_DIR"))
+        self.otlp_port, self.metrics_port = free_port(), free_port()
+        config = {"receivers": {"otlp": {"protocols": {"http": {"endpoint": f"127.0.0.1:{self.otlp_port}"}}}},
+                  "processors": processors, "exporters": exporters,
+                  "service": {"telemetry": {"logs": {"level": "error"}, "metrics": {"readers": [{"pull": {"exporter": {"prometheus": {
+                      "host": "127.0.0.1", "port": self.metrics_port}}}}]}},
+                      "pipelines": {"traces": {"receivers": ["otlp"], "processors": list(processors), "exporters": list(exporters)}}}}
+        pathlib.Path(self.dir, "peer.yaml").write_text(json.dumps(config))
+        self.process = subprocess.Popen([str(binary), "--config", f"file:{self.dir}/peer.yaml"], stdout=subprocess.DEVNULL,
+                                        stderr=open(f"{self.dir}/log", "w"))
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", self.otlp_port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.1)
+        sys.exit("bench: the peer did not start: " + pathlib.Path(self.dir, "log").read_text()[-2000:])
+
+    cpu, memory = Collector.cpu, Collector.memory
+
+    def url(self):
+        return f"http://127.0.0.1:{self.otlp_port}"
+
+    def metrics(self):
+        return fetch(f"http://127.0.0.1:{self.metrics_port}/metrics")
+
+    def end(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        shutil.rmtree(self.dir)
+
+
+def find_peer(given):
+    """given: its binary, "none", or None: built from its Go modules, when there is a Go."""
+    if given == "none":
+        return None
+    if given:
+        return given
+    if not shutil.which("go"):
+        print("no Go: without the OpenTelemetry Collector")
+        return None
+    built = ROOT / "build/peer/peer"
+    built.parent.mkdir(parents=True, exist_ok=True)
+    print("building the OpenTelemetry Collector from its Go modules …", flush=True)
+    if subprocess.run(["go", "build", "-o", str(built), "."], cwd=ROOT / "tests/bench/peer").returncode != 0:
+        print("could not be built: without the OpenTelemetry Collector")
+        return None
+    return built
 
 
 def load(binary, corpus, url, *args, pin=(), may_refuse=False):

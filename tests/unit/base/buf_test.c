@@ -23,6 +23,29 @@ static void zeroed_memory_takes_nothing(void **state)
     buf_fini(&buf);
 }
 
+static void room_is_filled_by_the_caller(void **state)
+{
+    struct buf buf, none = { 0 };
+
+    (void)state;
+    buf_init(&buf, 10);
+    buf_put_text(&buf, "ab");
+    memcpy(buf_extend(&buf, 3), "cde", 3);
+    memcpy(buf_extend(&buf, 5), "fghij", 5);
+    assert_buf(&buf, "abcdefghij");
+    assert_int_equal(buf_err(&buf), MG_OK);
+    assert_null(buf_extend(&buf, 1));
+    assert_int_equal(buf_err(&buf), MG_E_TOO_BIG);
+    assert_null(buf_extend(&buf, 0)); /* after a refusal everything is refused */
+    assert_buf(&buf, "abcdefghij");
+    buf_clear(&buf);
+    assert_null(buf_extend(&buf, SIZE_MAX));
+    assert_int_equal(buf_err(&buf), MG_E_TOO_BIG);
+    assert_null(buf_extend(&none, 0));
+    assert_int_equal(buf_err(&none), MG_OK);
+    buf_fini(&buf);
+}
+
 static void the_limit_is_exact(void **state)
 {
     (void)state;
@@ -185,6 +208,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(zeroed_memory_takes_nothing),
+        cmocka_unit_test(room_is_filled_by_the_caller),
         cmocka_unit_test(the_limit_is_exact),
         cmocka_unit_test(what_follows_a_refusal_is_refused),
         cmocka_unit_test(huge_requests_do_not_wrap),

@@ -15,7 +15,7 @@ static void put_span(struct buf *out, const struct span *span)
 
     buf_init(&one, 1 << 16);
     otlp_write_span(&one, span);
-    otlp_put_field(out, 2, buf_str(&one));
+    wire_put_bytes(out, 2, buf_str(&one));
     buf_fini(&one);
 }
 
@@ -35,8 +35,8 @@ static void make(struct buf *out, uint8_t trace, unsigned n, uint32_t bad, bool 
         span.parent_id[0] = is_named ? 0xff : 0;
         put_span(&spans, &span);
     }
-    otlp_put_field(&scope, 2, buf_str(&spans));
-    otlp_put_field(out, 1, buf_str(&scope));
+    wire_put_bytes(&scope, 2, buf_str(&spans));
+    wire_put_bytes(out, 1, buf_str(&scope));
     buf_fini(&spans);
     buf_fini(&scope);
 }

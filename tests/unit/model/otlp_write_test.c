@@ -121,7 +121,7 @@ static void pieces(void **state)
 
     (void)state;
     buf_init(&out, SIZE_MAX);
-    otlp_put_field(&out, 1000, STR("ab"));
+    wire_put_bytes(&out, 1000, STR("ab"));
     otlp_put_attr(&out, 1, &attr);
     assert_true(str_eq(buf_str(&out), hex("c23e026162 0a08 0a016b 1203 18ac02")));
     buf_fini(&out);

@@ -34,7 +34,7 @@ static void put_event(struct buf *out, uint64_t time_ns, struct str rest)
     buf_init(&event, SIZE_MAX);
     wire_put_fixed64(&event, 1, time_ns);
     buf_put_str(&event, rest);
-    otlp_put_field(out, 11, buf_str(&event));
+    wire_put_bytes(out, 11, buf_str(&event));
     buf_fini(&event);
 }
 
@@ -43,16 +43,16 @@ static void put_attr(struct buf *out, struct str key, struct str value)
     struct buf key_value;
 
     buf_init(&key_value, SIZE_MAX);
-    otlp_put_field(&key_value, 1, key);
-    otlp_put_field(&key_value, 2, value);
-    otlp_put_field(out, 3, buf_str(&key_value));
+    wire_put_bytes(&key_value, 1, key);
+    wire_put_bytes(&key_value, 2, value);
+    wire_put_bytes(out, 3, buf_str(&key_value));
     buf_fini(&key_value);
 }
 
 static void make_rest(struct buf *out, struct str name, struct str key, struct str value)
 {
     buf_clear(out);
-    otlp_put_field(out, 2, name);
+    wire_put_bytes(out, 2, name);
     put_attr(out, key, value);
 }
 
@@ -355,7 +355,7 @@ static bool stays_symbol(struct fixture *f, unsigned n, unsigned n_new, bool wit
         if (with_attribute)
             make_rest(&f->rest, STR("name"), STR("k"), unique);
         else
-            otlp_put_field(&f->rest, 2, unique);
+            wire_put_bytes(&f->rest, 2, unique);
         buf_clear(&f->events);
         put_event(&f->events, start_ns + i, buf_str(&f->rest));
         (void)row_of(f, interner, buf_str(&f->events));
@@ -418,7 +418,7 @@ static struct str long_rest(struct fixture *f, size_t bytes)
     size_t name = bytes - (bytes < 130 ? 2 : bytes < 16387 ? 3 : 4);
 
     buf_clear(&f->rest);
-    otlp_put_field(&f->rest, 2, sample_fill(&f->arena, name, 'n'));
+    wire_put_bytes(&f->rest, 2, sample_fill(&f->arena, name, 'n'));
     assert_int_equal(f->rest.len, bytes);
     return buf_str(&f->rest);
 }
@@ -487,7 +487,7 @@ static void put_random_field(struct fixture *f, struct random *random, struct bu
                  texts[random_below(random, MG_COUNT(texts))]);
         break;
     case 3:
-        otlp_put_field(out, numbers[random_below(random, MG_COUNT(numbers))],
+        wire_put_bytes(out, numbers[random_below(random, MG_COUNT(numbers))],
                        texts[random_below(random, MG_COUNT(texts))]);
         break;
     case 4:
@@ -507,13 +507,13 @@ static void make_random(struct fixture *f, struct random *random, unsigned most)
     for (unsigned i = 0; i < n; i++) {
         buf_clear(&f->rest);
         if (random_below(random, 4))
-            otlp_put_field(&f->rest, 2, STR("head"));
+            wire_put_bytes(&f->rest, 2, STR("head"));
         for (uint64_t k = random_below(random, 4); k > 0; k--)
             put_random_field(f, random, &f->rest);
         if (random_below(random, 8))
             put_event(&f->events, start_ns + random_below(random, 1u << 30), buf_str(&f->rest));
         else
-            otlp_put_field(&f->events, 11, buf_str(&f->rest));
+            wire_put_bytes(&f->events, 11, buf_str(&f->rest));
     }
     for (uint64_t k = random_below(random, 3); k > 0 && random_below(random, 3) == 0; k--)
         f->events.ptr[random_below(random, f->events.len)] ^=

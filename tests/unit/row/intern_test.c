@@ -493,7 +493,7 @@ static void put_text_field(struct buf *out, uint32_t field, unsigned number, siz
 
     for (size_t i = 0; i < len; i++, number /= 255)
         text[i] = (char)(number % 255 + 1);
-    otlp_put_field(out, field, str_n(text, len));
+    wire_put_bytes(out, field, str_n(text, len));
 }
 
 static void put_ids(struct buf *out, unsigned number)
@@ -501,14 +501,14 @@ static void put_ids(struct buf *out, unsigned number)
     char id[16] = { 1 };
 
     put_le32(id + 4, number);
-    otlp_put_field(out, 1, str_n(id, 16));
-    otlp_put_field(out, 2, str_n(id, 8));
+    wire_put_bytes(out, 1, str_n(id, 16));
+    wire_put_bytes(out, 2, str_n(id, 8));
 }
 
 /* A KeyValue from raw bytes. */
 static void put_key_value(struct forge *f)
 {
-    otlp_put_field(&f->span, 9, buf_str(&f->message));
+    wire_put_bytes(&f->span, 9, buf_str(&f->message));
     buf_clear(&f->message);
 }
 
@@ -551,7 +551,7 @@ static void put_value(struct forge *f, unsigned number, size_t len)
 
     buf_init(&value, 64);
     put_text_field(&value, 1, number, len);
-    otlp_put_field(&f->message, 2, buf_str(&value));
+    wire_put_bytes(&f->message, 2, buf_str(&value));
     buf_fini(&value);
 }
 static void forge_values(struct forge *f, unsigned i, unsigned n)
@@ -592,7 +592,7 @@ static void forge_names(struct forge *f, unsigned i, unsigned n)
     put_text_field(&f->span, 3, i, 2);
     put_text_field(&f->span, 5, i, 2);
     put_text_field(&f->message, 2, i, 2);
-    otlp_put_field(&f->span, 15, buf_str(&f->message));
+    wire_put_bytes(&f->span, 15, buf_str(&f->message));
     buf_clear(&f->message);
 }
 static void forge_shapes(struct forge *f, unsigned i, unsigned n)
@@ -612,7 +612,7 @@ static void put_event(struct forge *f)
     buf_init(&event, SIZE_MAX);
     wire_put_fixed64(&event, 1, 0);
     buf_put_str(&event, buf_str(&f->message));
-    otlp_put_field(&f->span, 11, buf_str(&event));
+    wire_put_bytes(&f->span, 11, buf_str(&event));
     buf_fini(&event);
     buf_clear(&f->message);
 }
@@ -648,8 +648,8 @@ static void put_event_attr(struct forge *f, unsigned number, size_t key, size_t 
     put_text_field(&attr, 1, number, key);
     if (value)
         put_text_field(&any, 1, number, value);
-    otlp_put_field(&attr, 2, buf_str(&any));
-    otlp_put_field(&f->message, 3, buf_str(&attr));
+    wire_put_bytes(&attr, 2, buf_str(&any));
+    wire_put_bytes(&f->message, 3, buf_str(&attr));
     buf_fini(&any);
     buf_fini(&attr);
 }
@@ -745,10 +745,10 @@ static void close_group(struct forge *f, struct buf *spans, unsigned number, boo
     buf_init(&resource, SIZE_MAX);
     if (own)
         put_text_field(spans, 3, number, 2);
-    otlp_put_field(&resource, 2, buf_str(spans));
+    wire_put_bytes(&resource, 2, buf_str(spans));
     if (own)
         put_text_field(&resource, 3, number, 2);
-    otlp_put_field(&f->body, 1, buf_str(&resource));
+    wire_put_bytes(&f->body, 1, buf_str(&resource));
     buf_fini(&resource);
     buf_clear(spans);
 }
@@ -762,7 +762,7 @@ static void forge_body(struct forge *f, size_t which)
     for (unsigned i = 0; i < bodies[which].spans; i++) {
         put_ids(&f->span, i);
         bodies[which].forge(f, i, bodies[which].n);
-        otlp_put_field(&spans, 2, buf_str(&f->span));
+        wire_put_bytes(&spans, 2, buf_str(&f->span));
         buf_clear(&f->span);
         if (bodies[which].own_groups)
             close_group(f, &spans, i, true);
