@@ -91,6 +91,13 @@ struct query_why {
 };
 /* Memory in query_arena. An id that nothing knows is WHY_UNKNOWN, not an error. */
 enum mg_err query_why(struct query *query, const uint8_t id[16], struct query_why *out, struct mg_why *why) MG_MUST_USE;
+/* The same, and what its state cannot say. `why.state` is that of the decisions here, pending only when there are none. */
+struct query_why_all {
+    struct query_why why;
+    bool is_waiting; /* spans wait undecided: late ones when there are decisions */
+    bool is_cut;     /* there are more decisions, older than those told */
+};
+enum mg_err query_why_all(struct query *query, const uint8_t id[16], struct query_why_all *out, struct mg_why *why) MG_MUST_USE;
 /* Around a wait for whoever reads the answer: another query may run meanwhile, up to four times
  * query.threads in all, so that a few slow readers do not stop everybody. */
 void query_pause(struct query *query);

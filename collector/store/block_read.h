@@ -45,6 +45,8 @@ struct fixed_column {
  */
 enum { COUNT_EXTERNAL, COUNT_WIDE, COUNT_HAS, COUNT_COLUMNS = COUNT_HAS + 8 };
 #define CHUNK_ROWS 1024
+/* A range is announced before it is read when more than two pages may be missing. */
+#define ANNOUNCE_BYTES_MIN 8192
 
 struct block_reader {
     bool is_announced; /* the whole block (kv_will_need) */
@@ -86,6 +88,9 @@ enum mg_err reader_nested_keys(struct block_reader *r, nested_key_fn *on_key, vo
                                struct mg_why *why);
 enum mg_err reader_segment(struct block_reader *r, uint32_t segment,
                            struct mg_why *why); /* unpacked */
+void reader_count_to(struct block_reader *r,
+                     uint32_t row); /* makes counts.now those of `row`; after reader_counts */
+enum mg_err reader_damaged(struct mg_why *why, const char *what); /* E_FORMAT */
 
 static inline const struct ints *fixed_ints(const struct block_reader *r, enum segment_kind kind)
 {
@@ -98,6 +103,10 @@ static inline const struct strings *reader_table(const struct block_reader *r)
 static inline struct str reader_string(const struct block_reader *r, uint32_t number)
 {
     return string_number(reader_table(r), number);
+}
+static inline bool kinds_are_wide(uint8_t kinds)
+{
+    return (kinds & 15) == KIND_WIDE || kinds >> 4 == KIND_WIDE;
 }
 static inline bool column_is_text(uint8_t type)
 {

@@ -10,7 +10,8 @@ const struct conf_field store_fields[] = {
              "Space that stays free on the file system; below it the oldest partition is dropped, and when none is left spans are "
              "refused. 0 turns it off."),
     CONF_ROW(struct store_conf, CONF_BYTES, "decisions_max", decisions_max, "2GiB", "0", NULL,
-             "Largest size of what `why` knows of traces that were not kept; beyond it the oldest partition's goes, without its spans."),
+             "Largest size of what `why` knows of traces that were not kept; beyond it the oldest partition's goes, without its spans. "
+             "A partition is closed when it has an eighth of it. 0: only the open partition's are kept."),
     CONF_ROW(struct store_conf, CONF_BYTES, "pins_max", pins_max, "1GiB", "0", NULL,
              "Largest size of the archive of pinned traces; beyond it a trace is not pinned."),
     CONF_ROW(struct store_conf, CONF_DURATION, "partition_age", roll_ns, "1h", "1s", "24h",

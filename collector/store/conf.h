@@ -7,7 +7,8 @@ struct store_conf {
     uint64_t roll_ns;        /* store.partition_age, 1h */
     uint64_t block_rows;     /* store.block_spans, 20000 */
     uint64_t free_min;       /* store.free_min, 512MiB: bytes that stay free on the file system; 0: off */
-    uint64_t decisions_max;  /* store.decisions_max, 2GiB: decisions about dropped traces; the oldest partition's go first */
+    uint64_t decisions_max;  /* store.decisions_max, 2GiB: decisions about dropped traces; the oldest partition's go first.
+                                An eighth closes the open partition; 0: only the open one's are kept */
     uint64_t pins_max;       /* store.pins_max, 1GiB: largest size of the archive */
     uint64_t block_age_ns;   /* store.block_age, 10s: a started block is committed after this time */
 };

@@ -2,10 +2,7 @@
  *
  * A run is found by walking from head to head. A head that is damaged would hide all runs after it, so the next one is then looked for
  * by its magic, and believed when its checksum is right. A damaged count may also lead beside the next head; then the run
- * before is the suspect.
- *
- * Hashes are evenly spread, so the place of one is guessed from its value and the neighbours that were read, a window of them at a time:
- * one or two reads in a run of any length. A peer may choose trace ids whose hashes are not; after a few guesses the range is halved. */
+ * before is the suspect. */
 #include "store/decisions.h"
 #include <assert.h>
 #include <dirent.h>
@@ -22,7 +19,7 @@
 #include "codec/hash.h"
 #include "store/private.h"
 
-enum { VERSION = 1, FLAG_MERGED = 1, SEED = 7, WINDOW = 512, GUESSES = 4, CHUNK_BYTES = 256 << 10, CHECKED_BYTES = 24 };
+enum { VERSION = 1, FLAG_MERGED = 1, SEED = 7, CHUNK_BYTES = 256 << 10, CHECKED_BYTES = 24 };
 static const char magic[6] = "MGWHY";
 
 char *decisions_path(const char *dir, uint32_t number)
@@ -366,12 +363,12 @@ static enum mg_err open_for_append(struct decisions *decisions, struct mg_why *w
     return failed ? mg_fail_os(why, failed, "cannot sync the directory of %s", decisions->path) : MG_OK;
 }
 
-static enum mg_err append(struct decisions *decisions, const uint8_t *bytes, uint64_t n, struct mg_why *why)
+static enum mg_err append(struct decisions *decisions, const uint8_t *bytes, const struct decision_run *run, struct mg_why *why)
 {
     struct stat file;
 
     MG_TRY(open_for_append(decisions, why));
-    MG_TRY(decisions_pwrite(decisions->fd, bytes, (size_t)n, decisions->length, why));
+    MG_TRY(decisions_pwrite(decisions->fd, bytes, (size_t)decision_run_bytes(run->n), run->at, why));
     if (fdatasync(decisions->fd) != 0)
         return mg_fail_os(why, errno, "cannot sync the decisions");
     if (fstat(decisions->fd, &file) == 0)
@@ -379,25 +376,38 @@ static enum mg_err append(struct decisions *decisions, const uint8_t *bytes, uin
     return MG_OK;
 }
 
-enum mg_err decisions_append(struct decisions *decisions, struct decision *entries, uint32_t n, uint64_t commit, struct decision_run *run,
-                             struct mg_why *why)
+enum mg_err decisions_append(struct decisions *decisions, struct decision *entries, const struct decision_run *run, struct mg_why *why)
 {
-    struct decision_run made = { .at = decisions->length, .commit = commit, .n = n };
     uint8_t *bytes;
     enum mg_err err;
 
-    assert(n > 0 && !decisions->is_merged);
-    qsort(entries, n, sizeof *entries, by_hash);
-    bytes = make_run(entries, &made);
-    err = append(decisions, bytes, decision_run_bytes(n), why);
+    assert(run->n > 0 && run->at >= decisions->length && !decisions->is_merged);
+    qsort(entries, run->n, sizeof *entries, by_hash);
+    bytes = make_run(entries, run);
+    err = append(decisions, bytes, run, why);
     mem_free(bytes);
-    if (err == MG_OK) {
-        *run = made;
-    } else {
+    if (err != MG_OK) {
         mg_fail_in(why, err, "%s", decisions->path);
         close_fd(decisions); /* opened anew by the next one: the failure may be the descriptor's */
     }
     return err;
+}
+
+enum mg_err decisions_list(const struct decisions *decisions, uint64_t end, struct decision_runs *out, struct mg_why *why)
+{
+    struct decision_run run;
+    uint64_t at = decisions->length;
+    struct stat file;
+    int fd = -1;
+
+    if (at >= end)
+        return MG_OK;
+    MG_TRY(open_file(decisions->path, &fd, &file, why));
+    for (; fd >= 0 && read_head(fd, at, end, &run) && !run.is_merged; at += decision_run_bytes(run.n))
+        VEC_PUSH(&out->at, run);
+    if (fd >= 0)
+        close(fd);
+    return at == end ? MG_OK : mg_fail(why, MG_E_FORMAT, "%s: no run stands at byte %llu", decisions->path, (unsigned long long)at);
 }
 
 void decisions_added(struct decisions *decisions, const struct decision_run *run)
@@ -405,130 +415,6 @@ void decisions_added(struct decisions *decisions, const struct decision_run *run
     VEC_PUSH(&decisions->runs, *run);
     decisions->length = run->at + decision_run_bytes(run->n);
     decisions->entries += run->n;
-}
-
-/* --- reading a run -------------------------------------------------------------------------------------- */
-
-static uint64_t words_at(const struct decision_run *run)
-{
-    return run->at + DECISION_HEAD_BYTES + (uint64_t)run->n * 8;
-}
-
-static uint64_t times_at(const struct decision_run *run)
-{
-    return run->at + DECISION_HEAD_BYTES + (uint64_t)run->n * 16;
-}
-
-static enum mg_err load_hashes(int fd, const struct decision_run *run, uint32_t first, uint32_t n, uint8_t *out, struct mg_why *why)
-{
-    return decisions_pread(fd, out, (size_t)n * 8, run->at + DECISION_HEAD_BYTES + (uint64_t)first * 8, why);
-}
-
-enum mg_err decisions_load_times(int fd, const struct decision_run *run, uint32_t first, uint32_t n, uint32_t *out, struct mg_why *why)
-{
-    MG_TRY(decisions_pread(fd, out, (size_t)n * 4, times_at(run) + (uint64_t)first * 4, why));
-    for (uint32_t i = 0; i < n; i++)
-        out[i] = get_le32(&out[i]);
-    return MG_OK;
-}
-
-enum mg_err decisions_load(int fd, const struct decision_run *run, uint32_t first, uint32_t n, struct decision *out, struct mg_why *why)
-{
-    uint8_t piece[WINDOW * 8];
-
-    for (uint32_t done = 0, count; done < n; done += count) {
-        count = MG_MIN(n - done, (uint32_t)WINDOW);
-        MG_TRY(load_hashes(fd, run, first + done, count, piece, why));
-        for (uint32_t i = 0; i < count; i++)
-            out[done + i] = (struct decision){ .hash = get_le64(piece + (size_t)i * 8) };
-        MG_TRY(decisions_pread(fd, piece, (size_t)count * 8, words_at(run) + (uint64_t)(first + done) * 8, why));
-        for (uint32_t i = 0; i < count; i++)
-            out[done + i].word = get_le64(piece + (size_t)i * 8);
-        MG_TRY(decisions_pread(fd, piece, (size_t)count * 4, times_at(run) + (uint64_t)(first + done) * 4, why));
-        for (uint32_t i = 0; i < count; i++)
-            out[done + i].time_s = get_le32(piece + (size_t)i * 4);
-    }
-    return MG_OK;
-}
-
-/* [low, high]: where the first entry that is not below the hash may be; the hashes outside that were read last. */
-struct range { uint32_t low, high; uint64_t low_hash, high_hash; unsigned guesses; };
-
-/* Where a window is read: around the guess, or in the middle. */
-static uint32_t window_at(struct range *range, uint64_t hash)
-{
-    uint64_t middle = range->low + (range->high - range->low) / 2;
-
-    if (range->guesses++ < GUESSES && range->high_hash > range->low_hash)
-        middle = range->low + (uint64_t)((unsigned __int128)(hash - range->low_hash) * (range->high - range->low) /
-                                         ((unsigned __int128)(range->high_hash - range->low_hash) + 1));
-    middle = middle > WINDOW / 2 ? middle - WINDOW / 2 : 0;
-    return (uint32_t)MG_MIN(MG_MAX(middle, (uint64_t)range->low), (uint64_t)range->high - WINDOW);
-}
-
-static uint32_t lower_bound(const uint8_t *hashes, uint32_t n, uint64_t hash)
-{
-    uint32_t low = 0, high = n;
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (get_le64(hashes + (size_t)middle * 8) < hash)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-/* The first entry that is not below the hash; n: none. */
-static enum mg_err seek(int fd, const struct decision_run *run, uint64_t hash, uint32_t *out, bool *is_there, struct mg_why *why)
-{
-    struct range range = { 0, run->n, 0, UINT64_MAX, 0 };
-    uint8_t window[WINDOW * 8];
-    uint32_t first, n, at;
-
-    *is_there = false;
-    for (;;) {
-        n = MG_MIN(range.high - range.low, (uint32_t)WINDOW);
-        first = n < WINDOW ? range.low : window_at(&range, hash);
-        MG_TRY(load_hashes(fd, run, first, n, window, why));
-        at = lower_bound(window, n, hash);
-        if (at == n && first + n < range.high) {
-            range.low = first + n;
-            range.low_hash = MG_MIN(get_le64(window + (size_t)(n - 1) * 8), hash);
-        } else if (at == 0 && first > range.low) {
-            range.high = first;
-            range.high_hash = MG_MAX(get_le64(window), hash);
-            *is_there = get_le64(window) == hash;
-        } else {
-            *out = first + at;
-            *is_there = at < n ? get_le64(window + (size_t)at * 8) == hash : *is_there && first + n == range.high;
-            return MG_OK;
-        }
-    }
-}
-
-enum mg_err decisions_find(int fd, const struct decision_run *run, uint64_t hash, struct decision *out, size_t room, size_t *n, struct mg_why *why)
-{
-    uint32_t first, end = run->n, count;
-    bool is_there, unused;
-
-    *n = 0;
-    MG_TRY(seek(fd, run, hash, &first, &is_there, why));
-    if (!is_there)
-        return MG_OK;
-    if (hash != UINT64_MAX)
-        MG_TRY(seek(fd, run, hash + 1, &end, &unused, why));
-    count = end > first ? end - first : 0; /* not sorted: damaged, and nothing is found */
-    count = (uint32_t)MG_MIN((size_t)count, room);
-    MG_TRY(decisions_load(fd, run, end - count, count, out, why));
-    for (uint32_t i = 0; i < count / 2; i++) { /* they stand oldest first */
-        struct decision other = out[i];
-        out[i] = out[count - 1 - i];
-        out[count - 1 - i] = other;
-    }
-    *n = count;
-    return MG_OK;
 }
 
 /* --- at start ------------------------------------------------------------------------------------------- */

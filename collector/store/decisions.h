@@ -45,19 +45,28 @@ void decisions_cut(const struct decisions *decisions);
 void decisions_unlink(const struct decisions *decisions); /* the file only */
 void decisions_forget(struct decisions *decisions);       /* that there is one */
 
-/* Sorts the entries, which then stand by hash and, where equal, as they came, and appends them as one run of that commit, synced. Nothing of
- * it is listed before decisions_added. After a failure the next append begins at the same place. */
-enum mg_err decisions_append(struct decisions *decisions, struct decision *entries, uint32_t n, uint64_t commit, struct decision_run *run,
-                             struct mg_why *why) MG_MUST_USE;
+/* Sorts the entries, which then stand by hash and, where equal, as they came, and writes them as that run at its place, synced. Nothing of
+ * it is listed before decisions_added. After a failure the same place may be written again. */
+enum mg_err decisions_append(struct decisions *decisions, struct decision *entries, const struct decision_run *run, struct mg_why *why) MG_MUST_USE;
+/* The runs from `length` to `end`, which are not listed yet; E_FORMAT when there are others, or none. */
+struct decision_runs { VEC(struct decision_run) at; };
+enum mg_err decisions_list(const struct decisions *decisions, uint64_t end, struct decision_runs *out, struct mg_why *why) MG_MUST_USE;
 void decisions_added(struct decisions *decisions, const struct decision_run *run);
 
-/* All runs into one (decisions_merge.c): written beside, synced, renamed, the directory synced. *out is the list's new content; n 0: there
+/* All runs into one (decisions_merge.c): written beside, synced, renamed, the directory synced. The result is the list's new content; n 0: there
  * was nothing sound, and the file is gone. Damaged runs are left out and counted in *damaged. At most `fan_in` runs are
- * merged at a time, in memory that does not depend on how many entries there are. E_BUSY: *stop became true. */
+ * merged at a time, in memory that does not depend on how many entries there are. E_BUSY: *stop became true. Who has other things to do
+ * merges in steps of some ten milliseconds; the list must not change meanwhile, and after an error there is no next step. */
 struct decisions_merge_options { const char *dir; size_t fan_in; const _Atomic bool *stop; };
 #define DECISIONS_FAN_IN 1024
+struct decisions_merging;
+enum mg_err decisions_merging_new(struct decisions_merging **out, const struct decisions *decisions, const struct decisions_merge_options *options,
+                                  struct mg_why *why) MG_MUST_USE; /* borrows decisions */
+enum mg_err decisions_merging_step(struct decisions_merging *merging, bool *is_done, struct mg_why *why) MG_MUST_USE;
+void decisions_merging_result(const struct decisions_merging *merging, struct decision_run *out, unsigned *damaged); /* when done */
+void decisions_merging_free(struct decisions_merging **merging); /* at any time */
 enum mg_err decisions_merge(const struct decisions *decisions, const struct decisions_merge_options *options, struct decision_run *out,
-                            unsigned *damaged, struct mg_why *why) MG_MUST_USE;
+                            unsigned *damaged, struct mg_why *why) MG_MUST_USE; /* all steps */
 void decisions_merged(struct decisions *decisions, const struct decision_run *run);
 
 /* --- reading: any thread ------------------------------------------------------------------------------------------------ */

@@ -199,12 +199,10 @@ static enum mg_err put(struct pinning *pinning, struct partition *partition, str
     struct buf bytes;
     enum mg_err err;
     uint8_t key[4];
-    void *room;
 
-    partition_key(partition->last_block + 1, key);
+    partition_key(partition->last_block + 1, key); /* a pin that failed may be there all the same, and goes */
     MG_TRY(kv_begin(&txn, partition->env, true, why));
-    MG_TRY(kv_append(txn, TABLE_BLK, str_n(key, 4), built->block.len, &room, why));
-    memcpy(room, built->block.ptr, built->block.len);
+    MG_TRY(kv_put(txn, TABLE_BLK, str_n(key, 4), built->block, why));
     MG_TRY(kv_put(txn, TABLE_SUM, str_n(key, 4), built->summary, why));
     MG_TRY(kv_put(txn, TABLE_RUN, str_n(key, 4), built->run, why));
     buf_init(&bytes, 4096);

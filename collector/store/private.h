@@ -1,4 +1,4 @@
-/* private.h - the store's state, shared by store.c, recover.c, retain.c, pins.c, backup.c and view.c.
+/* private.h - the store's state, shared by store.c, commit.c, recover.c, retain.c, pins.c, backup.c and view.c.
  *
  * `own` is the block thread's (and the opener's before start). Everything in `shared` is under its lock. */
 #pragma once
@@ -74,10 +74,12 @@ struct store {
         uint64_t since_mono_ns;        /* of the oldest */
         uint64_t committed_mono_ns;    /* last commit */
         uint64_t retry_mono_ns, back_off_ns; /* not before, after a failure */
+        uint64_t tried;                /* number of the last commit that was given to LMDB; a failed one may be in the file */
         unsigned failures;             /* of commits, since the last good one or roll */
         bool is_hurried;               /* what waits is due now */
         uint64_t retain_mono_ns, look_mono_ns; /* the next retention; the next look at the disk */
         uint32_t next_number;          /* of the next partition */
+        struct { struct partition *of; struct decisions_merging *at; } merging; /* decisions of a partition that is to be sealed; NULL: none */
         uint64_t damaged_decisions;    /* places left out, before there is a metric to count them */
         uint32_t damaged_number;       /* highest number of a partition that was set aside at start; 0: none */
         uint32_t next_rules;           /* the next generation; one that was tried and failed is not given again */
@@ -98,6 +100,9 @@ struct store {
     _Atomic bool is_hurried, is_stopping;
 };
 
+/* commit.c: block thread. All that waits, and the snapshot; a failed one is logged and counted. */
+#define STORE_DROPPED_MAX 200000 /* decisions of a commit that are not waited beyond */
+enum mg_err store_commit(struct store *store, struct mg_why *why) MG_MUST_USE;
 /* What a commit does besides: a generation of rules is put. */
 enum mg_err store_commit_rules(struct store *store, uint32_t number, struct str text, struct mg_why *why) MG_MUST_USE;
 /* One turn of the block thread: waits up to wait_ns, commits what is due, retains. Tests turn a store by hand. */
@@ -107,9 +112,10 @@ uint64_t store_wall(const struct store *store);
 struct partition *store_open_partition(struct store *store); /* block thread */
 void store_list_changed(struct store *store);                 /* under the lock */
 /* retain.c: rolling, sealing, dropping. Block thread. */
-bool store_is_idle_too_long(struct store *store); /* the open partition has blocks and is too old, commit or not */
+bool store_roll_cannot_wait(struct store *store); /* for the next commit: one must be made for it */
 enum mg_err store_roll_if_due(struct store *store, struct mg_why *why);
 void store_retain(struct store *store);
+void store_retain_decisions(struct store *store); /* drops the oldest decisions above store.decisions_max; not the open partition's */
 uint64_t store_disk_max(const struct store *store);
 void store_look_at_disk(struct store *store); /* drops one partition below the floor, or says the store is full */
 /* pins.c */
@@ -124,7 +130,10 @@ enum mg_err store_carry_rules(struct store *store, struct kv_txn *txn, uint32_t 
 void store_answer_rules(struct store *store);
 /* backup.c: a file in dir that has no name. */
 enum mg_err store_nameless(const char *dir, int *fd, struct mg_why *why) MG_MUST_USE;
-/* retain.c: the partition's decisions become one run. */
+/* retain.c: one more part of the merge that is under way (own.merging.of), and the seal after the last; the merge of a partition (NULL: any)
+ * is given up; all of it at once, for a start. */
+void store_go_on_merging(struct store *store);
+void store_stop_merging(struct store *store, const struct partition *partition);
 enum mg_err store_merge_decisions(struct store *store, struct partition *partition, struct mg_why *why) MG_MUST_USE;
 /* recover.c */
 enum mg_err store_recover(struct store *store, struct mg_why *why);

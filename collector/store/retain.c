@@ -1,8 +1,8 @@
 /* retain.c - the life of partition files after their first commit: roll, seal, drop (DESIGN R8, R11).
  *
  * Closing a partition is three steps. At the roll it gets no more commits, but its writable environment may still serve
- * views. Then the merged run and the index are written into it. Once nobody uses the writable environment it is closed, and
- * opened read-only when it is needed.
+ * views. Then its decisions are merged, a part in each turn between commits, and the merged run and the index are written into it.
+ * Once nobody uses the writable environment it is closed, and opened read-only when it is needed.
  *
  * Neither sealing nor dropping happens before the new partition has its first commit: until then the old one alone
  * says where recovery starts.
@@ -15,6 +15,9 @@
 #define ROLL_BYTES_MAX (UINT64_C(4) << 30)
 /* A failed write may leave an environment that refuses everything; a new file may work. */
 enum { FAILURES_A_PARTITION = 3 };
+/* Decisions go by whole files: of so many an eighth at a time. */
+enum { DECISION_FILES = 8 };
+enum { STEPS_A_TURN = 4 }; /* of a merge: some 100,000 decisions, 30 ms, that a commit may have to wait for */
 
 static bool disk_of_system(const char *dir, struct store_disk *out)
 {
@@ -55,12 +58,22 @@ static bool age_is_over(struct store *store, const struct partition *partition)
     return has_state(partition) && store_wall(store) >= partition->first_wall_ns + store->conf->roll_ns;
 }
 
-/* Retention takes closed partitions only, so spans must not stay in an open one when nothing comes any more. */
-bool store_is_idle_too_long(struct store *store)
+/* At least `share` of what may be kept of them. Where nothing may, a partition's go when it is closed for other reasons: a start
+ * asks the open one what late spans follow, and partitions of one commit each would serve nobody. */
+static bool has_decisions(const struct store *store, const struct partition *partition, uint64_t share)
+{
+    return store->conf->decisions_max > 0 && partition->decisions.disk_bytes >= MG_MAX(share, UINT64_C(1));
+}
+
+/* Retention takes closed partitions only, so spans must not stay in an open one when nothing comes any more, and decisions not when
+ * they are too many without all others. */
+bool store_roll_cannot_wait(struct store *store)
 {
     const struct partition *partition = store_open_partition(store);
 
-    return (partition->last_block > 0 || partition->decisions.length > 0) && age_is_over(store, partition);
+    if (!has_state(partition) || (partition->last_block == 0 && partition->decisions.length == 0))
+        return false;
+    return age_is_over(store, partition) || has_decisions(store, partition, store->conf->decisions_max);
 }
 
 static bool roll_is_due(struct store *store, struct partition *partition)
@@ -68,6 +81,7 @@ static bool roll_is_due(struct store *store, struct partition *partition)
     uint64_t bytes_max = MG_MIN(ROLL_BYTES_MAX, store_disk_max(store) / 16);
 
     return has_state(partition) && (age_is_over(store, partition) || partition_disk_bytes(partition) >= bytes_max ||
+                                    has_decisions(store, partition, store->conf->decisions_max / DECISION_FILES) ||
                                     store->own.failures >= FAILURES_A_PARTITION);
 }
 
@@ -95,16 +109,15 @@ enum mg_err store_roll_if_due(struct store *store, struct mg_why *why)
     return MG_OK;
 }
 
-/* What is merged is read by what it says of itself, so that the list may follow the file. */
-enum mg_err store_merge_decisions(struct store *store, struct partition *partition, struct mg_why *why)
+static const struct decisions_merge_options *merge_options(const struct store *store, struct decisions_merge_options *out)
 {
-    const struct decisions_merge_options options = { .dir = store->dir, .fan_in = DECISIONS_FAN_IN, .stop = &store->is_stopping };
-    struct decision_run run;
-    unsigned damaged;
+    *out = (struct decisions_merge_options){ .dir = store->dir, .fan_in = DECISIONS_FAN_IN, .stop = &store->is_stopping };
+    return out;
+}
 
-    if (partition->decisions.is_merged)
-        return MG_OK;
-    MG_TRY(decisions_merge(&partition->decisions, &options, &run, &damaged, why));
+/* What is merged is read by what it says of itself, so that the list may follow the file. */
+static void note_merged(struct store *store, struct partition *partition, const struct decision_run *run, unsigned damaged)
+{
     if (damaged) {
         LOG(ERROR, "decisions damaged", F_TEXT("path", partition->decisions.path), F_U64("runs", damaged));
         if (store->metrics)
@@ -113,29 +126,84 @@ enum mg_err store_merge_decisions(struct store *store, struct partition *partiti
             store->own.damaged_decisions += damaged;
     }
     pthread_mutex_lock(&store->shared.lock);
-    decisions_merged(&partition->decisions, &run);
+    decisions_merged(&partition->decisions, run);
     pthread_mutex_unlock(&store->shared.lock);
+}
+
+enum mg_err store_merge_decisions(struct store *store, struct partition *partition, struct mg_why *why)
+{
+    struct decisions_merge_options options;
+    struct decision_run run;
+    unsigned damaged;
+
+    if (partition->decisions.is_merged)
+        return MG_OK;
+    MG_TRY(decisions_merge(&partition->decisions, merge_options(store, &options), &run, &damaged, why));
+    note_merged(store, partition, &run, damaged);
     return MG_OK;
 }
 
-static enum mg_err write_seal(struct store *store, struct partition *partition, struct mg_why *why)
+void store_stop_merging(struct store *store, const struct partition *partition)
 {
-    if (partition->says_sealed)
+    if (partition && store->own.merging.of != partition)
+        return;
+    decisions_merging_free(&store->own.merging.at);
+    store->own.merging.of = NULL;
+}
+
+/* A part of the work; the rest is another turn's, after what is to be committed. One partition's at a time. */
+static enum mg_err merge_some(struct store *store, struct partition *partition, bool *is_done, struct mg_why *why)
+{
+    struct decisions_merge_options options;
+    struct decision_run run;
+    unsigned damaged;
+
+    *is_done = partition->decisions.is_merged;
+    if (*is_done || (store->own.merging.of && store->own.merging.of != partition))
         return MG_OK;
-    MG_TRY(store_merge_decisions(store, partition, why));
-    return sealed_write(partition, why);
+    if (!store->own.merging.of)
+        MG_TRY(decisions_merging_new(&store->own.merging.at, &partition->decisions, merge_options(store, &options), why));
+    store->own.merging.of = partition;
+    for (unsigned i = 0; i < STEPS_A_TURN && !*is_done; i++)
+        MG_TRY(decisions_merging_step(store->own.merging.at, is_done, why));
+    if (!*is_done)
+        return MG_OK;
+    decisions_merging_result(store->own.merging.at, &run, &damaged);
+    store_stop_merging(store, partition);
+    note_merged(store, partition, &run, damaged);
+    return MG_OK;
+}
+
+static enum mg_err write_seal(struct store *store, struct partition *partition, bool *is_done, struct mg_why *why)
+{
+    *is_done = partition->says_sealed;
+    if (*is_done)
+        return MG_OK;
+    MG_TRY(merge_some(store, partition, is_done, why));
+    return *is_done ? sealed_write(partition, why) : MG_OK;
 }
 
 static void seal(struct store *store, struct partition *partition)
 {
     struct mg_why why = { "" };
+    bool is_done;
 
-    if (write_seal(store, partition, &why) != MG_OK) {
+    if (write_seal(store, partition, &is_done, &why) != MG_OK) {
         LOG(WARN, "partition not sealed, trying again", F_TEXT("path", partition->path), F_WHY(&why));
+        store_stop_merging(store, partition);
         return;
     }
-    if (partition_end_writing(partition))
+    if (is_done && partition_end_writing(partition))
         LOG(INFO, "partition sealed", F_TEXT("path", partition->path), F_U64("bytes", partition->disk_bytes));
+}
+
+void store_go_on_merging(struct store *store)
+{
+    struct partition *partition = store->own.merging.of;
+
+    seal(store, partition);
+    if (partition->says_sealed)
+        store->own.retain_mono_ns = 0; /* others may wait for it */
 }
 
 static void seal_closed(struct store *store)
@@ -155,6 +223,7 @@ static void drop_oldest(struct store *store, unsigned reason)
     struct partition *oldest = store->shared.partitions.at[0];
     struct mg_why why = { "" };
 
+    store_stop_merging(store, oldest);
     if (partition_keep_open(oldest, &why) != MG_OK && partition_keep_open(oldest, &why) != MG_OK)
         LOG(WARN, "partition dropped that cannot be opened", F_WHY(&why));
     pthread_mutex_lock(&store->shared.lock);
@@ -185,6 +254,7 @@ static bool may_drop(const struct store *store)
 /* Only what `why` knows of them goes; the partition and its spans stay. */
 static void drop_decisions(struct store *store, struct partition *partition)
 {
+    store_stop_merging(store, partition);
     LOG(INFO, "decisions dropped", F_TEXT("path", partition->decisions.path), F_U64("decisions", partition->decisions.entries));
     pthread_mutex_lock(&store->shared.lock);
     decisions_forget(&partition->decisions);
@@ -193,7 +263,7 @@ static void drop_decisions(struct store *store, struct partition *partition)
     metric_add(store->metrics, STORE_decisions_unlinked, 0, 0, 1);
 }
 
-static void retain_decisions(struct store *store)
+void store_retain_decisions(struct store *store)
 {
     uint64_t bytes = 0;
 
@@ -216,7 +286,7 @@ void store_retain(struct store *store)
     seal_closed(store);
     while (may_drop(store) && store->shared.partitions.at[0]->state.wall_ns + store->conf->retention_ns <= wall)
         drop_oldest(store, 0);
-    retain_decisions(store);
+    store_retain_decisions(store);
     while (may_drop(store) && disk_bytes(store) > most)
         drop_oldest(store, 1);
 }

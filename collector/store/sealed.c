@@ -276,12 +276,15 @@ static enum mg_err write_index(const struct partition *partition, struct kv_txn 
 enum mg_err sealed_write(struct partition *partition, struct mg_why *why)
 {
     MG_AUTO(kv_abort) struct kv_txn *txn = NULL;
+    struct str value;
 
     MG_TRY(kv_begin(&txn, partition->env, true, why));
-    MG_TRY(write_run(partition, txn, why));
-    MG_TRY(write_index(partition, txn, why));
-    MG_TRY(kv_put(txn, TABLE_META, STR("sealed"), STR(""), why));
-    MG_TRY(kv_commit(&txn, why));
+    if (!kv_get(txn, TABLE_META, STR("sealed"), &value)) { /* else a commit that had failed is there */
+        MG_TRY(write_run(partition, txn, why));
+        MG_TRY(write_index(partition, txn, why));
+        MG_TRY(kv_put(txn, TABLE_META, STR("sealed"), STR(""), why));
+        MG_TRY(kv_commit(&txn, why));
+    }
     partition->says_sealed = true;
     return MG_OK;
 }

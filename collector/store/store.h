@@ -89,7 +89,7 @@ bool store_is_full(const struct store *store);
 
 /* Any thread: puts a copy of one trace into the archive (pins.mdb), which retention leaves alone. All spans have one
  * trace id (else E_FORMAT); `outcome` (row/outcome.h) is what was decided about it, 0: not known. To pin a trace again is fine. E_TOO_BIG: beyond store.pins_max, or more than a block holds. On
- * return the copy is on disk and store_view_find finds it. */
+ * return the copy is on disk and store_view_find finds it. After E_IO it is not there, but may be after the next start. */
 enum mg_err store_pin(struct store *store, const struct span *const *spans, size_t n, uint64_t outcome, struct mg_why *why) MG_MUST_USE;
 
 /* A query thread: writes a tar of a consistent copy (store/NNNNNN.mdb, NNNNNN.why, pins.mdb) while the store goes on. Needs as much

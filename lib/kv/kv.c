@@ -68,6 +68,8 @@ static _Atomic unsigned open_envs;
 static _Atomic uint64_t read_errors;
 static _Atomic uint64_t fault_nth; /* 0: off */
 static _Atomic uint64_t fault_calls;
+static _Atomic uint64_t fault_commit_nth; /* 0: off */
+static _Atomic uint64_t fault_commits;
 
 #define CALL(expression) (fault_is_now() ? EIO : (expression))
 
@@ -86,6 +88,24 @@ void kv_fault_at(uint64_t nth)
 uint64_t kv_fault_calls(void)
 {
     return atomic_load(&fault_calls);
+}
+
+/* The other half of what may happen to a commit: CALL fails it before, this one after it was made. */
+static bool fault_hides_commit(void)
+{
+    uint64_t commit = atomic_fetch_add_explicit(&fault_commits, 1, memory_order_relaxed) + 1;
+    return commit == atomic_load_explicit(&fault_commit_nth, memory_order_relaxed);
+}
+
+void kv_fault_commit_at(uint64_t nth)
+{
+    atomic_store(&fault_commits, 0);
+    atomic_store(&fault_commit_nth, nth);
+}
+
+uint64_t kv_fault_commits(void)
+{
+    return atomic_load(&fault_commits);
 }
 
 /* What a code of LMDB or the operating system is called. MDB_KEYEXIST comes from MDB_APPEND only: a
@@ -478,6 +498,8 @@ enum mg_err kv_commit(struct kv_txn **txn, struct mg_why *why)
         mdb_txn_abort(t->mdb);
     else
         code = mdb_txn_commit(t->mdb);
+    if (!code && t->is_write && fault_hides_commit())
+        code = EIO;
     enum mg_err err = code ? failed(why, t->env, code, "cannot commit") : MG_OK;
     if (code && t->is_write) {
         pthread_mutex_lock(&t->env->lock);

@@ -11,6 +11,7 @@
  * or damaged is E_FORMAT; an absent file or table at open is E_ABSENT; a second writable open of one file
  * is E_BUSY; a key that LMDB cannot hold (empty, over 511 bytes) is E_FORMAT; a missing key is a value
  * (false). After any failed put the whole transaction must be aborted; kv_commit then refuses and aborts.
+ * When kv_commit fails without that, the transaction may be in the file all the same: read before writing it again.
  * Commits are synced (never NOSYNC), and creating a file syncs its directory.
  *
  * A file shorter than its meta page says is lengthened with a hole when it is opened: LMDB reads through a map, where
@@ -75,3 +76,7 @@ uint64_t kv_read_errors(void);
 /* Fault injection: the n-th fallible call from now fails with E_IO (0: off). Test builds and tools. */
 void kv_fault_at(uint64_t nth);
 uint64_t kv_fault_calls(void); /* fallible calls since kv_fault_at */
+/* The n-th commit of a write transaction from now is made and yet said to have failed with E_IO, as when the disk reports an
+ * error about a page that it has written (0: off). Commits since kv_fault_commit_at. */
+void kv_fault_commit_at(uint64_t nth);
+uint64_t kv_fault_commits(void);

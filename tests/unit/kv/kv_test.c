@@ -37,6 +37,7 @@ static int teardown(void **state)
     (void)state;
     char lock[128];
     kv_fault_at(0);
+    kv_fault_commit_at(0);
     assert_int_equal(kv_env_count(), 0);
     const char *const files[] = {path, link_path};
     for (size_t i = 0; i < MG_COUNT(files); i++) {
@@ -360,6 +361,35 @@ static void every_call_may_fail(void **state)
     assert_true(nth > 12);
 }
 
+/* The n-th commit is said to have failed; it is there, alone or beside others. */
+static void a_commit_may_be_made_and_denied(void **state)
+{
+    (void)state;
+    struct kv_env *env = env_open(false, true);
+    struct str value;
+    kv_fault_commit_at(2);
+    for (int i = 1; i <= 3; i++) {
+        struct kv_txn *txn = begin(env, true);
+        char key[2] = {(char)('0' + i), 0};
+        struct mg_why why;
+        assert_int_equal(kv_put(txn, META, str_of(key), STR("v"), NULL), MG_OK);
+        assert_int_equal(kv_commit(&txn, &why), i == 2 ? MG_E_IO : MG_OK);
+        assert_null(txn);
+        if (i == 2)
+            assert_non_null(strstr(why.text, "cannot commit"));
+        txn = begin(env, false); /* of a reader nothing is denied or counted */
+        assert_int_equal(kv_commit(&txn, NULL), MG_OK);
+        assert_int_equal(kv_fault_commits(), i);
+    }
+    kv_fault_commit_at(0);
+    assert_int_equal(kv_fault_commits(), 0);
+    struct kv_txn *txn = begin(env, false);
+    for (const char *key = "123"; *key; key++)
+        assert_true(kv_get(txn, META, str_n(key, 1), &value));
+    kv_abort(&txn);
+    kv_env_unref(&env);
+}
+
 static void *read_many(void *env)
 {
     for (int i = 0; i < 200; i++) {
@@ -520,6 +550,7 @@ int main(void)
         T(environments_are_counted),
         T(what_cannot_be_opened),
         T(every_call_may_fail),
+        T(a_commit_may_be_made_and_denied),
         T(readers_run_beside_a_writer),
         T(a_file_that_was_cut_is_read_without_a_signal),
         T(a_file_that_cannot_be_lengthened_is_refused),

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <cmocka.h>
 #include "base/clock.h"
 #include "query/private.h"
@@ -233,14 +234,22 @@ static void on_why(struct ask *ask, struct query *query)
                                          [WHY_PENDING] = "pending",
                                          [WHY_DROPPED] = "dropped",
                                          [WHY_KEPT] = "kept"};
+    struct query_why_all all;
     struct query_why why;
 
-    if ((ask->err = query_why(query, some_id, &why, &ask->why)) != MG_OK)
+    if ((ask->err = query_why_all(query, some_id, &all, &ask->why)) != MG_OK)
         return;
+    assert_int_equal(query_why(query, some_id, &why, &ask->why), MG_OK);
+    assert_int_equal(why.n, all.why.n);
+    assert_int_equal(why.state, all.is_waiting ? WHY_PENDING : all.why.state);
     query_let_go(query); /* nothing of the answer may be live's */
-    buf_put_text(&ask->text, states[why.state]);
-    for (size_t i = 0; i < why.n; i++)
-        put_decision(&ask->text, &why.decisions[i]);
+    buf_put_text(&ask->text, states[all.why.state]);
+    if (all.is_waiting)
+        buf_put_text(&ask->text, ", some wait");
+    for (size_t i = 0; i < all.why.n; i++)
+        put_decision(&ask->text, &all.why.decisions[i]);
+    if (all.is_cut)
+        buf_put_text(&ask->text, "; and more");
 }
 
 static void assert_why(const char *what, const char *want)
@@ -297,20 +306,30 @@ static void what_nobody_knows_is_unknown(void **state)
     assert_why("nothing", "unknown");
 }
 
-static void rows_that_wait_are_pending_whatever_was_decided(void **state)
+static void rows_that_wait_are_told_beside_what_was_decided(void **state)
 {
     (void)state;
     fake.rows = (struct live_rows){.n = 3, .is_pending = true};
-    assert_why("alone", "pending");
+    assert_why("alone", "pending, some wait");
     stored(BY_ERRORS, true, 12, 5, 4);
-    assert_why("kept before", "pending; kept 12 policy errors1 (4)");
+    assert_why("kept before", "kept, some wait; kept 12 policy errors1 (4)");
     fake.rows.outcome = BY_SLOW;
     fake.rows.decided_wall_ns = 20;
-    assert_why("kept twice", "pending; kept 20 policy slow1; kept 12 policy errors1 (4)");
+    assert_why("kept twice", "kept, some wait; kept 20 policy slow1; kept 12 policy errors1 (4)");
     fake.n_stored = 0;
+    assert_why("kept, not stored", "kept, some wait; kept 20 policy slow1");
     stored(BY_NOBODY, false, 12, 0, 0);
     fake.rows.outcome = fake.rows.decided_wall_ns = 0;
-    assert_why("dropped before", "pending; dropped 12 no_policy");
+    assert_why("dropped before", "dropped, some wait; dropped 12 no_policy");
+    stored(BY_ERRORS, true, 11, 5, 4);
+    assert_why("kept first",
+               "kept, some wait; dropped 12 no_policy; kept 11 policy errors1 (4)");
+    fake.n_stored = 0;
+    fake.rows = (struct live_rows){
+        .n = 3, .is_pending = true, .outcome = BY_NOBODY, .decided_wall_ns = 9};
+    assert_why("dropped, not stored", "dropped, some wait; dropped 9 no_policy");
+    fake.rows = (struct live_rows){.n = 3, .outcome = BY_NOBODY, .decided_wall_ns = 9};
+    assert_why("none wait", "dropped; dropped 9 no_policy");
 }
 
 static void one_decision_decides(void **state)
@@ -420,23 +439,55 @@ static void rows_that_were_dropped_wait_in_the_ring_too(void **state)
     assert_why("dropped, not stored", "dropped; dropped 30 no_policy");
 }
 
-static void the_newest_sixteen_are_told(void **state)
+/* How many the store has, whether live has one more, and how many are told. */
+static void the_newest_sixteen_are_told_and_that_there_are_more(void **state)
 {
-    struct ask ask = {0};
+    static const struct {
+        unsigned stored;
+        bool has_live;
+        unsigned told;
+        bool is_cut;
+    } rows[] = {
+        {0, true, 1, false},  {15, false, 15, false}, {15, true, 16, false}, {16, false, 16, false},
+        {16, true, 16, true}, {17, false, 16, true},  {17, true, 16, true},  {STORED, true, 16, true},
+    };
 
     (void)state;
-    for (unsigned i = 0; i < STORED; i++)
-        stored(BY_ERRORS, true, 1000 - i, 1000 - i, 1);
-    fake.rows = (struct live_rows){.n = 2, .outcome = BY_SLOW, .decided_wall_ns = 2000};
+    for (size_t i = 0; i < MG_COUNT(rows); i++) {
+        struct ask ask = {0};
+        char last[32];
+        size_t n = 0;
+
+        fake.n_stored = 0;
+        for (unsigned k = 0; k < rows[i].stored; k++)
+            stored(BY_ERRORS, true, 1000 - k, 1000 - k, 1);
+        fake.rows = (struct live_rows){0};
+        if (rows[i].has_live)
+            fake.rows = (struct live_rows){.n = 2, .outcome = BY_SLOW, .decided_wall_ns = 2000};
+        ask_of(&ask, 1 << 20, on_why);
+        assert_int_equal(ask.err, MG_OK);
+        for (const char *at = ask.text.ptr; (at = strstr(at, "; kept ")); at++)
+            n++;
+        assert_int_equal(n, rows[i].told);
+        assert_int_equal(strstr(ask.text.ptr, "; and more") != NULL, rows[i].is_cut);
+        assert_int_equal(strstr(ask.text.ptr, "kept; kept 2000 policy slow1") != NULL, rows[i].has_live);
+        snprintf(last, sizeof last, "kept %u ", 1001 - (rows[i].told - rows[i].has_live));
+        assert_int_equal(strstr(ask.text.ptr, last) != NULL, rows[i].told > rows[i].has_live);
+        buf_fini(&ask.text);
+    }
+}
+
+/* Live's and the store's are one decision: it takes one place. */
+static void a_decision_met_twice_does_not_cut_the_list(void **state)
+{
+    (void)state;
+    for (unsigned k = 0; k < 16; k++)
+        stored(BY_ERRORS, true, 1000 - k, 1000 - k, 1);
+    fake.rows = (struct live_rows){.n = 2, .outcome = BY_ERRORS, .decided_wall_ns = 1000};
+    struct ask ask = {0};
     ask_of(&ask, 1 << 20, on_why);
-    assert_int_equal(ask.err, MG_OK);
-    size_t n = 0;
-    for (const char *at = ask.text.ptr; (at = strchr(at, ';')); at++)
-        n++;
-    assert_int_equal(n, 16);
-    assert_non_null(strstr(ask.text.ptr, "kept; kept 2000 policy slow1; kept 1000 "));
-    assert_non_null(strstr(ask.text.ptr, "kept 986 "));
-    assert_null(strstr(ask.text.ptr, "kept 985 "));
+    assert_null(strstr(ask.text.ptr, "and more"));
+    assert_non_null(strstr(ask.text.ptr, "kept 985 "));
     buf_fini(&ask.text);
 }
 
@@ -508,7 +559,7 @@ static void damage_is_an_error_where_nothing_else_is_known(void **state)
     assert_string_equal(ask.why.text, "the store says no");
     buf_fini(&ask.text);
     fake.rows = (struct live_rows){.n = 3, .is_pending = true};
-    assert_why("live knows it", "pending");
+    assert_why("live knows it", "pending, some wait");
     fake.rows = (struct live_rows){.n = 3, .outcome = BY_ERRORS, .decided_wall_ns = 9};
     assert_why("live knows why", "kept; kept 9 policy errors1");
 }
@@ -613,13 +664,14 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
     const struct CMUnitTest tests[] = {
         TEST(what_nobody_knows_is_unknown),
-        TEST(rows_that_wait_are_pending_whatever_was_decided),
+        TEST(rows_that_wait_are_told_beside_what_was_decided),
         TEST(one_decision_decides),
         TEST(a_word_that_says_nothing_leaves_the_verdict),
         TEST(some_kept_is_kept),
         TEST(a_decision_on_its_way_to_the_store_is_told_once),
         TEST(rows_that_were_dropped_wait_in_the_ring_too),
-        TEST(the_newest_sixteen_are_told),
+        TEST(the_newest_sixteen_are_told_and_that_there_are_more),
+        TEST(a_decision_met_twice_does_not_cut_the_list),
         TEST(votes_are_told_up_to_the_last_that_was_asked),
         TEST(a_name_is_looked_up_once),
         TEST(damage_is_an_error_where_nothing_else_is_known),

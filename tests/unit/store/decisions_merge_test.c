@@ -34,7 +34,6 @@ static void end(struct rig *rig, struct decisions *decisions)
 static void append_runs(struct decisions *decisions, struct model *model, unsigned runs, uint32_t most, uint64_t hashes)
 {
     struct decision *entries = mem_zero(most, sizeof *entries);
-    struct decision_run run;
     struct random random;
     struct mg_why why;
 
@@ -46,7 +45,8 @@ static void append_runs(struct decisions *decisions, struct model *model, unsign
             entries[k].word = model->all.n + 1;
             VEC_PUSH(&model->all, entries[k]);
         }
-        if (decisions_append(decisions, entries, n, i + 1, &run, &why) != MG_OK)
+        const struct decision_run run = { .at = decisions->length, .commit = i + 1, .n = n };
+        if (decisions_append(decisions, entries, &run, &why) != MG_OK)
             fail_msg("%s", why.text);
         decisions_added(decisions, &run);
     }
@@ -262,13 +262,34 @@ static void a_store_that_stops_does_not_wait(void **state)
     end(rig, &decisions);
 }
 
+/* Returns the longest step, in ns: what a commit may wait for is a few of these. */
+static uint64_t merge_in_steps(struct rig *rig, struct decisions *decisions)
+{
+    const struct decisions_merge_options options = { .dir = rig->store_dir, .fan_in = DECISIONS_FAN_IN };
+    struct decisions_merging *merging;
+    uint64_t longest = 0;
+
+    assert_int_equal(decisions_merging_new(&merging, decisions, &options, &rig->why), MG_OK);
+    for (bool is_done = false; !is_done;) {
+        uint64_t before = clock_mono_ns();
+        assert_int_equal(decisions_merging_step(merging, &is_done, &rig->why), MG_OK);
+        longest = MG_MAX(longest, clock_mono_ns() - before);
+    }
+    struct decision_run run;
+    unsigned damaged;
+    decisions_merging_result(merging, &run, &damaged);
+    decisions_merged(decisions, &run);
+    decisions_merging_free(&merging);
+    return longest;
+}
+
 static void bench(void **state)
 {
     struct rig *rig = *state;
     struct decisions decisions;
     struct model model = { { 0 } };
     struct decision found[4];
-    unsigned damaged;
+    uint64_t longest = 0;
     size_t n, sum = 0;
 
     begin(rig, &decisions);
@@ -286,13 +307,154 @@ static void bench(void **state)
         close(fd);
         printf("a look-up in %zu runs: %.3f ms\n", decisions.runs.n, (double)(clock_mono_ns() - before) / 20e6);
         before = clock_mono_ns();
-        assert_int_equal(merge(rig, &decisions, DECISIONS_FAN_IN, NULL, &damaged), MG_OK);
         if (round == 0)
-            printf("%zu decisions in 2000 runs merged: %.0f ms\n", model.all.n, (double)(clock_mono_ns() - before) / 1e6);
+            longest = merge_in_steps(rig, &decisions);
+        if (round == 0)
+            printf("%zu decisions in 2000 runs merged: %.0f ms, the longest step %.0f ms\n", model.all.n,
+                   (double)(clock_mono_ns() - before) / 1e6, (double)longest / 1e6);
     }
     assert_int_equal(sum, 40);
     VEC_FINI(&model.all);
     end(rig, &decisions);
+}
+
+/* --- a slice a turn --------------------------------------------------------------------------------------- */
+
+enum { MANY = 400000, RUNS = 4, BY_TURN = 7 }; /* BY_TURN: the policy that dropped what rig_drop drops */
+
+/* As many decisions as a turn does not merge, in the open partition, which is then closed. */
+static struct partition *close_with_many(struct rig *rig)
+{
+    struct partition *partition = rig_partition(rig, rig_partitions(rig) - 1);
+    struct decision *entries = mem_alloc(MANY / RUNS * sizeof *entries);
+    struct random random;
+
+    rig_commit(rig, 5);
+    random_init(&random, 1);
+    for (unsigned i = 0; i < RUNS; i++) {
+        const struct decision_run run = { .at = partition->decisions.length, .commit = rig->store->own.state.commit + 1, .n = MANY / RUNS };
+        for (uint32_t k = 0; k < run.n; k++)
+            entries[k] = (struct decision){ .hash = random_below(&random, UINT64_MAX), .word = rig_dropped(1), .time_s = i, .order = k };
+        assert_int_equal(decisions_append(&partition->decisions, entries, &run, &rig->why), MG_OK);
+        decisions_added(&partition->decisions, &run);
+        rig_commit(rig, 5);
+    }
+    mem_free(entries);
+    rig_drop(rig, 1000, BY_TURN);
+    rig_roll(rig, 5);
+    return partition;
+}
+
+static void commits_are_made_between_the_slices_of_a_merge(void **state)
+{
+    struct rig *rig = *state;
+    struct partition *partition = close_with_many(rig);
+    unsigned turns = 0;
+
+    rig_retain(rig);
+    for (; !partition->is_sealed; turns++) {
+        assert_ptr_equal(rig->store->own.merging.of, partition);
+        assert_false(partition->says_sealed || partition->decisions.is_merged);
+        rig_drop(rig, 2000 + turns, BY_TURN); /* commits, and turns */
+        RIG_DECIDED(rig, 2000 + turns, -BY_TURN);
+        RIG_DECIDED(rig, 1000, -BY_TURN); /* by the runs as long as they are not one */
+    }
+    assert_in_range(turns, 2, 20);
+    assert_null(rig->store->own.merging.of);
+    assert_true(partition->decisions.is_merged);
+    assert_int_equal(partition->decisions.entries, MANY + 1);
+    RIG_DECIDED(rig, 1000, -BY_TURN);
+    assert_int_equal(metric_get(rig->store->metrics, STORE_decisions_damaged, 0, 0), 0);
+    rig_expect(rig, 1, rig->spans);
+    rig_reopen(rig);
+    RIG_DECIDED(rig, 1000, -BY_TURN);
+}
+
+static bool is_writing(const struct rig *rig)
+{
+    char path[128], full[140];
+
+    rig_why_path(rig, 1, path);
+    (void)snprintf(full, sizeof full, "%s.tmp", path);
+    return access(full, F_OK) == 0;
+}
+
+static void until_it_writes(struct rig *rig)
+{
+    rig_retain(rig);
+    for (int i = 0; i < 20 && !is_writing(rig); i++)
+        rig_turn(rig);
+    assert_true(is_writing(rig));
+    assert_non_null(rig->store->own.merging.of);
+}
+
+/* Whatever takes the file away under it. */
+static void a_merge_is_given_up_with_its_decisions(void **state)
+{
+    struct rig *rig = *state;
+
+    close_with_many(rig);
+    until_it_writes(rig);
+    rig->conf.decisions_max = 4096;
+    store_retain_decisions(rig->store);
+    assert_null(rig->store->own.merging.of);
+    assert_false(is_writing(rig));
+    RIG_UNDECIDED(rig, 1000);
+    rig_retain(rig);
+    assert_true(rig_partition(rig, 0)->is_sealed);
+    assert_int_equal(rig_why_bytes(rig, 1), 0);
+    rig_expect(rig, 1, rig->spans);
+}
+
+static void a_merge_is_given_up_with_its_partition(void **state)
+{
+    struct rig *rig = *state;
+    size_t partitions;
+
+    close_with_many(rig);
+    until_it_writes(rig);
+    partitions = rig_partitions(rig);
+    rig_move_wall(rig->conf.retention_ns);
+    rig_commit(rig, 5); /* the newest stays */
+    rig_commit(rig, 5);
+    rig_retain(rig);
+    assert_true(rig_partitions(rig) <= partitions);
+    assert_false(is_writing(rig) || rig_file_exists(rig, 1, false));
+    RIG_UNDECIDED(rig, 1000);
+}
+
+static void a_merge_is_given_up_by_a_close(void **state)
+{
+    struct rig *rig = *state;
+
+    close_with_many(rig);
+    until_it_writes(rig);
+    rig_abandon(rig);
+    assert_false(is_writing(rig));
+    rig_open(rig); /* merges all at once */
+    RIG_DECIDED(rig, 1000, -BY_TURN);
+    assert_true(rig_partition(rig, 0)->says_sealed && rig_partition(rig, 0)->decisions.is_merged);
+    rig_expect(rig, 1, rig->spans);
+}
+
+static void a_merge_that_fails_is_begun_again_by_the_next_retention(void **state)
+{
+    struct rig *rig = *state;
+    struct partition *partition = close_with_many(rig);
+
+    until_it_writes(rig);
+    files_fail_at(1, EIO);
+    rig_turn(rig);
+    files_fail_at(0, 0);
+    assert_null(rig->store->own.merging.of);
+    assert_false(is_writing(rig));
+    rig_turn(rig); /* not at once */
+    assert_null(rig->store->own.merging.of);
+    rig_retain(rig);
+    for (int i = 0; i < 20 && !partition->is_sealed; i++)
+        rig_turn(rig);
+    assert_true(partition->is_sealed && partition->decisions.is_merged);
+    RIG_DECIDED(rig, 1000, -BY_TURN);
 }
 
 int main(void)
@@ -301,6 +463,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(all_decisions_in_order), T(a_damaged_run_is_left_out), T(a_file_of_damaged_runs_goes), T(nothing_to_merge_is_fine),
         T(a_failed_merge_leaves_the_runs), T(a_store_that_stops_does_not_wait),
+        T(commits_are_made_between_the_slices_of_a_merge), T(a_merge_is_given_up_with_its_decisions), T(a_merge_is_given_up_with_its_partition),
+        T(a_merge_is_given_up_by_a_close), T(a_merge_that_fails_is_begun_again_by_the_next_retention),
     };
     const struct CMUnitTest benches[] = { T(bench) };
 

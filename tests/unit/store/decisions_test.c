@@ -30,12 +30,12 @@ static void end(struct rig *rig, struct decisions *decisions)
 
 static void append(struct decisions *decisions, struct decision *entries, uint32_t n, uint64_t commit)
 {
-    struct decision_run run;
+    const struct decision_run run = { .at = decisions->length, .commit = commit, .n = n };
     struct mg_why why;
 
     for (uint32_t i = 0; i < n; i++)
         entries[i].order = i;
-    if (decisions_append(decisions, entries, n, commit, &run, &why) != MG_OK)
+    if (decisions_append(decisions, entries, &run, &why) != MG_OK)
         fail_msg("%s", why.text);
     decisions_added(decisions, &run);
 }
@@ -338,7 +338,6 @@ static void a_failed_append_is_made_again_at_its_place(void **state)
     struct rig *rig = *state;
     struct decisions decisions;
     struct decision entries[50] = { { 0 } };
-    struct decision_run run;
     struct mg_why why;
 
     begin(rig, &decisions);
@@ -346,12 +345,13 @@ static void a_failed_append_is_made_again_at_its_place(void **state)
         if (i % 2)
             append_some(&decisions, 1, 7);
         uint64_t n = 0, before = decisions.length;
+        const struct decision_run run = { .at = before, .commit = 2, .n = 50 };
         enum mg_err err;
         do {
             for (uint32_t k = 0; k < 50; k++)
                 entries[k] = (struct decision){ .hash = 2000 + k, .word = rig_dropped(2), .time_s = 2, .order = k };
             files_fail_at(++n, errors[i / 2]);
-            err = decisions_append(&decisions, entries, 50, 2, &run, &why);
+            err = decisions_append(&decisions, entries, &run, &why);
             assert_int_equal(err == MG_OK, files_calls() < n);
             files_fail_at(0, 0);
             if (err != MG_OK) {

@@ -3,7 +3,10 @@
 
 #include <assert.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -11,6 +14,8 @@
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "model/otlp_write.h"
+
+#define RIG_DIRS "/tmp/mg-store-"
 
 static _Atomic uint64_t mono_ns, wall_ns;
 struct store_disk rig_disk;
@@ -90,27 +95,6 @@ void rig_reopen(struct rig *rig)
     rig_open(rig);
 }
 
-int rig_setup(void **state)
-{
-    struct rig *rig = MEM_NEW(struct rig);
-
-    mono_ns = 1000 * RIG_SECOND;
-    wall_ns = RIG_WALL;
-    rig_disk = (struct store_disk){ UINT64_C(1) << 41, UINT64_C(1) << 40 };
-    (void)snprintf(rig->dir, sizeof rig->dir, "/tmp/mg-store-XXXXXX");
-    if (!mkdtemp(rig->dir))
-        return -1;
-    (void)snprintf(rig->store_dir, sizeof rig->store_dir, "%s/store", rig->dir);
-    rig->conf = (struct store_conf){ .retention_ns = 7 * 24 * 3600 * RIG_SECOND, .disk_max = UINT64_C(1) << 40, .roll_ns = 3600 * RIG_SECOND,
-                                     .block_rows = 100, .block_age_ns = 10 * RIG_SECOND,
-                                     .pins_max = UINT64_C(1) << 30, .decisions_max = UINT64_C(1) << 30 };
-    rows_init(&rig->rows);
-    rig->rows.wall_s = RIG_WALL / RIG_SECOND;
-    rig_open(rig);
-    *state = rig;
-    return 0;
-}
-
 static void remove_all(const char *dir)
 {
     DIR *files = opendir(dir);
@@ -128,6 +112,49 @@ static void remove_all(const char *dir)
     (void)rmdir(dir);
 }
 
+/* Of programs that died: the name says whose it was. */
+static void remove_left_over(void)
+{
+    static bool is_done;
+    glob_t dirs;
+
+    if (is_done || glob(RIG_DIRS "*-??????", GLOB_ONLYDIR, NULL, &dirs) != 0)
+        return;
+    is_done = true;
+    for (size_t i = 0; i < dirs.gl_pathc; i++) {
+        char store_dir[160];
+        long pid = strtol(dirs.gl_pathv[i] + sizeof RIG_DIRS - 1, NULL, 10);
+        if (pid <= 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+            continue;
+        (void)snprintf(store_dir, sizeof store_dir, "%s/store", dirs.gl_pathv[i]);
+        remove_all(store_dir);
+        remove_all(dirs.gl_pathv[i]);
+    }
+    globfree(&dirs);
+}
+
+int rig_setup(void **state)
+{
+    struct rig *rig = MEM_NEW(struct rig);
+
+    mono_ns = 1000 * RIG_SECOND;
+    wall_ns = RIG_WALL;
+    rig_disk = (struct store_disk){ UINT64_C(1) << 41, UINT64_C(1) << 40 };
+    remove_left_over();
+    (void)snprintf(rig->dir, sizeof rig->dir, RIG_DIRS "%ld-XXXXXX", (long)getpid());
+    if (!mkdtemp(rig->dir))
+        return -1;
+    (void)snprintf(rig->store_dir, sizeof rig->store_dir, "%s/store", rig->dir);
+    rig->conf = (struct store_conf){ .retention_ns = 7 * 24 * 3600 * RIG_SECOND, .disk_max = UINT64_C(1) << 40, .roll_ns = 3600 * RIG_SECOND,
+                                     .block_rows = 100, .block_age_ns = 10 * RIG_SECOND,
+                                     .pins_max = UINT64_C(1) << 30, .decisions_max = UINT64_C(1) << 30 };
+    rows_init(&rig->rows);
+    rig->rows.wall_s = RIG_WALL / RIG_SECOND;
+    rig_open(rig);
+    *state = rig;
+    return 0;
+}
+
 void rig_anew(struct rig *rig)
 {
     remove_all(rig->store_dir);
@@ -140,6 +167,7 @@ int rig_teardown(void **state)
     struct rig *rig = *state;
 
     kv_fault_at(0);
+    kv_fault_commit_at(0);
     if (rig->store && rig->store->is_started)
         assert_int_equal(store_stop(rig->store, &rig->why), MG_OK);
     rig_abandon(rig);

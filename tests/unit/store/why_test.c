@@ -885,6 +885,94 @@ static void decisions_max_drops_the_oldest_alone(void **state)
     RIG_DECIDED(rig, 99, -9);
 }
 
+/* Not until the partition is an hour old: at an eighth it is closed, and the oldest goes as soon as the sum is above. */
+static void decisions_max_holds_for_the_open_partition_too(void **state)
+{
+    enum { ROUNDS = 40, EACH = 1000, MOST = 256 << 10 };
+    struct rig *rig = *state;
+    uint64_t most = 0, file = 0;
+
+    rig->conf.decisions_max = MOST;
+    for (unsigned i = 1; i <= ROUNDS; i++) {
+        put_dropped(rig, EACH * i, EACH, 1);
+        rig_commit(rig, 5);
+        uint64_t bytes = 0;
+        for (size_t k = 0; k < rig_partitions(rig); k++) {
+            bytes += rig_partition(rig, k)->decisions.disk_bytes;
+            file = MG_MAX(file, rig_partition(rig, k)->decisions.disk_bytes);
+        }
+        assert_true(bytes <= MOST);
+        most = MG_MAX(most, bytes);
+        RIG_DECIDED(rig, EACH * i, -1);
+    }
+    assert_true(most > MOST / 2 && file < MOST / 8 + 32 * EACH);
+    RIG_UNDECIDED(rig, EACH);
+    assert_in_range(rig_partitions(rig), ROUNDS / 3, ROUNDS / 2 + 1);
+    assert_true(metric_get(rig->store->metrics, STORE_decisions_unlinked, 0, 0) > 0);
+    rig_expect(rig, 1, 5 * ROUNDS);
+    rig_reopen(rig); /* some were dropped before they were sealed */
+    RIG_UNDECIDED(rig, EACH);
+    RIG_DECIDED(rig, EACH * ROUNDS, -1);
+    assert_int_equal(metric_get(rig->store->metrics, STORE_decisions_damaged, 0, 0), 0);
+    rig_expect(rig, 1, 5 * ROUNDS);
+}
+
+/* At an eighth the partition is closed by the next commit, below it is not. */
+static void an_eighth_of_decisions_max_closes_a_partition(void **state)
+{
+    struct rig *rig = *state;
+
+    put_dropped(rig, 1000, 1000, 1);
+    rig_commit(rig, 5);
+    rig->conf.decisions_max = (rig_partition(rig, 0)->decisions.disk_bytes + 1) * 8;
+    rig_commit(rig, 5);
+    assert_int_equal(rig_partitions(rig), 1);
+    rig->conf.decisions_max -= 8;
+    rig_commit(rig, 5);
+    assert_int_equal(rig_partitions(rig), 2);
+    rig_commit(rig, 5); /* the new one has none */
+    rig_commit(rig, 5);
+    assert_int_equal(rig_partitions(rig), 2);
+}
+
+/* One commit may bring more than all that may be kept: then the partition is closed at once, without waiting for another batch. */
+static void a_commit_above_decisions_max_does_not_stay(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->conf.decisions_max = 4096;
+    put_dropped(rig, 1000, 1000, 1);
+    rig_commit(rig, 5);
+    RIG_DECIDED(rig, 1000, -1);
+    rig_turn(rig);
+    assert_int_equal(rig_partitions(rig), 2);
+    RIG_UNDECIDED(rig, 1000);
+    assert_int_equal(rig_why_bytes(rig, 1), 0);
+    for (int i = 0; i < 3; i++)
+        rig_turn(rig);
+    assert_int_equal(rig_partitions(rig), 2);
+    rig_expect(rig, 1, 5);
+}
+
+/* 0: those of the open partition, which is not closed for them. */
+static void no_decisions_max_keeps_the_open_partitions(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->conf.decisions_max = 0;
+    for (unsigned i = 1; i <= 3; i++) {
+        put_dropped(rig, 1000 * i, 10, 1);
+        rig_commit(rig, 5);
+        rig_turn(rig);
+    }
+    assert_int_equal(rig_partitions(rig), 1);
+    RIG_DECIDED(rig, 1000, -1);
+    rig_roll(rig, 5);
+    RIG_UNDECIDED(rig, 1000);
+    assert_int_equal(rig_why_bytes(rig, 1), 0);
+    rig_expect(rig, 1, 20);
+}
+
 static void disk_max_counts_decisions(void **state)
 {
     struct rig *rig = *state;
@@ -925,7 +1013,8 @@ int main(void)
         T(one_failed_call_loses_nothing), T(a_crash_at_any_call_loses_nothing), T(sealing_merges), T(a_merged_file_of_an_unsealed_partition),
         T(an_unsealed_merged_newest_does_not_go_on), T(a_damaged_run_takes_no_other), T(a_lost_file_begins_anew),
         T(a_partition_set_aside_keeps_its_decisions), T(an_error_at_the_start_loses_no_decision), T(a_merge_that_fails_at_the_start_is_made_later),
-        T(a_dropped_partition_takes_its_decisions), T(decisions_max_drops_the_oldest_alone), T(disk_max_counts_decisions),
+        T(a_dropped_partition_takes_its_decisions), T(decisions_max_drops_the_oldest_alone), T(decisions_max_holds_for_the_open_partition_too),
+        T(an_eighth_of_decisions_max_closes_a_partition), T(a_commit_above_decisions_max_does_not_stay), T(no_decisions_max_keeps_the_open_partitions), T(disk_max_counts_decisions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
