@@ -258,7 +258,7 @@ def test_headers_are_sent_and_never_shown(make):
 
 
 class Elasticsearch:
-    """A strict stand-in of the bulk API: the real one is not served by a registry. Unknown shapes are 400, ids make writes idempotent."""
+    """A strict stand-in of the bulk API, for what a real one (test_peers.py) does not do on demand. Unknown shapes are 400, ids make writes idempotent."""
 
     def __init__(self):
         self.indices, self.templates, self.busy = {}, {}, 0

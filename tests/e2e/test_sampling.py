@@ -4,13 +4,16 @@ import gzip
 import json
 import os
 import random
+import re
 import threading
 import time
 
 import pytest
 from harness import IS_SANITIZED, assert_balanced, run_command, until
-from otlp import ExportTraceServiceRequest, Status, add_span, new_id, request_of
+from otlp import ExportTraceServiceRequest, Status, add_span, new_id
 from rows import row
+from stalled import stalled
+from test_overload import distinct
 
 WHY = "/api/meshglass/v1/why/"
 ERRORS = {"name": "errors", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}}
@@ -365,12 +368,66 @@ def test_edges_are_counted_before_anything_is_dropped(make):
 
 @row("sampling.overload")
 def test_overload_says_its_step(make):
-    """A ring that stays full because nothing in it may be decided: the ladder is climbed, logged and told; switched off it is not."""
-    for on in ("true", "false"):
-        collector = make({"live.ring_bytes": "16MiB", "sampling.overload": on, "store.block_age": "5m"}, name=on)
-        body = gzip.compress(request_of(512, attributes={"note": "x" * 200}).SerializeToString())
-        end = time.monotonic() + 6
-        while time.monotonic() < end:
-            collector.send(body, encoding="gzip")
-        steps = collector.metric("meshglass_overload_steps_total")
-        assert collector.metric("meshglass_overload_step") <= 3 and (on == "true" or steps == 0)
+    """Two rings fill because their stores cannot commit. One collector climbs the ladder, says so in metric, log and head rates, and keeps fewer
+    traces, by their ids, but all that is sure; when the store works again it comes down. The other one, switched off, does none of that."""
+    carts = {"name": "carts", "probability": 0.999, "operations": ["GET /cart"]}
+    sets = NO_FLOOR | {"sampling.classes": json.dumps([carts]), "live.ring_bytes": "16MiB", "ingest.wait": "0"}
+    ladder, off = make(sets, name="on"), make(sets | {"sampling.overload": "false"}, name="off")
+    for collector in (ladder, off):
+        send(collector, trace(id_at(0.9)))  # so that there is a partition
+        collector.settle()
+
+    def step(collector):
+        return collector.metric("meshglass_overload_step")
+
+    def head_rate(collector):
+        return collector.get("/sampling", "sampling_http", service="nobody").json()["probabilisticSampling"]["samplingRate"]
+
+    def is_full(spans):
+        """Sends to both; do both refuse? Small requests are refused when a sixteenth of the ring is free."""
+        body = distinct(spans, 2000).SerializeToString()
+        return [collector.send(body).status for collector in (ladder, off)] == [503, 503]
+
+    def begun():
+        """A request of which the last byte is missing: its head was let in, so it can take room that no new one gets."""
+        body = distinct(25, 2000).SerializeToString()
+        connection = ladder.connect("otlp_http").http
+        connection.putrequest("POST", "/v1/traces")
+        connection.putheader("Content-Type", "application/x-protobuf")
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body[:-1])
+        return connection, body[-1:]
+    with stalled(ladder.data_dir), stalled(off.data_dir):
+        last = [begun() for _ in range(20)]
+        for spans in (100, 10):
+            until(lambda: is_full(spans), 30, "full rings")  # noqa: B023
+        until(lambda: step(ladder) == 2, what="steps 1 and 2")
+        for connection, byte in last:
+            connection.send(byte)
+            connection.getresponse().read()
+            connection.close()
+        until(lambda: step(ladder) == 3, what="step 3")
+        until(lambda: head_rate(ladder) < 1, what="lower head rates")
+        assert head_rate(ladder) in [1 / 2**n for n in range(1, 7)] and head_rate(off) == 1
+        assert step(off) == 0 and is_full(10)
+    low, high, sure = id_at(0.3), id_at(0.9999), id_at(0.3)
+    for one, error in ((low, False), (high, False), (sure, True)):
+        body = trace(one, error=error).SerializeToString()
+        for collector in (ladder, off):
+            until(lambda: collector.send(body).status == 200, what="room again")  # noqa: B023
+    assert step(ladder) >= 2  # it is left only after seconds of calm
+    verdicts = {name: (answer["decision"], answer["reason"]) for name, one in (("low", low), ("high", high), ("sure", sure))
+                for answer in [decided(ladder, one)]}
+    assert verdicts == {"low": ("dropped", "overload"), "high": ("kept", "class"), "sure": ("kept", "class_error")}
+    assert decided(off, low)["decision"] == "kept"
+
+    until(lambda: step(ladder) == 0, 30, "the way down")
+    until(lambda: head_rate(ladder) == 1, what="the old head rates")
+    said = [re.search(r'event="(overload.*?)" step=(\w+)', line) for line in ladder.log]
+    less = "overload: less is kept"
+    assert [event.groups() for event in said if event] == [(less, "head"), (less, "tail"), (less, "refuse"), (less, "tail"), (less, "head"),
+                                                           ("overload is over", "none")]
+    assert [ladder.metric("meshglass_overload_steps_total", step=name) for name in ("head", "tail", "refuse")] == [2, 2, 1]
+    assert off.metric("meshglass_overload_steps_total") == 0 and 'event="overload' not in off.log_text()
+    for collector in (ladder, off):
+        assert_balanced(collector.settle())
