@@ -103,7 +103,7 @@ static void put_decision(struct json_writer *w, const struct decision *decision)
         json_key_text(w, "policy");
         json_put_u64(w, outcome->policy);
         json_key_text(w, "probability");
-        json_put_double(w, outcome_probability(outcome));
+        json_put_double(w, ot_probability_shown(outcome->threshold));
         json_key_text(w, "rules");
         json_put_u64(w, outcome->rules);
     }

@@ -50,7 +50,12 @@ static void put_row(struct buf *out, const struct json *row, const struct widths
         column_put(out, name_of(row, keys[k]), widths->of[k]);
         buf_put_text(out, "  ");
     }
-    buf_printf(out, "%11.6g  %9.4g  ", json_number(json_get(row, "probability")), json_number(json_get(row, "samples_per_second")));
+    buf_printf(out, "%11.6g  ", json_number(json_get(row, "probability")));
+    const struct json *samples = json_get(row, "samples_per_second");
+    if (is_number(samples))
+        buf_printf(out, "%9.4g  ", json_number(samples));
+    else
+        buf_printf(out, "%9s  ", "-"); /* nothing was counted for it: a row of the file, or of an override */
     column_put(out, json_str(json_get(row, "source")), strlen("override"));
     buf_printf(out, "  %s\n", json_bool(json_get(row, "is_followed")) ? "yes" : "no");
 }

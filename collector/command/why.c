@@ -71,6 +71,15 @@ static void put_trigger(struct buf *out, struct str trigger)
     column_put(out, trigger, 0);
 }
 
+/* What the decision's name is the name of. */
+static const char *named_kind(const struct json *decision)
+{
+    struct str reason = json_str(json_get(decision, "reason"));
+    bool is_class = str_eq(reason, str_of(reason_name(REASON_CLASS))) || str_eq(reason, str_of(reason_name(REASON_CLASS_ERROR)));
+
+    return is_class ? "class" : "policy";
+}
+
 static size_t count(const struct json *list)
 {
     return list ? json_count(list) : 0;
@@ -133,7 +142,7 @@ static void put_decided(struct buf *out, const struct json *root)
     put_label(out, "reason");
     put_reason(out, root);
     buf_put_char(out, '\n');
-    put_text(out, "policy", json_str(json_get(root, "policy")));
+    put_text(out, named_kind(root), json_str(json_get(root, "policy")));
     put_probability(out, root);
     if (rules > 0)
         buf_printf(out, "%-12s generation %lld\n", "rules", (long long)rules);
@@ -143,6 +152,8 @@ static void put_decided(struct buf *out, const struct json *root)
         put_trigger(out, trigger);
         buf_put_char(out, '\n');
     }
+    if (json_bool(json_get(root, "waiting")))
+        put_text(out, "late spans", STR("some wait to follow it"));
     put_votes(out, json_get(root, "votes"));
 }
 
@@ -194,8 +205,10 @@ enum mg_err why_print(struct str json, struct buf *out, bool *is_fine, struct mg
         put_text(out, "reason", str_of(sentence));
     else
         put_decided(out, root);
-    if (count(decisions) > (sentence ? 0 : 1))
+    if (count(decisions) > 1)
         put_history(out, decisions);
+    if (json_bool(json_get(root, "more")))
+        buf_put_text(out, "  and older ones\n");
     return buf_err(out);
 }
 

@@ -72,8 +72,7 @@ struct query_trace {
     uint64_t outcome;    /* of the first decision that kept it (row/outcome.h); 0: none yet, or sampling is off */
     const char *policy;  /* the name that it gives, in query_arena; "" when none */
 };
-/* What is known of a trace's decisions. `state`: pending when rows wait undecided, whatever was decided before; else
- * kept when one of the decisions kept some of it. */
+/* What is known of a trace's decisions. `state`: kept when one of them kept some of it, else dropped; pending when there is none yet. */
 enum query_why_state { WHY_UNKNOWN, WHY_PENDING, WHY_DROPPED, WHY_KEPT };
 struct query_vote { const char *policy; enum vote vote; };
 struct query_decision {
@@ -86,18 +85,13 @@ struct query_decision {
 };
 struct query_why {
     enum query_why_state state;
+    bool is_waiting; /* spans wait undecided: late ones when there are decisions */
+    bool is_cut;     /* there are more decisions, older than those told */
     const struct query_decision *decisions; /* newest first, at most 16 */
     size_t n;
 };
 /* Memory in query_arena. An id that nothing knows is WHY_UNKNOWN, not an error. */
 enum mg_err query_why(struct query *query, const uint8_t id[16], struct query_why *out, struct mg_why *why) MG_MUST_USE;
-/* The same, and what its state cannot say. `why.state` is that of the decisions here, pending only when there are none. */
-struct query_why_all {
-    struct query_why why;
-    bool is_waiting; /* spans wait undecided: late ones when there are decisions */
-    bool is_cut;     /* there are more decisions, older than those told */
-};
-enum mg_err query_why_all(struct query *query, const uint8_t id[16], struct query_why_all *out, struct mg_why *why) MG_MUST_USE;
 /* Around a wait for whoever reads the answer: another query may run meanwhile, up to four times
  * query.threads in all, so that a few slow readers do not stop everybody. */
 void query_pause(struct query *query);

@@ -154,7 +154,7 @@ static enum query_why_state state_of(const struct query_why *out, bool is_pendin
 
 static enum mg_err tell(struct query *query, const struct live_rows *rows,
                         const struct store_decision *stored, size_t n_stored,
-                        struct query_why_all *out, struct mg_why *why)
+                        struct query_why *out, struct mg_why *why)
 {
     struct query_decision *list = arena_zero(&query->own, DECISIONS_MAX * sizeof *list);
     size_t n = 0;
@@ -163,22 +163,22 @@ static enum mg_err tell(struct query *query, const struct live_rows *rows,
         list[n].wall_ns = rows->decided_wall_ns;
         MG_TRY(add_decision(query, &list[n++], rows->outcome, is_kept(rows), rows->votes, why));
     }
-    *out = (struct query_why_all){.is_waiting = rows->is_pending,
-                                  .is_cut = n_stored > DECISIONS_MAX - n};
+    bool is_cut = n_stored > DECISIONS_MAX - n;
     for (size_t i = 0; i < n_stored && n < DECISIONS_MAX; i++, n++) {
         list[n].wall_ns = stored[i].wall_ns;
         list[n].spans = stored[i].rows;
         MG_TRY(add_decision(query, &list[n], stored[i].outcome, stored[i].is_kept, stored[i].votes,
                             why));
     }
-    out->why = (struct query_why){.decisions = list, .n = n};
-    out->why.state = state_of(&out->why, rows->is_pending);
+    *out = (struct query_why){
+        .is_waiting = rows->is_pending, .is_cut = is_cut, .decisions = list, .n = n};
+    out->state = state_of(out, rows->is_pending);
     return MG_OK;
 }
 
 /* What is damaged is no decision; when it is all there is, nobody can tell what it was. */
-enum mg_err query_why_all(struct query *query, const uint8_t id[16], struct query_why_all *out,
-                          struct mg_why *why)
+enum mg_err query_why(struct query *query, const uint8_t id[16], struct query_why *out,
+                      struct mg_why *why)
 {
     struct store_decision stored[DECISIONS_MAX + 1]; /* one more: is that all? */
     struct mg_why damage = {""};
@@ -193,19 +193,7 @@ enum mg_err query_why_all(struct query *query, const uint8_t id[16], struct quer
         query_damaged(query, &damage);
     MG_TRY(query_step(query, why));
     MG_TRY(tell(query, &query->found.traces[0], stored, n, out, why));
-    if (out->why.state == WHY_UNKNOWN && damage.text[0])
+    if (out->state == WHY_UNKNOWN && damage.text[0])
         return mg_fail(why, MG_E_IO, "%s", damage.text);
-    return MG_OK;
-}
-
-enum mg_err query_why(struct query *query, const uint8_t id[16], struct query_why *out,
-                      struct mg_why *why)
-{
-    struct query_why_all all;
-
-    MG_TRY(query_why_all(query, id, &all, why));
-    *out = all.why;
-    if (all.is_waiting)
-        out->state = WHY_PENDING;
     return MG_OK;
 }

@@ -105,11 +105,6 @@ bool outcome_unpack(uint64_t word, struct outcome *out)
     return true;
 }
 
-double outcome_probability(const struct outcome *outcome)
-{
-    return ot_probability(outcome->threshold);
-}
-
 const char *trigger_name(enum trigger trigger)
 {
     assert(is_trigger(trigger));

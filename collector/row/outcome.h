@@ -44,13 +44,12 @@ struct outcome {
     enum reason reason;
     uint8_t policy;         /* number of its name in the generation's names, from 1; 0: none */
     bool is_estimate;       /* the probability was measured, not set: no `th` may be written */
-    uint64_t threshold;     /* what it was kept at: 0 certain. Dropped: what it fell below; OT_NEVER when nothing would have kept it */
+    uint64_t threshold;     /* what it was kept at (ot_probability_shown): 0 certain. Dropped: what it fell below; OT_NEVER when nothing would have kept it */
     uint32_t rules;         /* generation of the rules, from 1, at most 2^24 - 1 */
 };
 uint64_t outcome_pack(const struct outcome *outcome); /* never 0; the threshold as ot_rounded() gives it */
 /* False for 0 and for words that no outcome packs to. */
 bool outcome_unpack(uint64_t word, struct outcome *out);
-double outcome_probability(const struct outcome *outcome); /* 0..1 */
 const char *trigger_name(enum trigger trigger);  /* "root", "deadline", "early", "late", "first_match" */
 const char *reason_name(enum reason reason);     /* "policy", "floor_error", …; "" for REASON_NONE */
 /* What the policies said about a trace: two bits each, four a byte, in the order of the policies, the first in the lowest bits. */

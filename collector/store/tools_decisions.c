@@ -135,7 +135,7 @@ static void put_outcome(struct json_writer *writer, const struct outcome *outcom
     json_key_text(writer, "policy");
     json_put_u64(writer, outcome->policy);
     json_key_text(writer, "probability");
-    json_put_double(writer, outcome_probability(outcome));
+    json_put_double(writer, ot_probability_shown(outcome->threshold));
     json_key_text(writer, "rules");
     json_put_u64(writer, outcome->rules);
 }

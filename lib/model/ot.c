@@ -6,6 +6,8 @@
 #include "model/ot.h"
 
 #include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "base/bytes.h"
 
@@ -16,7 +18,8 @@ enum {
     STATE_MAX = 512,     /* 3.3.1.5: what everybody must be able to pass on */
     LONG_MEMBER = 128,   /* 3.3.1.5: longer ones go first */
     OT_MAX = 256,        /* a member's value */
-    RV_PART = 3 + DIGITS /* "rv:" and digits */
+    RV_PART = 3 + DIGITS, /* "rv:" and digits */
+    DECIMALS = 6          /* these lie at most 1e-5 of a probability apart, rounded thresholds at least 2^-16 of it */
 };
 
 /* --- thresholds ----------------------------------------------------------------------------------- */
@@ -50,6 +53,22 @@ uint64_t ot_threshold(double probability)
 double ot_probability(uint64_t threshold)
 {
     return threshold >= OT_NEVER ? 0 : (double)(OT_NEVER - threshold) * 0x1p-56;
+}
+
+double ot_probability_shown(uint64_t threshold)
+{
+    uint64_t rounded = ot_rounded(threshold);
+    double shown = ot_probability(rounded);
+
+    for (int after = 0; after < DECIMALS; after++) {
+        char text[32];
+
+        (void)snprintf(text, sizeof text, "%.*e", after, ot_probability(rounded)); /* always fits */
+        shown = strtod(text, NULL);
+        if (ot_threshold(shown) == rounded)
+            break;
+    }
+    return shown;
 }
 
 double ot_adjusted_count(uint64_t threshold)

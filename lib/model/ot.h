@@ -14,6 +14,9 @@
 uint64_t ot_threshold(double probability);
 uint64_t ot_rounded(uint64_t threshold);          /* to four significant digits after the leading f's; OT_NEVER stays */
 double ot_probability(uint64_t threshold);        /* OT_NEVER: 0 */
+/* For people: the number with the fewest decimal digits whose threshold is ot_rounded(threshold), never more than six. 5 % reads 0.05 and
+ * not 0.0500002. Everything that shows a probability of a threshold shows this one; sums are made of ot_probability(). OT_NEVER: 0 */
+double ot_probability_shown(uint64_t threshold);
 double ot_adjusted_count(uint64_t threshold);     /* 1 / probability; OT_NEVER: 0 */
 
 struct ot_state { bool has_th, has_rv; uint64_t th, rv; };

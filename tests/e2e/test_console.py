@@ -50,7 +50,8 @@ def body(browser):
 @pytest.fixture(scope="module")
 def collector(tmp_path_factory):
     from harness import Collector
-    with Collector(tmp_path_factory.mktemp("console") / "data") as it:
+    overrides = [{"service": "known", "operation": "GET /known", "probability": 0.000031}]
+    with Collector(tmp_path_factory.mktemp("console") / "data", {"sampling.head.overrides": json.dumps(overrides)}) as it:
         done = run_command("demo", "--spans-per-second", "300", "--duration", "2s", "--server", it.url("query_http"))
         assert done.returncode == 0, done.stderr
         request = request_of(3, service="known", name="GET /known")
@@ -64,6 +65,11 @@ def collector(tmp_path_factory):
                  start_time_unix_nano=child.start_time_unix_nano, end_time_unix_nano=child.end_time_unix_nano)
         assert it.send(request.SerializeToString()).status == 200
         it.known = child.trace_id.hex()
+        broken = request_of(1, service="probed", name="health")
+        next(spans_of(broken)).status.code = 2
+        assert it.send(broken.SerializeToString()).status == 200
+        it.health = next(spans_of(broken)).trace_id.hex()
+        it.settle()
         yield it
 
 
@@ -121,6 +127,53 @@ def test_span_with_attributes_and_events(collector, clean):
     assert len(clean.find_elements(By.CSS_SELECTOR, "[role=treeitem]")) == 4
 
 
+def row_of(browser, *words):
+    rows = [row.text for row in browser.find_elements(By.CSS_SELECTOR, ".effective tbody tr")]
+    return next((text for text in rows if all(word in text for word in words)), None)
+
+
+def test_sampling_tells_small_rates_apart_and_a_total(collector, clean):
+    clean.get(collector.url("query_http") + "/console/#/sampling")
+    row = until(lambda: row_of(clean, "known", "GET /known"), WAIT, "the row of the override")
+    assert "0.0031 %" in row and "override" in row, row
+    assert "100 %" in find(clean, ".effective tbody tr", "(every other)").text
+    find(clean, ".effective .total", "Over all: ")
+    heads = [head.text for head in clean.find_elements(By.CSS_SELECTOR, ".effective th")]
+    assert "Samples/s" in heads and not any("races/s" in head for head in heads), heads  # as `sampling show` says it
+    find(clean, ".effective input").send_keys("GET /known")
+    until(lambda: len(clean.find_elements(By.CSS_SELECTOR, ".effective tbody tr")) == 1, WAIT, "the filter")
+    find(clean, ".effective .total", "Over all: ")
+    find(clean, ".effective input").send_keys(" nothing has this")
+    find(clean, ".effective tbody", "No service has this.")
+
+
+def test_sampling_is_sorted_by_value(collector, clean):
+    def order():
+        return [cell.text for cell in clean.find_elements(By.CSS_SELECTOR, ".effective tbody td:nth-child(3)")]
+    clean.get(collector.url("query_http") + "/console/#/sampling")
+    clean.refresh()  # the filter of another test
+    until(lambda: row_of(clean, "known", "GET /known"), WAIT, "the row of the override")
+    assert find(clean, ".effective th[aria-sort]").text.startswith("Service")
+    button = find(clean, ".effective th button", "Probability")
+    button.send_keys(Keys.ENTER)
+    assert order()[0] == "100 %" and order()[-1] == "0.0031 %", order()
+    button.send_keys(Keys.ENTER)
+    assert order()[0] == "0.0031 %" and order()[-1] == "100 %", order()
+
+
+def test_a_class_is_not_called_a_policy(collector, clean):
+    clean.get(f"{collector.url('query_http')}/console/#/trace/{collector.health}")
+    find(clean, "details.why summary", "the class “health”").click()
+    facts = find(clean, ".why-facts", "class_error").text.split()
+    assert "Class" in facts and "Policy" not in facts, facts
+    said = run_command("why", collector.health, "--server", collector.url("query_http")).stdout
+    assert "\nclass        health\n" in said and "policy" not in said, said
+    clean.get(f"{collector.url('query_http')}/console/#/trace/{collector.known}")
+    find(clean, "details.why summary").click()
+    facts = find(clean, ".why-facts").text.split()
+    assert "Policy" in facts and "Class" not in facts, facts
+
+
 def test_keyboard(collector, clean):
     clean.get(f"{collector.url('query_http')}/console/#/trace/{collector.known}")
     find(clean, "[role=treeitem]", "SELECT")
@@ -149,7 +202,7 @@ def test_fits_the_screen_and_can_be_read(collector, clean, scheme, width):
     clean.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
     clean.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False})
     try:
-        for view, selector in (("overview", "#main .card"), ("search", "form.search-form"), (f"trace/{collector.known}", "[role=treeitem]")):
+        for view, selector in (("overview", "#main .card"), ("search", "form.search-form"), ("sampling", ".effective .total"), (f"trace/{collector.known}", "[role=treeitem]")):
             clean.get(f"{collector.url('query_http')}/console/#/{view}")
             find(clean, selector)
             assert clean.execute_script("return document.documentElement.scrollWidth <= window.innerWidth"), f"{view} is wider than {width}"

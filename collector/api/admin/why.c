@@ -38,7 +38,7 @@ static void put_members(struct json_writer *w, const struct query_decision *deci
     json_put_str(w, str_of(d->policy));
     json_key_text(w, "probability");
     if (decision)
-        json_put_double(w, outcome_probability(&d->outcome));
+        json_put_double(w, ot_probability_shown(d->outcome.threshold));
     else
         json_put_null(w);
     json_key_text(w, "estimate");
@@ -89,6 +89,10 @@ void admin_put_why(struct json_writer *w, const uint8_t id[16], const struct que
     json_key_text(w, "decision");
     json_put_str(w, str_of(states[why->state]));
     put_members(w, decisive(why));
+    json_key_text(w, "waiting");
+    json_put_bool(w, why->is_waiting);
+    json_key_text(w, "more");
+    json_put_bool(w, why->is_cut);
     json_key_text(w, "decisions");
     json_array(w);
     for (size_t i = 0; i < why->n; i++)

@@ -27,7 +27,7 @@ size_t sampled_tags(const struct query_trace *trace, struct attr tags[SAMPLED_TA
     if (policy.len)
         tags[n++] = (struct attr){STR("meshglass.sampling.policy"), {VALUE_STRING, .str = policy}};
     tags[n++] = (struct attr){STR("meshglass.sampling.probability"),
-                              {VALUE_DOUBLE, .d = outcome_probability(&outcome)}};
+                              {VALUE_DOUBLE, .d = ot_probability_shown(outcome.threshold)}};
     tags[n++] =
         (struct attr){STR("meshglass.sampling.rules"), {VALUE_INT, .i = (int64_t)outcome.rules}};
     return n;

@@ -1,5 +1,8 @@
 /* effective.c - the table of head sampling in force, as people and the console read it. */
 #include "api/sampling/sampling.h"
+
+#include <math.h>
+
 #include "codec/json_write.h"
 
 #define TABLE_BYTES_MAX ((size_t)64 << 20) /* sampling.head.operations_max rows of names that spans had */
@@ -14,7 +17,10 @@ static void put_row(struct json_writer *w, const struct head_row *row)
     json_key_text(w, "probability");
     json_put_double(w, row->probability);
     json_key_text(w, "samples_per_second");
-    json_put_double(w, row->samples_per_second);
+    if (isnan(row->samples_per_second)) /* nothing was counted for it, which is not none a second */
+        json_put_null(w);
+    else
+        json_put_double(w, row->samples_per_second);
     json_key_text(w, "source");
     json_put_str(w, str_of(row->source));
     json_key_text(w, "is_followed");

@@ -25,7 +25,15 @@ static const struct {
       "a-service-with-a-name  ?[2J               0.5          1  file      no\n" },
     { "{\"data\":[{\"probability\":1}]}", MG_OK, /* texts that are missing */
       "SERVICE  OPERATION  PROBABILITY  SAMPLES/S  SOURCE    FOLLOWED\n"
-      "*        *                    1          0            no\n" },
+      "*        *                    1          -            no\n" },
+    /* Without a count: null, or what is no number. */
+    { "{\"data\":[" ROW("cart", "", NUMBERS("0.1", "null"), "file", "false") "," ROW("cart", "b", NUMBERS("3.1e-05", "\"NaN\""), "file", "false") ","
+      ROW("cart", "c", NUMBERS("1e-09", "true"), "file", "false") "," ROW("cart", "d", NUMBERS("0.00012", "0"), "adaptive", "true") "]}", MG_OK,
+      "SERVICE  OPERATION  PROBABILITY  SAMPLES/S  SOURCE    FOLLOWED\n"
+      "cart     *                  0.1          -  file      no\n"
+      "cart     b              3.1e-05          -  file      no\n"
+      "cart     c                1e-09          -  file      no\n"
+      "cart     d              0.00012          0  adaptive  yes\n" },
 
     { "{}", MG_E_FORMAT, "the answer is no table of sampling: 'data' is missing or no list" },
     { "[]", MG_E_FORMAT, "'data' is missing" },

@@ -34,9 +34,15 @@ static const struct {
       HEAD("dropped") "reason       no policy sampled it\nprobability  0\nrules        generation 7\n" TIME
                       "decided when sampling.decision_wait had passed since its first span\n" },
     { ANSWER(MEMBERS("kept", "class", "health", "0.1", "2", "early") ",\"estimate\":true", ONE), MG_OK,
-      HEAD("kept") "reason       it is of the class 'health', which is sampled at a rate of its own\npolicy       health\n"
+      HEAD("kept") "reason       it is of the class 'health', which is sampled at a rate of its own\nclass        health\n"
                    "probability  0.1, as measured (one in about 10 such traces is kept)\nrules        generation 2\n" TIME
                    "decided when early: it had too many spans, or memory was short\n" },
+    { ANSWER(MEMBERS("kept", "class_error", "health", "1", "2", "root"), ONE), MG_OK,
+      HEAD("kept") "reason       it is of the class 'health', and has an error\nclass        health\nprobability  1\nrules        generation 2\n" TIME
+                   AT_ROOT },
+    { ANSWER(MEMBERS("dropped", "class", "", "3.1e-05", "0", "root"), ONE), MG_OK, /* no line for a name that is gone */
+      HEAD("dropped") "reason       it is of the class (whose name is not known any more), which is sampled at a rate of its own\n"
+                      "probability  3.1e-05 (one in about 3.226e+04 such traces is kept)\n" TIME AT_ROOT },
     { "{\"trace_id\":\"" ID "\",\"decision\":\"kept\",\"reason\":\"\",\"policy\":\"\",\"probability\":1,\"estimate\":false,\"rules\":0,"
       "\"time\":\"\",\"trigger\":\"\",\"votes\":[],\"decisions\":[{}]}",
       MG_OK, HEAD("kept") "reason       sampling was off: everything is kept\nprobability  1\n" },
@@ -57,10 +63,16 @@ static const struct {
                    "  2023-11-14T22:13:20.000Z  dropped  no policy sampled it\n"
                    "  2023-11-14T22:13:20.000Z  kept     it has an error, and the floor keeps those within its budget; 5 spans\n"
                    "  (time not known)          kept     sampling was off: everything is kept; 1 span\n" },
-    { ANSWER("\"decision\":\"pending\"", ",\"decisions\":[{" MEMBERS("kept", "no_rules", "", "1", "1", "root") ",\"spans\":2}]"), MG_OK,
-      HEAD("pending") "reason       spans of it wait for a decision (sampling.root_grace, sampling.decision_wait)\n"
-                      "\nAll decisions, newest first:\n"
-                      "  2023-11-14T22:13:20.000Z  kept     no policy is configured: everything is kept; 2 spans\n" },
+    /* Late spans wait, and there are more decisions than are told. */
+    { ANSWER(MEMBERS("kept", "no_rules", "", "1", "1", "root"),
+             ",\"waiting\":true,\"more\":true,\"votes\":[],\"decisions\":[{" MEMBERS("kept", "no_rules", "", "1", "1", "root") ",\"spans\":2},{"
+             MEMBERS("dropped", "drop", "x", "0", "1", "root") "}]"), MG_OK,
+      HEAD("kept") "reason       no policy is configured: everything is kept\nprobability  1\nrules        generation 1\n" TIME AT_ROOT
+                   "late spans   some wait to follow it\n"
+                   "\nAll decisions, newest first:\n"
+                   "  2023-11-14T22:13:20.000Z  kept     no policy is configured: everything is kept; 2 spans\n"
+                   "  2023-11-14T22:13:20.000Z  dropped  the drop policy 'x' matched\n"
+                   "  and older ones\n" },
 
     { "{}", MG_E_FORMAT, "the answer explains nothing: 'decision' is missing or no text" },
     { "[]", MG_E_FORMAT, "the answer explains nothing" },

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
 #include "base/buf.h"
@@ -167,6 +169,75 @@ static void rounding_is_near_and_stays(void **state)
         assert_true(ot_rounded(out) == out);
         /* Four digits, the first of them up to e: at most 2^-13 of what is left. */
         assert_true(fabs(ot_probability(out) / ot_probability(in) - 1) <= 0x1p-13);
+    }
+}
+
+static void what_is_shown_is_what_was_asked_for(void **state)
+{
+    static const struct {
+        double probability, shown;
+    } cases[] = {
+        { 1, 1 },
+        { 0.5, 0.5 },
+        { 0.1, 0.1 },
+        { 0.05, 0.05 }, /* is kept at 0.0500002 */
+        { 0.03, 0.03 },
+        { 0.01, 0.01 },
+        { 0.001, 0.001 },
+        { 0.00012, 0.00012 },
+        { 1e-9, 1e-9 },
+        { 0.123456, 0.12346 }, /* the sixth digit is not in the threshold */
+        { 2.0 / 3, 0.66667 },
+        { 1.0 / 3, 0.33333 },
+        { 0.99999, 0.99998 }, /* not all, so not 1 */
+        { 0x1p-56, 1.4e-17 }, /* 1e-17 is below it, and never */
+        { 1e-17, 0 },
+        { 2, 1 },
+        { 0, 0 },
+        { -1, 0 },
+        { NAN, 0 },
+        { 1e-300, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        double shown = ot_probability_shown(ot_threshold(cases[i].probability));
+        if (shown != cases[i].shown)
+            fail_msg("case %zu: %.17g, not %.17g", i, shown, cases[i].shown);
+    }
+    assert_true(ot_probability_shown(OT_NEVER + 1) == 0);
+    assert_true(ot_probability_shown(OT_NEVER - 1) > 0);
+}
+
+static unsigned digits_of(double value)
+{
+    char text[32];
+    unsigned digits = 1;
+
+    while (snprintf(text, sizeof text, "%.*e", (int)digits - 1, value) > 0 && strtod(text, NULL) != value)
+        digits++;
+    return digits;
+}
+
+/* It leads back to its threshold, whatever the length of the run, and nothing shorter does. */
+static void what_is_shown_has_the_same_threshold(void **state)
+{
+    uint64_t random = 88172645463325252;
+
+    (void)state;
+    for (unsigned i = 0; i < 50000; i++) {
+        random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+        uint64_t run = i % 15 ? OT_NEVER - 1 - ((OT_NEVER - 1) >> 4 * (i % 15)) : 0;
+        uint64_t threshold = run | (random >> 8 >> 4 * (i % 15));
+        double exact = ot_probability(ot_rounded(threshold)), shown = ot_probability_shown(threshold), shorter;
+        unsigned digits = digits_of(shown);
+        char text[32];
+
+        assert_true(ot_threshold(shown) == ot_rounded(threshold));
+        assert_in_range(digits, 1, 6);
+        assert_true(snprintf(text, sizeof text, "%.*e", (int)digits - 2, exact) > 0);
+        shorter = strtod(text, NULL);
+        assert_true(digits == 1 || ot_threshold(shorter) != ot_rounded(threshold));
     }
 }
 
@@ -424,6 +495,8 @@ int main(void)
         cmocka_unit_test(what_is_never_kept_has_no_threshold),
         cmocka_unit_test(thresholds_are_rounded_behind_their_run),
         cmocka_unit_test(rounding_is_near_and_stays),
+        cmocka_unit_test(what_is_shown_is_what_was_asked_for),
+        cmocka_unit_test(what_is_shown_has_the_same_threshold),
         cmocka_unit_test(a_state_is_read),
         cmocka_unit_test(randomness_is_rv_or_the_trace_id),
         cmocka_unit_test(th_is_written),

@@ -234,21 +234,17 @@ static void on_why(struct ask *ask, struct query *query)
                                          [WHY_PENDING] = "pending",
                                          [WHY_DROPPED] = "dropped",
                                          [WHY_KEPT] = "kept"};
-    struct query_why_all all;
     struct query_why why;
 
-    if ((ask->err = query_why_all(query, some_id, &all, &ask->why)) != MG_OK)
+    if ((ask->err = query_why(query, some_id, &why, &ask->why)) != MG_OK)
         return;
-    assert_int_equal(query_why(query, some_id, &why, &ask->why), MG_OK);
-    assert_int_equal(why.n, all.why.n);
-    assert_int_equal(why.state, all.is_waiting ? WHY_PENDING : all.why.state);
     query_let_go(query); /* nothing of the answer may be live's */
-    buf_put_text(&ask->text, states[all.why.state]);
-    if (all.is_waiting)
+    buf_put_text(&ask->text, states[why.state]);
+    if (why.is_waiting)
         buf_put_text(&ask->text, ", some wait");
-    for (size_t i = 0; i < all.why.n; i++)
-        put_decision(&ask->text, &all.why.decisions[i]);
-    if (all.is_cut)
+    for (size_t i = 0; i < why.n; i++)
+        put_decision(&ask->text, &why.decisions[i]);
+    if (why.is_cut)
         buf_put_text(&ask->text, "; and more");
 }
 

@@ -198,11 +198,11 @@ static void a_probability_is_told(void **state)
     struct outcome outcome = { .threshold = 0xc0000000000000 };
 
     (void)state;
-    assert_true(outcome_probability(&outcome) == 0.25);
+    assert_true(ot_probability(outcome.threshold) == 0.25);
     outcome.threshold = 0;
-    assert_true(outcome_probability(&outcome) == 1);
+    assert_true(ot_probability(outcome.threshold) == 1);
     outcome.threshold = OT_NEVER;
-    assert_true(outcome_probability(&outcome) == 0);
+    assert_true(ot_probability(outcome.threshold) == 0);
 }
 
 static void votes_are_set_and_got(void **state)

@@ -1,6 +1,8 @@
 /* format.js - numbers and times for people. Durations and instants are microseconds, as in the API. */
 
 const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
+const two = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 2 });
+const three = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3 });
 const BYTE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
 const US_SECOND = 1e6, US_MINUTE = 60e6, US_HOUR = 3600e6;
 
@@ -41,6 +43,8 @@ export function duration(us) {
 export function rate(n) {
     if (!Number.isFinite(n))
         return '–';
+    if (n > 0 && n < 1)
+        return two.format(n); /* what comes once in a minute is not nothing */
     return n >= 100 || Number.isInteger(n) ? whole.format(n) : n.toFixed(1);
 }
 
@@ -67,22 +71,31 @@ export function percent(part, all) {
     return `${share < 10 ? Number(share.toFixed(1)) : Math.round(share)} %`;
 }
 
+/* Of a trace to be kept. Adaptive ones may be very small, so digits that matter count, and not places; less than one
+ * never reads 100 %. */
+export function probability(p) {
+    if (!Number.isFinite(p))
+        return '–';
+    const share = 100 * p;
+    return `${share > 99 && share < 100 ? Math.floor(share * 10) / 10 : three.format(share)} %`;
+}
+
 /* How many traces one stands for. */
 export function adjusted(n) {
     return n >= 100 ? whole.format(n) : String(Number(n.toFixed(1)));
 }
 
-const two = (n) => String(n).padStart(2, '0');
+const padded = (n) => String(n).padStart(2, '0');
 
 export function day(us) {
     const at = new Date(us / 1000);
-    return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+    return `${at.getFullYear()}-${padded(at.getMonth() + 1)}-${padded(at.getDate())}`;
 }
 
 export function clock(us) {
     const at = new Date(us / 1000);
     const ms = String(at.getMilliseconds()).padStart(3, '0');
-    return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${ms}`;
+    return `${padded(at.getHours())}:${padded(at.getMinutes())}:${padded(at.getSeconds())}.${ms}`;
 }
 
 export function instant(us) {

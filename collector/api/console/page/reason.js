@@ -1,6 +1,6 @@
 /* reason.js - decisions of sampling in words: the answer of /api/meshglass/v1/why, the ledger by policy, the ladder of
  * overload. No page in here. */
-import { adjusted, percent } from './format.js';
+import { adjusted, probability as probabilityWords, rate } from './format.js';
 
 const named = (what, policy) => (policy ? `the ${what} “${policy}”` : `a ${what} whose name is not known any more`);
 
@@ -33,6 +33,11 @@ const LADDER = {
     refuse: ['bad', 'Overload, step 3: requests are refused.'],
 };
 
+/* Whether the name that comes with the reason is a class, not a policy. */
+export function isOfClass(reason) {
+    return reason === 'class' || reason === 'class_error';
+}
+
 /* A word of a later version is shown as it is. */
 export function reasonWords(decision) {
     const verb = decision.decision === 'dropped' ? 'Dropped' : 'Kept', { reason } = decision;
@@ -46,7 +51,7 @@ export function weightWords({ decision, probability }) {
     const weight = adjusted(1 / probability);
     if (decision === 'dropped' || !(probability > 0 && probability < 1) || weight === '1')
         return '';
-    return `At ${percent(probability, 1)}: it stands for about ${weight} traces.`;
+    return `At ${probabilityWords(probability)}: it stands for about ${weight} traces.`;
 }
 
 export function whyWords(answer) {
@@ -95,6 +100,18 @@ export function splitRows({ kept_by_policy: kept, sampled_out_by_policy: out }) 
     const of = (split, name) => (split && Object.hasOwn(split, name) ? split[name] : 0);
     return [...names].map((name) => ({ name, kept: of(kept, name), out: of(out, name) }))
         .sort((a, b) => b.kept + b.out - a.kept - a.out || (a.name < b.name ? -1 : 1));
+}
+
+/* Over all rows of the table of head sampling. Where clients follow what they are told, each sample stands for 1 / probability roots;
+ * the probability may have changed since the samples were counted, so this is about what services begin. Rows that nothing was counted
+ * for add nothing. */
+export function totalWords(rows) {
+    const counted = rows.filter((row) => Number.isFinite(row.samples_per_second));
+    const sum = (of) => counted.reduce((all, row) => all + of(row), 0), samples = sum((row) => row.samples_per_second);
+    const roots = sum((row) => row.samples_per_second / (row.is_followed && row.probability > 0 ? row.probability : 1));
+    if (!counted.length)
+        return '';
+    return `Over all: ${rate(samples)} samples/s${samples > 0 ? `, of about ${rate(roots)} root spans/s` : ''}.`;
 }
 
 function compare(a, b) {

@@ -6,14 +6,14 @@ import { getEffectiveSampling, getLedger, getStatus } from './api.js';
 import { card, el, muted, setText } from './dom.js';
 import * as format from './format.js';
 import { poll } from './poll.js';
-import { ladderWords, sorted, splitName, splitRows } from './reason.js';
+import { ladderWords, sorted, splitName, splitRows, totalWords } from './reason.js';
 
 const POLL_MS = 5000, ROWS_MAX = 500; /* more rows than anybody reads: the filter finds the others */
 
-/* A sortable table of [key, title, kind, cell(row)]; kind 'number' starts with the largest. */
-function sortable(columns, none) {
+/* A sortable table of [key, title, kind, cell(row)]; kind 'number' starts with the largest. Opens sorted by `key`, null: as given. */
+function sortable(columns, none, key) {
     const body = el('tbody'), more = el('p', { class: 'muted' });
-    let rows = [], key = null, isDescending = false, shown = ''; /* no key: as given */
+    let rows = [], isDescending = false, shown = '';
 
     const fill = () => {
         const list = key ? sorted(rows, key, isDescending) : rows;
@@ -43,6 +43,7 @@ function sortable(columns, none) {
         else
             head.removeAttribute('aria-sort');
     });
+    mark();
     fill();
     return {
         element: [el('div', { class: 'table-room' }, el('table', { class: 'grid sortable' }, el('thead', null, el('tr', null, heads)), body)), more],
@@ -89,7 +90,7 @@ function policiesCard() {
         ['kept', 'Kept', 'number', ({ kept }) => format.count(kept)],
         ['out', 'Sampled out', 'number', ({ out }) => format.count(out)],
         ['share', 'Kept share', 'number', ({ kept, out }) => format.percent(kept, kept + out)],
-    ], 'Nothing was decided yet.');
+    ], 'Nothing was decided yet.', null);
     const place = el('div', null, table.element);
     return {
         element: card('Spans by who decided', 'policies', place, off),
@@ -113,12 +114,13 @@ function effectiveCard() {
     const table = sortable([
         ['service', 'Service', null, ({ service }) => service || muted('(every other)')],
         ['operation', 'Operation', null, ({ operation }) => operation || muted('(every other)')],
-        ['probability', 'Probability', 'number', ({ probability }) => (Number.isFinite(probability) ? format.percent(probability, 1) : '–')],
-        ['samples_per_second', 'Traces/s seen', 'number', (row) => format.rate(row.samples_per_second)],
+        ['probability', 'Probability', 'number', ({ probability }) => format.probability(probability)],
+        ['samples_per_second', 'Samples/s', 'number', (row) => format.rate(row.samples_per_second)],
         ['source', 'Source', null, ({ source }) => source ?? '–'],
         ['is_followed', 'Followed', null, (row) => (row.is_followed ? 'yes' : muted('no'))],
-    ], 'No service has this.');
-    const place = el('div', { class: 'effective-room' }, filter, table.element);
+    ], 'No service has this.', 'service');
+    const total = el('p', { class: 'total', title: 'Samples are root spans that clients sampled, in the last interval.' });
+    const place = el('div', { class: 'effective-room' }, filter, total, table.element);
     let rows = [];
 
     const fill = () => table.show(rows.filter((row) => isIn(row, filter.value.trim().toLowerCase())));
@@ -129,6 +131,7 @@ function effectiveCard() {
             off.hidden = Boolean(effective);
             place.hidden = !effective;
             rows = effective ?? [];
+            setText(total, totalWords(rows));
             fill();
         },
     };

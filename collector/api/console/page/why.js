@@ -1,14 +1,14 @@
 /* why.js - the answer to "why was this trace kept?" as elements: a sentence, and the facts behind it. */
 import { el, muted, pairs } from './dom.js';
 import * as format from './format.js';
-import { reasonWords, triggerWords, voteWords, whyWords } from './reason.js';
+import { isOfClass, reasonWords, triggerWords, voteWords, whyWords } from './reason.js';
 
 const MARKS = { kept: ['good', '✓'], dropped: ['bad', '×'], pending: ['warn', '…'], unknown: ['quiet', '?'] };
 
 function probabilityOf({ probability, estimate }) {
     if (!Number.isFinite(probability))
         return '–';
-    return `${format.percent(probability, 1)}${estimate ? ' (measured)' : ''}`;
+    return `${format.probability(probability)}${estimate ? ' (measured)' : ''}`;
 }
 
 /* RFC 3339 from the API; nothing when it was not told. */
@@ -20,13 +20,15 @@ function factsOf(answer) {
     const facts = [
         ['Decision', answer.decision],
         ['Reason', answer.reason ? el('code', null, answer.reason) : '–'],
-        ['Policy', answer.policy || '–'],
+        [isOfClass(answer.reason) ? 'Class' : 'Policy', answer.policy || '–'],
         ['Probability', probabilityOf(answer)],
         ['Rules', answer.rules > 0 ? `generation ${format.count(answer.rules)}` : '–'],
         ['Time', timeOf(answer)],
     ];
     if (answer.trigger)
         facts.push(['Decided when', triggerWords(answer.trigger)]);
+    if (answer.waiting)
+        facts.push(['Late spans', 'some wait to follow it']);
     return pairs('why-facts', facts);
 }
 
@@ -43,10 +45,10 @@ function votes(answer) {
         : null;
 }
 
-/* The answer itself tells one of them, unless more is to come. */
+/* The answer itself tells one of them. */
 function decisions(answer) {
     const list = Array.isArray(answer.decisions) ? answer.decisions : [];
-    return list.length > (answer.decision === 'pending' ? 0 : 1) ? table('decisions', 'All decisions, newest first', ['Time', 'Decision', 'When'], list.map((each) =>
+    return list.length > 1 ? table('decisions', answer.more ? 'The newest decisions; there are older ones' : 'All decisions, newest first', ['Time', 'Decision', 'When'], list.map((each) =>
         [timeOf(each), reasonWords(each), triggerWords(each.trigger)])) : null;
 }
 

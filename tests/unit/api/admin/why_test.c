@@ -14,6 +14,10 @@ static const struct query_decision by_policy[] = {
 static const struct query_decision by_chance[] = {
     { { VERDICT_KEPT, TRIGGER_DEADLINE, REASON_CLASS, 2, true, UINT64_C(1) << 55, 3 }, TIME, 1, "health", NULL, 0 },
 };
+/* 5 % is kept at 0.0500002 */
+static const struct query_decision at_five_percent[] = {
+    { { VERDICT_KEPT, TRIGGER_ROOT, REASON_CLASS_ERROR, 2, false, UINT64_C(0xf3333000000000), 3 }, TIME, 1, "health", NULL, 0 },
+};
 static const struct query_decision while_off[] = { { { .verdict = VERDICT_KEPT }, 0, 3, "", NULL, 0 } };
 static const struct query_decision out[] = {
     { { VERDICT_DROPPED, TRIGGER_LATE, REASON_NO_POLICY, 0, false, OT_NEVER, 7 }, TIME, 0, "", NULL, 0 },
@@ -33,6 +37,9 @@ static const struct query_decision kept_then_dropped[] = {
 #define BY_CHANCE                                                                                                            \
     "\"reason\":\"class\",\"policy\":\"health\",\"probability\":0.5,\"estimate\":true,\"rules\":3,\"time\":\"2023-11-14T22:13:20.000Z\"," \
     "\"trigger\":\"deadline\",\"votes\":[]"
+#define AT_FIVE_PERCENT                                                                                                      \
+    "\"reason\":\"class_error\",\"policy\":\"health\",\"probability\":0.05,\"estimate\":false,\"rules\":3,"                  \
+    "\"time\":\"2023-11-14T22:13:20.000Z\",\"trigger\":\"root\",\"votes\":[]"
 #define WHILE_OFF                                                                                                            \
     "\"reason\":\"\",\"policy\":\"\",\"probability\":1,\"estimate\":false,\"rules\":0,\"time\":\"\",\"trigger\":\"\",\"votes\":[]"
 #define OUT(rules, time, trigger)                                                                                            \
@@ -41,21 +48,25 @@ static const struct query_decision kept_then_dropped[] = {
 #define BY_FLOOR                                                                                                             \
     "\"reason\":\"floor_error\",\"policy\":\"\",\"probability\":1,\"estimate\":false,\"rules\":7,\"time\":\"2023-11-14T22:13:20.000Z\"," \
     "\"trigger\":\"root\",\"votes\":[]"
-#define ANSWER(decision, members, list) "{\"trace_id\":\"" ID "\",\"decision\":\"" decision "\"," members ",\"decisions\":[" list "]}"
+#define ALL(decision, members, waiting, more, list)                                                                         \
+    "{\"trace_id\":\"" ID "\",\"decision\":\"" decision "\"," members ",\"waiting\":" waiting ",\"more\":" more ",\"decisions\":[" list "]}"
+#define ANSWER(decision, members, list) ALL(decision, members, "false", "false", list)
 #define ONE(decision, members, spans) ANSWER(decision, members, "{\"decision\":\"" decision "\"," members ",\"spans\":" spans "}")
 
 static const struct {
     struct query_why why;
     const char *want;
 } rows[] = {
-    { { WHY_UNKNOWN, NULL, 0 }, ANSWER("unknown", NOTHING, "") },
-    { { WHY_PENDING, NULL, 0 }, ANSWER("pending", NOTHING, "") },
-    { { WHY_KEPT, by_policy, 1 }, ONE("kept", BY_POLICY, "12") },
-    { { WHY_KEPT, by_chance, 1 }, ONE("kept", BY_CHANCE, "1") },
-    { { WHY_KEPT, while_off, 1 }, ONE("kept", WHILE_OFF, "3") },
-    { { WHY_DROPPED, out, 1 }, ONE("dropped", OUT("7", "2023-11-14T22:13:20.000Z", "late"), "null") },
-    { { WHY_PENDING, by_policy, 1 }, ANSWER("pending", NOTHING, "{\"decision\":\"kept\"," BY_POLICY ",\"spans\":12}") },
-    { { WHY_KEPT, kept_then_dropped, 2 },
+    { { .state = WHY_UNKNOWN }, ANSWER("unknown", NOTHING, "") },
+    { { .state = WHY_PENDING, .is_waiting = true }, ALL("pending", NOTHING, "true", "false", "") },
+    { { .state = WHY_KEPT, .decisions = by_policy, .n = 1 }, ONE("kept", BY_POLICY, "12") },
+    { { .state = WHY_KEPT, .decisions = by_chance, .n = 1 }, ONE("kept", BY_CHANCE, "1") },
+    { { .state = WHY_KEPT, .decisions = at_five_percent, .n = 1 }, ONE("kept", AT_FIVE_PERCENT, "1") },
+    { { .state = WHY_KEPT, .decisions = while_off, .n = 1 }, ONE("kept", WHILE_OFF, "3") },
+    { { .state = WHY_DROPPED, .decisions = out, .n = 1 }, ONE("dropped", OUT("7", "2023-11-14T22:13:20.000Z", "late"), "null") },
+    { { .state = WHY_KEPT, .is_waiting = true, .is_cut = true, .decisions = by_policy, .n = 1 }, /* late spans wait */
+      ALL("kept", BY_POLICY, "true", "true", "{\"decision\":\"kept\"," BY_POLICY ",\"spans\":12}") },
+    { { .state = WHY_KEPT, .decisions = kept_then_dropped, .n = 2 },
       ANSWER("kept", BY_FLOOR,
              "{\"decision\":\"dropped\"," OUT("8", "2023-11-14T22:14:20.000Z", "root") ",\"spans\":null},"
              "{\"decision\":\"kept\"," BY_FLOOR ",\"spans\":5}") },
@@ -158,7 +169,7 @@ static void tells_all_votes(void **state)
         list[i].votes = all;
         list[i].n_votes = VOTES;
     }
-    fake.why = (struct query_why){ WHY_DROPPED, list, DECISIONS };
+    fake.why = (struct query_why){ .state = WHY_DROPPED, .decisions = list, .n = DECISIONS };
     ask(scene, "GET", PATH ID);
     assert_int_equal(scene->status, 200);
     assert_true(scene->body.len > (size_t)(DECISIONS + 1) * VOTES * sizeof name);

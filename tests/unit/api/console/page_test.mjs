@@ -5,7 +5,7 @@ import test from 'node:test';
 import { COLORS, colorsOf } from './color.js';
 import * as format from './format.js';
 import { LIMIT_MAX, apiParams, paramsOf, parseTags, parseTraceId, queryOf, tagText } from './query.js';
-import { ladderWords, reasonWords, sorted, splitName, splitRows, triggerWords, voteWords, weightWords, whyWords } from './reason.js';
+import { isOfClass, ladderWords, reasonWords, sorted, splitName, splitRows, totalWords, triggerWords, voteWords, weightWords, whyWords } from './reason.js';
 import { buildTree, selfTime, summarize, ticks } from './tree.js';
 
 /* --- trees ----------------------------------------------------------------------------------------- */
@@ -218,6 +218,27 @@ test('every decision is a sentence', () => {
         assert.equal(whyWords(answer), want);
 });
 
+test('a name is of a class or of a policy', () => {
+    for (const [reason, want] of [['class', true], ['class_error', true], ['policy', false], ['drop', false], ['inverted', false], ['', false],
+        ['classic', false], [undefined, false]])
+        assert.equal(isOfClass(reason), want, String(reason));
+});
+
+test('the total of head sampling', () => {
+    const row = (samples, probability, is_followed) => ({ samples_per_second: samples, probability, is_followed });
+    for (const [rows, want] of [
+        [[], ''],
+        [[row(null, 0.1, false), row(undefined, 1, false), row('NaN', 1, true)], ''],
+        [[row(0, 1, false)], 'Over all: 0 samples/s.'],
+        [[row(2, 1, true), row(1, 0.01, true)], 'Over all: 3 samples/s, of about 102 root spans/s.'],
+        [[row(2, 0.5, false), row(null, 0.5, true)], 'Over all: 2 samples/s, of about 2 root spans/s.'],
+        [[row(0.02, 0.00012, true)], 'Over all: 0.02 samples/s, of about 167 root spans/s.'],
+        [[row(3, 0, true)], 'Over all: 3 samples/s, of about 3 root spans/s.'], /* what came in spite of it */
+        [[row(3, null, true)], 'Over all: 3 samples/s, of about 3 root spans/s.'],
+    ])
+        assert.equal(totalWords(rows), want);
+});
+
 test('words of a later version, and what looks like code, are only words', () => {
     assert.equal(reasonWords({ decision: 'kept', reason: 'moon_phase' }), 'Kept for the reason “moon_phase”.');
     assert.equal(reasonWords({ decision: 'dropped', reason: 'constructor' }), 'Dropped for the reason “constructor”.');
@@ -290,6 +311,10 @@ test('sizes, shares, counts', () => {
     assert.equal(format.percent(1, 3), '33 %');
     assert.equal(format.percent(99999, 100000), '99.9 %');
     assert.equal(format.percent(3, 3), '100 %');
+    for (const [p, text] of [[0, '0 %'], [1, '100 %'], [0.5, '50 %'], [0.05, '5 %'], [0.00012, '0.012 %'], [0.000031, '0.0031 %'],
+        [0.0000314159, '0.00314 %'], [1e-9, '0.0000001 %'], [0.9999, '99.9 %'], [0.99998, '99.9 %'], [1 / 3, '33.3 %'], [0.07, '7 %'],
+        [NaN, '–'], [null, '–'], [undefined, '–'], ['0.5', '–']])
+        assert.equal(format.probability(p), text, String(p));
     assert.equal(format.plural(1, 'span'), '1 span');
     assert.equal(format.plural(1234, 'span'), '1,234 spans');
     assert.equal(format.instantOfText(''), '');

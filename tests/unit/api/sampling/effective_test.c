@@ -1,4 +1,6 @@
 /* The table in force, as JSON. */
+#include <math.h>
+
 #include "door.h"
 
 #define PATH "/api/sampling/effective"
@@ -30,6 +32,19 @@ static void shows_every_row_in_its_order(void **state)
                   "{\"service\":\"cart\",\"operation\":\"GET \\\"a\\\"\",\"probability\":0.001,\"samples_per_second\":0.25,\"source\":\"adaptive\","
                   "\"is_followed\":true},"
                   "{\"service\":\"cart\",\"operation\":\"bad \xef\xbf\xbd\",\"probability\":0,\"samples_per_second\":12,\"source\":\"override\","
+                  "\"is_followed\":false}]}");
+    wire_fini(&wire);
+}
+
+static void what_was_not_counted_is_null(void **state)
+{
+    struct wire wire;
+
+    (void)state;
+    door_open(&wire, sampling_query_routes);
+    fake.rows[0] = (struct head_row){ STR("cart"), STR(""), 0.5, NAN, "file", false };
+    fake.n_rows = 1;
+    expect(&wire, "{\"data\":[{\"service\":\"cart\",\"operation\":\"\",\"probability\":0.5,\"samples_per_second\":null,\"source\":\"file\","
                   "\"is_followed\":false}]}");
     wire_fini(&wire);
 }
@@ -78,6 +93,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shows_every_row_in_its_order),
+        cmocka_unit_test(what_was_not_counted_is_null),
         cmocka_unit_test(is_all_there_is),
         cmocka_unit_test(has_an_end),
     };
