@@ -193,18 +193,6 @@ static void names_are_told(void **state)
         assert_string_equal(vote_name((enum vote)i), votes[i]);
 }
 
-static void a_probability_is_told(void **state)
-{
-    struct outcome outcome = { .threshold = 0xc0000000000000 };
-
-    (void)state;
-    assert_true(ot_probability(outcome.threshold) == 0.25);
-    outcome.threshold = 0;
-    assert_true(ot_probability(outcome.threshold) == 1);
-    outcome.threshold = OT_NEVER;
-    assert_true(ot_probability(outcome.threshold) == 0);
-}
-
 static void votes_are_set_and_got(void **state)
 {
     enum { POLICIES = 9 };
@@ -272,7 +260,6 @@ int main(void)
         cmocka_unit_test(the_word_is_laid_out_as_written),
         cmocka_unit_test(other_words_are_refused),
         cmocka_unit_test(names_are_told),
-        cmocka_unit_test(a_probability_is_told),
         cmocka_unit_test(votes_are_set_and_got),
         cmocka_unit_test(a_kept_span_tells_its_threshold),
     };
