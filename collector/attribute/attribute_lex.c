@@ -47,15 +47,6 @@ static bool is_inside_character(char c)
     return ((uint8_t)c & 0xc0) == 0x80;
 }
 
-static size_t column_of(struct str text, size_t at)
-{
-    size_t column = 1;
-
-    for (size_t i = 0; i < at; i++)
-        column += !is_inside_character(text.ptr[i]);
-    return column;
-}
-
 static struct token token_read(struct lexer *lexer)
 {
     struct str text = lexer->text;
@@ -91,9 +82,18 @@ struct token lex_next(struct lexer *lexer)
         lexer->at++;
     size_t at = lexer->at;
     struct token token = token_read(lexer);
-    token.column = column_of(lexer->text, at);
+    token.at = at;
     token.is_adjacent = at == before;
     return token;
+}
+
+size_t token_column(const struct lexer *lexer, const struct token *token)
+{
+    size_t column = 1;
+
+    for (size_t i = 0; i < token->at; i++)
+        column += !is_inside_character(lexer->text.ptr[i]);
+    return column;
 }
 
 bool token_is(const struct token *token, enum token_type type, struct str text)

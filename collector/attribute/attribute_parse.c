@@ -3,6 +3,7 @@
  * A rule's text is copied into the arena first; what is compiled points into the copy. */
 #include "attribute/attribute_lex.h"
 #include "attribute/attribute_rules.h"
+#include "base/map.h"
 #include "codec/utf8.h"
 
 #define WORD_SHOWN_MAX 48 /* bytes of a word in an error */
@@ -10,6 +11,7 @@
 struct parser {
     struct attribute_rules *rules;
     size_t number; /* of the rule, from 1 */
+    struct map known; /* key of any rule -> its number, from 1 */
     struct lexer lexer;
     struct token token; /* the one that is looked at */
     struct rule rule;
@@ -50,9 +52,10 @@ static enum mg_err fail_expected(const struct parser *p, const char *what)
     if (token->type == TOKEN_END)
         return mg_fail(p->why, MG_E_FORMAT, "ingest.rules %zu: %s expected at the end", p->number, what);
     if (token->type == TOKEN_BAD && token->text.ptr[0] == '"')
-        return mg_fail(p->why, MG_E_FORMAT, "ingest.rules %zu: the quote at column %zu is not closed", p->number, token->column);
-    return mg_fail(p->why, MG_E_FORMAT, "ingest.rules %zu: %s expected at column %zu, not '%.*s'", p->number, what, token->column,
-                   STR_ARG(shown(token->text)));
+        return mg_fail(p->why, MG_E_FORMAT, "ingest.rules %zu: the quote at column %zu is not closed", p->number,
+                       token_column(&p->lexer, token));
+    return mg_fail(p->why, MG_E_FORMAT, "ingest.rules %zu: %s expected at column %zu, not '%.*s'", p->number, what,
+                   token_column(&p->lexer, token), STR_ARG(shown(token->text)));
 }
 
 static enum mg_err fail_word(const struct parser *p, struct str word, const char *sentence)
@@ -86,20 +89,20 @@ static enum mg_err unquote(struct parser *p, struct str *out)
 
     if (token_unquote(&p->token, &p->rules->arena, out, &bad) != MG_OK)
         return mg_fail(p->why, MG_E_FORMAT, "ingest.rules %zu: unknown escape '%.*s' in the quotes at column %zu (\\\" \\\\ \\n \\t)",
-                       p->number, STR_ARG(bad), p->token.column);
+                       p->number, STR_ARG(bad), token_column(&p->lexer, &p->token));
     return MG_OK;
 }
 
-static struct rule_key key_make(struct attribute_rules *rules, struct str name)
+/* Keys get the 64 bits by turns, equal ones the same. */
+static struct rule_key key_make(struct parser *p, struct str name)
 {
-    size_t i = 0;
+    bool is_new;
+    void **number = map_put(&p->known, name, &is_new);
 
-    while (i < rules->keys.n && !str_eq(rules->keys.at[i], name))
-        i++;
-    if (i == rules->keys.n)
-        VEC_PUSH(&rules->keys, name);
-    struct rule_key key = { name, UINT64_C(1) << (i & 63) };
-    rules->wanted[key_mark(name)] |= key.bit;
+    if (is_new)
+        *number = (void *)(uintptr_t)p->known.n;
+    struct rule_key key = { name, UINT64_C(1) << ((uintptr_t)*number & 63) };
+    p->rules->wanted[key_mark(name)] |= key.bit;
     return key;
 }
 
@@ -154,7 +157,7 @@ static enum mg_err parse_reference(struct parser *p, struct operand *out)
         MG_TRY(unquote(p, &name));
         advance(p);
     }
-    out->key = key_make(p->rules, name);
+    out->key = key_make(p, name);
     if (out->source == FROM_RESOURCE)
         out->slot = p->rules->n_slots++;
     return MG_OK;
@@ -360,7 +363,7 @@ static enum mg_err parse_key(struct parser *p)
     struct str name;
 
     MG_TRY(parse_name(p, &name));
-    struct rule_key key = key_make(p->rules, name);
+    struct rule_key key = key_make(p, name);
     p->rule.bits |= key.bit;
     VEC_PUSH(&p->keys, key);
     return MG_OK;
@@ -397,7 +400,7 @@ static enum mg_err parse_rename(struct parser *p)
     MG_TRY(parse_name(p, &name));
     if (str_eq(name, p->keys.at[0].name))
         return fail_word(p, word.text, "is the old and the new key of a rename");
-    p->rule.renamed = key_make(p->rules, name);
+    p->rule.renamed = key_make(p, name);
     return MG_OK;
 }
 
@@ -538,6 +541,7 @@ enum mg_err attribute_rules_new(struct attribute_rules **out, const struct conf_
     atomic_init(&rules->refs, 1);
     arena_init(&rules->arena);
     enum mg_err err = parse_list(&p, list);
+    map_fini(&p.known);
     VEC_FINI(&p.keys);
     VEC_FINI(&p.needles);
     VEC_FINI(&p.terms);
@@ -564,7 +568,6 @@ void attribute_rules_unref(struct attribute_rules **pointer)
         finder_free(&rules->finders.at[i]);
     VEC_FINI(&rules->finders);
     VEC_FINI(&rules->rules);
-    VEC_FINI(&rules->keys);
     arena_fini(&rules->arena);
     mem_free(rules);
 }

@@ -70,7 +70,6 @@ struct attribute_rules {
     struct arena arena;
     VEC(struct rule) rules;
     VEC(struct finder *) finders;   /* all of the rules and terms */
-    VEC(struct str) keys;           /* the nth has bit n & 63 */
     uint64_t wanted[256];           /* key_mark -> bits of the keys that have it */
     uint32_t n_slots;
     bool needs_resource;            /* a rule changes, or asks about, the resource */

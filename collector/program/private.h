@@ -106,4 +106,6 @@ void exports_stop(struct program *program);
 void exports_close(struct program *program);
 /* reload.c */
 enum mg_err ui_open_for(struct ui **out, const struct settings *settings, struct mg_why *why);
+/* Before `now` is read: rows that need a restart keep what `old` has. Appends the keys that were changed in vain: "threads, tls.cert". */
+void reload_keep_started(struct settings *now, const struct settings *old, struct buf *keys);
 void program_reload(struct program *program);

@@ -1,7 +1,8 @@
 /* reload.c - SIGHUP: a whole new configuration, or nothing. */
 #include "program/private.h"
 
-/* What the program has bound, opened or sized at its start: keys that begin like this. */
+/* What the program has bound, opened or sized at its start: keys that begin like this, besides the rows that say needs_restart. These
+ * are told of only. */
 static const char *const at_start[] = {
     "data_dir", "threads", "listen.", "tls.", "journal.", "live.ring_bytes", "query.threads", "http.", "kafka.",
     "exporters.otlp.endpoint", "exporters.otlp.headers", "exporters.otlp.ca", "exporters.otlp.cert", "exporters.otlp.key",
@@ -14,26 +15,26 @@ static const char *const at_start[] = {
     "exporters.kafka.compression", "exporters.kafka.properties", "exporters.kafka.timeout",
 };
 
-static void note_key(void *owner, const char *key)
+static void note_kept(void *owner, const char *key)
 {
     struct buf *keys = owner;
 
+    buf_printf(keys, "%s%s", keys->len ? ", " : "", key);
+}
+
+static void note_key(void *owner, const char *key)
+{
     for (size_t i = 0; i < MG_COUNT(at_start); i++)
         if (str_starts(str_of(key), str_of(at_start[i]))) {
-            buf_printf(keys, "%s%s", keys->len ? ", " : "", key);
+            note_kept(owner, key);
             return;
         }
 }
 
-static void warn_of_restart(const struct settings *old, const struct settings *now)
+void reload_keep_started(struct settings *now, const struct settings *old, struct buf *keys)
 {
-    struct buf keys;
-
-    buf_init(&keys, 1 << 16);
-    conf_changed(old->conf, now->conf, note_key, &keys);
-    if (keys.len)
-        LOG(WARN, "some changed settings take effect at the next start", F_STR("keys", buf_str(&keys)));
-    buf_fini(&keys);
+    conf_keep_started(now->conf, old->conf, note_kept, keys);
+    conf_changed(old->conf, now->conf, note_key, keys);
 }
 
 enum mg_err ui_open_for(struct ui **out, const struct settings *settings, struct mg_why *why)
@@ -55,39 +56,53 @@ static enum mg_err swap_ui(struct worker *worker, void *argument, struct mg_why 
     return MG_OK;
 }
 
-/* The last step that can fail: the strategies, and a generation for the rules, which must be on disk before a decision names it. */
-static enum mg_err take_sampling(struct program *program, const struct settings *settings, struct ui *ui, struct mg_why *why)
-{
-    uint32_t generation = 0;
-    enum mg_err err = MG_OK;
+/* What a reload makes, and owns until next_take. */
+struct next {
+    struct settings *settings;
+    struct ui *ui;             /* NULL: none is configured; after next_take the one that was in force */
+    uint32_t rules_generation; /* 0: no rules */
+    struct buf for_restart;    /* keys that were changed in vain */
+};
 
+/* All that can fail. The running program has nothing of it but the strategies, which are taken last. The rules' generation must be
+ * on disk before a decision names it. */
+static enum mg_err next_make(struct next *next, struct program *program, struct mg_why *why)
+{
+    struct settings *settings = next->settings = MEM_NEW(struct settings);
+
+    MG_TRY(settings_load(settings, program->args.file, program->args.sets.at, program->args.sets.n, why));
+    reload_keep_started(settings, program->settings, &next->for_restart);
+    MG_TRY(ui_open_for(&next->ui, settings, why));
     if (settings->sample_rules)
-        err = store_rules_put(program->store, sample_rules_text(settings->sample_rules), &generation, why);
-    if (err == MG_OK)
-        err = head_reload(program->head, &settings->head, &settings->sampling, why);
-    if (err == MG_OK)
-        program->rules_generation = generation;
-    else
-        ui_free(&ui);
-    return err;
+        MG_TRY(store_rules_put(program->store, sample_rules_text(settings->sample_rules), &next->rules_generation, why));
+    return head_reload(program->head, &settings->head, &settings->sampling, why);
 }
 
-void program_reload(struct program *program)
+static void next_fini(struct next *next)
 {
-    struct settings *settings = MEM_NEW(struct settings);
-    struct ui *ui;
-    struct mg_why why = { "" };
+    ui_free(&next->ui);
+    if (next->settings)
+        settings_fini(next->settings);
+    mem_free(next->settings);
+    buf_fini(&next->for_restart);
+}
 
-    if (settings_load(settings, program->args.file, program->args.sets.at, program->args.sets.n, &why) != MG_OK ||
-        ui_open_for(&ui, settings, &why) != MG_OK || take_sampling(program, settings, ui, &why) != MG_OK) {
-        LOG(ERROR, "reload refused, nothing changed", F_WHY(&why));
-        settings_fini(settings);
-        mem_free(settings);
-        return;
-    }
-    warn_of_restart(program->settings, settings);
+/* What became of the rules of tail sampling, for the log. */
+static const char *rules_news(uint32_t before, uint32_t now)
+{
+    if (now == 0)
+        return "off";
+    return now == before ? "unchanged" : "changed";
+}
+
+/* Cannot fail. The settings are the program's from here on, and next->ui becomes the one that was in force. */
+static void next_take(struct next *next, struct program *program)
+{
+    struct settings *settings = MG_STEAL(next->settings);
+
     VEC_PUSH(&program->generations, settings);
     program->settings = settings;
+    program->rules_generation = next->rules_generation;
     live_reload(program->live, &settings->live, &settings->decisions);
     live_reload_rules(program->live, &settings->sampling, settings->sample_rules, program->rules_generation);
     ingest_reload(program->ingest, &settings->ingest, settings->rules);
@@ -99,8 +114,24 @@ void program_reload(struct program *program)
     for (size_t i = 0; i < program->n_workers; i++)
         (void)worker_call(&program->workers[i], doors_reload, NULL, NULL); /* cannot fail */
     doors_warn(program);
-    (void)worker_call(&program->workers[0], swap_ui, &ui, NULL);           /* cannot fail */
-    ui_free(&ui);
+    (void)worker_call(&program->workers[0], swap_ui, &next->ui, NULL);     /* cannot fail */
     log_configure((enum log_level)settings->log.level, (enum log_format)settings->log.format);
-    LOG(INFO, "reloaded");
+}
+
+void program_reload(struct program *program)
+{
+    MG_AUTO(next_fini) struct next next = { 0 };
+    uint32_t before = program->rules_generation;
+    struct mg_why why = { "" };
+
+    buf_init(&next.for_restart, 1 << 16);
+    if (next_make(&next, program, &why) != MG_OK) {
+        LOG(ERROR, "reload refused, nothing changed", F_WHY(&why));
+        return;
+    }
+    if (next.for_restart.len)
+        LOG(WARN, "some changed settings take effect at the next start", F_STR("keys", buf_str(&next.for_restart)));
+    next_take(&next, program);
+    LOG(INFO, "reloaded", F_U64("rules_generation", program->rules_generation),
+        F_TEXT("sampling_rules", rules_news(before, program->rules_generation)));
 }

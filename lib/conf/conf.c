@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "conf/entry.h"
+#include "conf/nearest.h"
 #include "conf/scalar.h"
 #include "conf/yaml.h"
 
@@ -24,6 +25,11 @@ static const char *make_key(struct arena *arena, struct str prefix, struct str n
 static char upper(char c)
 {
     return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
 static const char *make_variable(struct arena *arena, const char *key)
@@ -74,23 +80,6 @@ void conf_entries_init(struct conf *conf, const struct conf_section *sections, s
     }
 }
 
-static const char *nearest(const struct conf *conf, struct str name, bool by_variable)
-{
-    const char *best = "nothing: no key is known";
-    size_t best_distance = SIZE_MAX;
-
-    for (size_t i = 0; i < conf->n; i++) {
-        const char *known = by_variable ? conf->entries[i].variable : conf->entries[i].key;
-        size_t distance = str_distance(name, str_of(known));
-
-        if (distance < best_distance) {
-            best_distance = distance;
-            best = known;
-        }
-    }
-    return best;
-}
-
 /* Is there a row below `key.`? */
 static bool is_section(const struct conf *conf, struct str key)
 {
@@ -103,15 +92,16 @@ static bool is_section(const struct conf *conf, struct str key)
     return false;
 }
 
-/* `place` is "file:line", "--set" or "environment X", as in the dump. */
+/* `place` is "file:line" or "--set", as in the dump. */
 static enum mg_err fail_unknown(const struct conf *conf, struct str key, const char *place,
                                 struct mg_why *why)
 {
     if (is_section(conf, key))
         return mg_fail(why, MG_E_FORMAT, "%s: '%.*s' is a section with keys below it, not a value",
                        place, STR_ARG(key));
-    return mg_fail(why, MG_E_FORMAT, "%s: unknown key '%.*s'; did you mean '%s'?", place,
-                   STR_ARG(key), nearest(conf, key, false));
+    struct str meant = nearest_key(conf, key, true);
+    return mg_fail(why, MG_E_FORMAT, "%s: unknown key '%.*s'; did you mean '%.*s'?", place,
+                   STR_ARG(key), STR_ARG(meant));
 }
 
 static enum mg_err set_plain(struct conf *conf, struct conf_entry *entry, struct str text,
@@ -296,6 +286,21 @@ static enum mg_err set_file(struct conf *conf, const char *path, struct mg_why *
     return set_docs(&file, docs);
 }
 
+/* The key that a variable with this name would have. */
+static struct str key_of_variable(struct conf *conf, struct str name)
+{
+    static const size_t prefix = sizeof CONF_ENVIRONMENT_PREFIX - 1;
+    struct str rest = str_n(name.ptr + prefix, name.len - prefix);
+    char *key = arena_alloc(&conf->arena, rest.len + 1), *p = key;
+
+    for (size_t i = 0; i < rest.len; i++) {
+        bool is_dot = rest.ptr[i] == '_' && i + 1 < rest.len && rest.ptr[i + 1] == '_';
+        *p++ = is_dot ? '.' : lower(rest.ptr[i]);
+        i += is_dot;
+    }
+    return str_n(key, (size_t)(p - key));
+}
+
 static enum mg_err set_variable(struct conf *conf, struct str name, struct str value,
                                 struct mg_why *why)
 {
@@ -305,13 +310,11 @@ static enum mg_err set_variable(struct conf *conf, struct str name, struct str v
         const char *origin = arena_printf(&conf->arena, "environment %.*s", STR_ARG(name)).ptr;
         return set_text(conf, &conf->entries[i], value, conf->entries[i].variable, origin, why);
     }
-    const char *variable = nearest(conf, name, true), *key = "";
-    for (size_t i = 0; i < conf->n; i++)
-        if (conf->entries[i].variable == variable)
-            key = conf->entries[i].key;
+    const struct conf_entry *meant =
+        find(conf, nearest_key(conf, key_of_variable(conf, name), false));
     return mg_fail(why, MG_E_FORMAT,
                    "environment: unknown variable '%.*s'; did you mean '%s' (key '%s')?",
-                   STR_ARG(name), variable, key);
+                   STR_ARG(name), meant ? meant->variable : "", meant ? meant->key : "");
 }
 
 static enum mg_err set_environment(struct conf *conf, const char *const *environment,
@@ -328,15 +331,34 @@ static enum mg_err set_environment(struct conf *conf, const char *const *environ
     return MG_OK;
 }
 
+/* Without its '=' a value stands where the key should be, and it may be a secret: only what can be
+ * a key is told. */
+static enum mg_err fail_set(struct str set, struct mg_why *why)
+{
+    size_t n = 0;
+
+    while (n < set.len && scalar_is_word_char(set.ptr[n]))
+        n++;
+    return mg_fail(why, MG_E_FORMAT, "--set: '%.*s%s' has no '=' behind its key; write key=value",
+                   (int)n, set.ptr, n < set.len ? "…" : "");
+}
+
+static bool is_word(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!scalar_is_word_char(text.ptr[i]))
+            return false;
+    return true;
+}
+
 static enum mg_err set_options(struct conf *conf, const struct conf_source *source,
                                struct mg_why *why)
 {
     for (size_t i = 0; i < source->n_sets; i++) {
         struct str key, value;
 
-        if (!str_split_at(str_of(source->sets[i]), '=', &key, &value))
-            return mg_fail(why, MG_E_FORMAT, "--set: '%s' has no '='; write key=value",
-                           source->sets[i]);
+        if (!str_split_at(str_of(source->sets[i]), '=', &key, &value) || !is_word(key))
+            return fail_set(str_of(source->sets[i]), why);
         struct conf_entry *entry = find(conf, key);
         if (!entry)
             return fail_unknown(conf, key, "--set", why);
@@ -408,4 +430,31 @@ void conf_changed(const struct conf *old, const struct conf *now, conf_changed_f
     for (size_t i = 0; i < now->n; i++)
         if (!conf_value_eq(now->entries[i].field, &old->entries[i].value, &now->entries[i].value))
             visit(owner, now->entries[i].key);
+}
+
+/* What the owner computed after the load is kept with the value: it is the target's that is copied.
+ */
+static void keep_entry(struct conf_entry *now, const struct conf_entry *old)
+{
+    struct conf_value started;
+
+    conf_value_read(old->field, old->section->target, &started);
+    conf_value_store(now->field, &started, now->section->target);
+    now->value = old->value;
+    now->origin = old->origin;
+}
+
+void conf_keep_started(struct conf *now, const struct conf *old, conf_changed_fn *visit,
+                       void *owner)
+{
+    assert(old->n == now->n);
+    for (size_t i = 0; i < now->n; i++) {
+        struct conf_entry *entry = &now->entries[i];
+
+        if (!entry->field->needs_restart ||
+            conf_value_eq(entry->field, &old->entries[i].value, &entry->value))
+            continue;
+        visit(owner, entry->key);
+        keep_entry(entry, &old->entries[i]);
+    }
 }

@@ -51,15 +51,18 @@ struct conf_field {
     const char *choices;   /* CONF_CHOICE: "commit|os" */
     const char *help;      /* one sentence, ends with a full stop */
     bool is_secret;        /* the dump says only that it is set */
+    bool needs_restart;    /* read at the program's start only: the reference page says so, and a reload keeps the old value */
 };
 /* CONF_ROW(struct store_conf, CONF_DURATION, "retention", retention_ns, "7d", "1h", "90d", "Age at …") in a
- * table; the key carries no unit, the C field does. CONF_ROW_CHOICE is the same for CONF_CHOICE. */
-#define CONF_ROW(struct_type, type_, key_, field_, def_, min_, max_, help_) \
-    { .name = key_, .type = type_, .offset = offsetof(struct_type, field_), .def = def_, .min = min_, .max = max_, .help = help_ }
-#define CONF_ROW_SECRET(struct_type, type_, key_, field_, help_) \
-    { .name = key_, .type = type_, .offset = offsetof(struct_type, field_), .help = help_, .is_secret = true }
-#define CONF_ROW_CHOICE(struct_type, key_, field_, def_, choices_, help_) \
-    { .name = key_, .type = CONF_CHOICE, .offset = offsetof(struct_type, field_), .def = def_, .choices = choices_, .help = help_ }
+ * table; the key carries no unit, the C field does. CONF_ROW_CHOICE is the same for CONF_CHOICE. Behind the help of each may stand
+ * CONF_NEEDS_RESTART. */
+#define CONF_ROW(struct_type, type_, key_, field_, def_, min_, max_, ... /* help */) \
+    { .name = key_, .type = type_, .offset = offsetof(struct_type, field_), .def = def_, .min = min_, .max = max_, .help = __VA_ARGS__ }
+#define CONF_ROW_SECRET(struct_type, type_, key_, field_, ... /* help */) \
+    { .name = key_, .type = type_, .offset = offsetof(struct_type, field_), .is_secret = true, .help = __VA_ARGS__ }
+#define CONF_ROW_CHOICE(struct_type, key_, field_, def_, choices_, ... /* help */) \
+    { .name = key_, .type = CONF_CHOICE, .offset = offsetof(struct_type, field_), .def = def_, .choices = choices_, .help = __VA_ARGS__ }
+#define CONF_NEEDS_RESTART .needs_restart = true
 
 struct conf_section {
     const char *prefix;             /* "store"; "" for top-level keys such as data_dir */
@@ -82,9 +85,11 @@ void conf_free(struct conf **conf);
 /* Every value in force with its origin, in section order: `store.retention: 7d  # default`,
  * `# file.yaml:12`, `# environment MESHGLASS_…`, `# --set`. Reads the targets, so that values the owner
  * computed after the load are shown ("default, computed"); a row without default that is still zero is
- * a comment line, and so is a secret. Valid YAML that loads back to the same. */
+ * a comment line, and so is a secret. Valid YAML that loads back to the same. The user and password of a URL are secrets too: a
+ * text, or an item of a list, that begins with SCHEME:// and has an '@' is a comment line with *** for what stands before the last '@'. */
 void conf_dump(const struct conf *conf, struct buf *out);
-/* The reference page (Markdown) from rows alone: a table per section, or for sections in a row with one prefix. */
+/* The reference page (Markdown) from rows alone: a table per section, or for sections in a row with one prefix. A row that
+ * needs_restart says so behind its help. */
 void conf_reference(const struct conf_section *sections, size_t n_sections, struct buf *out);
 /* Origin of one key as in the dump ("default"), or NULL for an unknown key. */
 const char *conf_origin(const struct conf *conf, const char *key);
@@ -96,3 +101,6 @@ void conf_keys(const struct conf_section *sections, size_t n_sections, conf_key_
 /* The keys whose values, as loaded, differ between two loads of the same sections. */
 typedef void conf_changed_fn(void *owner, const char *key);
 void conf_changed(const struct conf *old, const struct conf *now, conf_changed_fn *visit, void *owner);
+/* For a reload, before anything reads what `now` loaded: rows that need a restart and differ get the value and origin they have in
+ * `old`, in the target too, and are told to visit. `old` must outlive `now`, which borrows from it from then on. */
+void conf_keep_started(struct conf *now, const struct conf *old, conf_changed_fn *visit, void *owner);

@@ -3,6 +3,43 @@
 
 #include "base/mem.h"
 #include "conf/entry.h"
+#include "conf/scalar.h"
+
+/* False: the value holds no password and *out is as it was. */
+static bool hide_passwords(const struct conf_field *field, const struct conf_value *value,
+                           struct arena *arena, struct conf_value *out)
+{
+    struct conf_value hidden = *value;
+
+    if (field->type == CONF_STR) {
+        hidden.str = scalar_hide_password(value->str, arena);
+    } else if (field->type == CONF_LIST) {
+        hidden.list.at = arena_alloc(arena, (value->list.n + 1) * sizeof *value->list.at);
+        for (size_t i = 0; i < value->list.n; i++)
+            hidden.list.at[i] = scalar_hide_password(value->list.at[i], arena);
+    }
+    if (conf_value_eq(field, value, &hidden))
+        return false;
+    *out = hidden;
+    return true;
+}
+
+/* A comment: what is shown would be loaded as another password. */
+static bool dump_hidden(const struct conf_entry *entry, const struct conf_value *now,
+                        struct buf *out)
+{
+    struct arena arena = {0};
+    struct conf_value hidden;
+    bool is_hidden = hide_passwords(entry->field, now, &arena, &hidden);
+
+    if (is_hidden) {
+        buf_printf(out, "# %s: ", entry->key);
+        conf_value_print(entry->field, &hidden, out);
+        buf_printf(out, " (password not shown)  # %s\n", entry->origin);
+    }
+    arena_fini(&arena);
+    return is_hidden;
+}
 
 static void dump_entry(const struct conf_entry *entry, struct buf *out)
 {
@@ -18,6 +55,8 @@ static void dump_entry(const struct conf_entry *entry, struct buf *out)
         buf_printf(out, "# %s: (set, not shown)  # %s\n", entry->key, entry->origin);
         return;
     }
+    if (dump_hidden(entry, &now, out))
+        return;
     buf_printf(out, "%s: ", entry->key);
     conf_value_print(entry->field, &now, out);
     bool is_computed = !conf_value_eq(entry->field, &now, &entry->value);
@@ -82,7 +121,7 @@ static void put_row(const struct conf_entry *entry, struct buf *out)
     put_range(field, out);
     buf_put_text(out, " | ");
     put_cell(str_of(field->help), out);
-    buf_put_text(out, " |\n");
+    buf_put_text(out, field->needs_restart ? " Needs a restart. |\n" : " |\n");
 }
 
 void conf_reference(const struct conf_section *sections, size_t n_sections, struct buf *out)

@@ -123,3 +123,29 @@ void scalar_print_in_flow(struct str s, struct buf *out)
     else
         scalar_print_quoted(s, out);
 }
+
+/* Behind "://", or 0 when no scheme stands in front (RFC 3986 3.1, but in any case and behind
+ * blanks). */
+static size_t scheme_end(struct str text)
+{
+    struct str trimmed = str_trim(text);
+    size_t at = 0, before = (size_t)(trimmed.ptr - text.ptr);
+
+    while (at < trimmed.len && (scalar_is_word_char(trimmed.ptr[at]) || trimmed.ptr[at] == '+'))
+        at++;
+    return at > 0 && str_starts(str_n(trimmed.ptr + at, trimmed.len - at), STR("://"))
+               ? before + at + 3
+               : 0;
+}
+
+struct str scalar_hide_password(struct str text, struct arena *arena)
+{
+    size_t from = text.len ? scheme_end(text) : 0, to = text.len;
+
+    while (to > from && text.ptr[to - 1] != '@')
+        to--;
+    if (from == 0 || to == from)
+        return text;
+    return arena_printf(arena, "%.*s***@%.*s", (int)from, text.ptr, (int)(text.len - to),
+                        text.ptr + to);
+}

@@ -45,7 +45,8 @@ static void texts_become_tokens(void **state)
             struct token token = lex_next(&lexer);
             if (token.type == TOKEN_END)
                 break;
-            buf_printf(&out, "%s%c%zu%.*s ", token.is_adjacent ? "+" : "", letters[token.type], token.column, STR_ARG(token.text));
+            buf_printf(&out, "%s%c%zu%.*s ", token.is_adjacent ? "+" : "", letters[token.type], token_column(&lexer, &token),
+                       STR_ARG(token.text));
         }
         assert_int_equal(lexer.at, lexer.text.len);
         if (!str_eq(buf_str(&out), str_of(rows[i].tokens)))

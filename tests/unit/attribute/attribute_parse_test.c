@@ -2,6 +2,7 @@
 #include "spans.h"
 
 #include <stdio.h>
+#include <time.h>
 #include "attribute/attribute_rules.h"
 
 static const char *const accepted[] = {
@@ -179,6 +180,114 @@ static void a_pattern_too_long_is_refused(void **state)
     assert_non_null(strstr(why.text, "of more than 4096 bytes"));
 }
 
+/* --- the work of long lists --- */
+
+static const struct { const char *begin, *key, *between, *end; size_t keys_of_rule, terms_of_rule; } long_rules[] = {
+    { "delete span ", "app.key_%05zu", ", ", "", 1, 0 },
+    { "hash resource,span ", "\"app key %05zu\"", ", ", " if service = \"x\"", 1, 0 },
+    { "redact keys ", "key_%05zu", ", ", "", 0, 0 },
+    { "drop if ", "span.key_%05zu exists", " and ", "", 0, 1 },
+    { "drop if ", "not resource.\"k %05zu\" = \"v\"", " and ", "", 0, 1 },
+    /* Refused at the very end: what says where must not cost more than reading. */
+    { "delete ", "key_%05zu", ", ", " =", 0, 0 },
+    { "delete ", "key_%05zu", ", ", ", \"open", 0, 0 },
+    { "drop if ", "span.key_%05zu exists", " and ", " or name = \"x\"", 0, 0 },
+};
+
+static char *long_rule(size_t row, size_t n)
+{
+    struct buf text;
+
+    buf_init(&text, 1 << 20);
+    buf_put_text(&text, long_rules[row].begin);
+    for (size_t i = 0; i < n; i++) {
+        char key[48];
+        snprintf(key, sizeof key, long_rules[row].key, i);
+        buf_printf(&text, "%s%s", i ? long_rules[row].between : "", key);
+    }
+    buf_put_text(&text, long_rules[row].end);
+    return buf_take(&text, NULL);
+}
+
+static uint64_t thread_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now); /* not the time that other programs take */
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* The least of a few attempts: what disturbs only adds. */
+static uint64_t compile_ns(size_t row, size_t n)
+{
+    char *text = long_rule(row, n);
+    struct str rule = str_of(text);
+    struct conf_list list = { &rule, 1 };
+    bool is_wrong = !long_rules[row].keys_of_rule && !long_rules[row].terms_of_rule && row != 2;
+    uint64_t least = UINT64_MAX;
+
+    for (int attempt = 0; attempt < 5; attempt++) {
+        struct attribute_rules *rules = NULL;
+        struct mg_why why = { "" };
+        uint64_t before = thread_ns();
+        enum mg_err err = attribute_rules_new(&rules, &list, &why);
+        least = MG_MIN(least, thread_ns() - before);
+        assert_int_equal(err, is_wrong ? MG_E_FORMAT : MG_OK);
+        if (!is_wrong) {
+            assert_int_equal(rules->rules.at[0].n_keys, n * long_rules[row].keys_of_rule);
+            assert_true(rules->rules.at[0].n_terms >= n * long_rules[row].terms_of_rule);
+        }
+        attribute_rules_unref(&rules);
+    }
+    mem_free(text);
+    return least;
+}
+
+/* Ten times the keys are ten times the work; by pairs it would be a hundred times. */
+static void work_grows_with_the_keys_not_with_their_square(void **state)
+{
+    (void)state;
+    for (size_t row = 0; row < MG_COUNT(long_rules); row++) {
+        uint64_t few = compile_ns(row, 2000), many = compile_ns(row, 20000);
+        if (many > 40 * few)
+            fail_msg("'%s…': %zu us for 2,000 keys, %zu us for 20,000", long_rules[row].begin, (size_t)few / 1000, (size_t)many / 1000);
+    }
+}
+
+static void equal_keys_have_one_bit_in_all_rules(void **state)
+{
+    struct attribute_rules *rules = rules_make("delete a, b, a\nrename b -> \"\"\nhash \"\", c if span.a exists", NULL);
+    const struct rule *first = &rules->rules.at[0], *second = &rules->rules.at[1], *third = &rules->rules.at[2];
+
+    (void)state;
+    assert_int_equal(first->keys[0].bit, first->keys[2].bit);
+    assert_int_equal(first->keys[1].bit, second->keys[0].bit);
+    assert_int_equal(second->renamed.bit, third->keys[0].bit);
+    assert_int_equal(third->terms[0].left.key.bit, first->keys[0].bit);
+    assert_int_not_equal(first->keys[0].bit, first->keys[1].bit);
+    assert_int_not_equal(third->keys[0].bit, third->keys[1].bit);
+    attribute_rules_unref(&rules);
+}
+
+/* The column of an error counts characters, as far away as it may be. */
+static void a_mistake_behind_many_keys_has_its_column(void **state)
+{
+    char *text = long_rule(1, 20000), want[128];
+    struct buf rule;
+    struct mg_why why = { "" };
+
+    (void)state;
+    buf_init(&rule, 1 << 20);
+    buf_printf(&rule, "delete \"\xc3\xa9\", %s ?", text + strlen("hash resource,span "));
+    snprintf(want, sizeof want, "ingest.rules 1: 'and', or the end of the rule, expected at column %zu, not '?'", rule.len - 1);
+    struct str one = buf_str(&rule);
+    struct attribute_rules *rules = NULL;
+    assert_int_equal(attribute_rules_new(&rules, &(struct conf_list){ &one, 1 }, &why), MG_E_FORMAT);
+    assert_string_equal(why.text, want);
+    buf_fini(&rule);
+    mem_free(text);
+}
+
 static void references_are_counted(void **state)
 {
     struct attribute_rules *rules = rules_make("delete a", NULL), *more = attribute_rules_ref(rules);
@@ -199,6 +308,9 @@ int main(void)
         cmocka_unit_test(no_rules_are_no_filter),
         cmocka_unit_test(number_of_rules_at_below_and_above),
         cmocka_unit_test(a_pattern_too_long_is_refused),
+        cmocka_unit_test(work_grows_with_the_keys_not_with_their_square),
+        cmocka_unit_test(equal_keys_have_one_bit_in_all_rules),
+        cmocka_unit_test(a_mistake_behind_many_keys_has_its_column),
         cmocka_unit_test(references_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

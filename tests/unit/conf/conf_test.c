@@ -148,7 +148,7 @@ static void what_is_wrong_is_named(void **state)
           NULL,
           NULL,
           { ":2: ", "unknown key 'store.retentoin'", "did you mean 'store.retention'?" } },
-        { "stroe:\n  retention: 1d\n", NULL, NULL, { ":1: ", "'stroe'", "did you mean '" } },
+        { "stroe:\n  retention: 1d\n", NULL, NULL, { ":1: ", "'stroe'", "did you mean 'store'?" } },
         { "a: 1\n", NULL, NULL, { ":1: ", "unknown key 'a'", "did you mean" } },
         { "data_dir: x\nstore: 5\n", NULL, NULL, { ":2: ", "'store' is a section", "" } },
         { "store: [1]\n", NULL, NULL, { ":1: ", "'store' is a section", "" } },
@@ -183,6 +183,20 @@ static void what_is_wrong_is_named(void **state)
           NULL,
           { "environment MESHGLASS_STORE__BLOCKS: store.blocks", "from 1 to 10", "" } },
         { NULL, NULL, "store.blocks", { "--set", "no '='", "key=value" } },
+        { NULL, NULL, "store.blocks: 1", { "--set: 'store.blocks…' has no '='", "key=value", "" } },
+        { NULL, NULL, "store.name:http://u:hush=@h", { "--set: 'store.name…'", "no '='", "" } },
+        { NULL, NULL, "http://u:hush@h", { "--set: 'http…' has no '='", "", "" } },
+        { NULL, NULL, "retention=1d", { "--set", "'retention'", "mean 'store.retention'?" } },
+        { NULL,
+          "MESHGLASS_STORE_BLOCKS=1",
+          NULL,
+          { "environment", "'MESHGLASS_STORE_BLOCKS'",
+            "'MESHGLASS_STORE__BLOCKS' (key 'store.blocks')" } },
+        { NULL,
+          "MESHGLASS_RETENTION=1",
+          NULL,
+          { "environment", "'MESHGLASS_RETENTION'",
+            "'MESHGLASS_STORE__RETENTION' (key 'store.retention')" } },
         { NULL, NULL, "=1", { "--set", "unknown key ''", "" } },
         { NULL,
           NULL,
@@ -247,6 +261,7 @@ static void what_is_wrong_is_named(void **state)
         assert_int_equal(load(&conf, cases[i].file, cases[i].variable, cases[i].set, &why),
                          MG_E_FORMAT);
         assert_null(conf);
+        assert_null(strstr(why.text, "hush"));
         for (size_t k = 0; k < 3; k++)
             if (!strstr(why.text, cases[i].says[k]))
                 fail_msg("case %zu: '%s' does not say '%s'", i, why.text, cases[i].says[k]);

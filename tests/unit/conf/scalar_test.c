@@ -9,6 +9,36 @@
 
 #include "unit/base/assert_str.h"
 
+static void passwords_are_hidden(void **state)
+{
+    static const struct {
+        const char *text, *shown;
+    } cases[] = {
+        {"http://u:p@h/x", "http://***@h/x"},
+        {"a+b-1.0://u@h", "a+b-1.0://***@h"},
+        {"\thttp://@h", "\thttp://***@h"},
+        {"http://u:p@q@h", "http://***@h"},
+        {"http://u:p/?#@h", "http://***@h"},
+        {"", ""},
+        {"@", "@"},
+        {"://", "://"},
+        {"http://", "http://"},
+        {"http://h", "http://h"},
+        {"http:/u@h", "http:/u@h"},
+        {"u:p@h", "u:p@h"},
+        {"://u:p@h", "://u:p@h"},
+        {"a b://u@h", "a b://u@h"},
+        {"u@http://h", "u@http://h"},
+    };
+    struct arena arena = {0};
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(cases); i++)
+        assert_str(scalar_hide_password(str_of(cases[i].text), &arena), cases[i].shown);
+    assert_int_equal(scalar_hide_password((struct str){0}, &arena).len, 0);
+    arena_fini(&arena);
+}
+
 static void texts_are_checked(void **state)
 {
     static const struct {
@@ -91,6 +121,7 @@ static void only_plain_text_is_written_plain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(passwords_are_hidden),
         cmocka_unit_test(texts_are_checked),
         cmocka_unit_test(only_plain_text_is_written_plain),
     };

@@ -18,7 +18,7 @@ struct store_conf {
     uint64_t blocks, disk_bytes, retention_ns;
     double ratio;
     int durability;
-    struct conf_list files;
+    struct conf_list files, urls;
     struct str name, token;
 };
 static struct top_conf top;
@@ -32,7 +32,7 @@ static const struct conf_field top_fields[] = {
 };
 static const struct conf_field listen_fields[] = {
     CONF_ROW(struct listen_conf, CONF_ADDRESS, "otlp_http", otlp_http, "127.0.0.1:4318", NULL, NULL,
-             "OTLP over HTTP."),
+             "OTLP over HTTP.", CONF_NEEDS_RESTART),
     CONF_ROW(struct listen_conf, CONF_ADDRESS, "zipkin", zipkin, "off", NULL, NULL, "Zipkin."),
 };
 static const struct conf_field store_fields[] = {
@@ -45,10 +45,12 @@ static const struct conf_field store_fields[] = {
              "Age."),
     CONF_ROW(struct store_conf, CONF_NUMBER, "ratio", ratio, "0.1", "0", "1", "Share."),
     CONF_ROW_CHOICE(struct store_conf, "journal.durability", durability, "commit", "commit|os",
-                    "Sync."),
+                    "Sync.", CONF_NEEDS_RESTART),
     CONF_ROW(struct store_conf, CONF_LIST, "files", files, NULL, NULL, NULL, "Files."),
+    CONF_ROW(struct store_conf, CONF_LIST, "urls", urls, NULL, NULL, NULL, "URLs.",
+             CONF_NEEDS_RESTART),
     CONF_ROW(struct store_conf, CONF_STR, "name", name, "it", NULL, NULL, "Name."),
-    CONF_ROW_SECRET(struct store_conf, CONF_STR, "token", token, "Token."),
+    CONF_ROW_SECRET(struct store_conf, CONF_STR, "token", token, "Token.", CONF_NEEDS_RESTART),
 };
 static const struct conf_field rule_fields[] = {
     CONF_ROW(struct rules_conf, CONF_TREE, "policies", policies, NULL, NULL, NULL, "Policies."),
@@ -56,7 +58,8 @@ static const struct conf_field rule_fields[] = {
              "Traces of the floor."),
 };
 static const struct conf_field class_fields[] = {
-    CONF_ROW(struct rules_conf, CONF_TREE, "classes.list", classes, NULL, NULL, NULL, "Classes."),
+    CONF_ROW(struct rules_conf, CONF_TREE, "classes.list", classes, NULL, NULL, NULL, "Classes.",
+             CONF_NEEDS_RESTART),
 };
 static const struct conf_section sections[] = {
     { "", top_fields, MG_COUNT(top_fields), &top },
