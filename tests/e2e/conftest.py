@@ -26,12 +26,13 @@ def collector(tmp_path_factory):
 @pytest.fixture
 def make(tmp_path):
     """make(**sets) starts a collector on the test's own data directory; all are ended after the test."""
-    made = []
+    made = []  # and what is started again on their data
 
     def start(sets=None, name="data", wait=True, **more):
-        it = Collector(tmp_path / name, sets, **more).start(wait)
+        it = Collector(tmp_path / name, sets, **more)
+        it.family = made
         made.append(it)
-        return it
+        return it.start(wait)
 
     yield start
     for it in made:

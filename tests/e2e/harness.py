@@ -87,6 +87,7 @@ class Collector:
         self.config, self.env = config, env or {}
         self.doors, self.process, self.lines, self.log = {}, None, [], []
         self.changed = threading.Condition()
+        self.family = []  # all runs on these data, for whoever has to end them
 
     # --- life ---
 
@@ -180,7 +181,10 @@ class Collector:
 
     def again(self, **sets):
         """A new run on the same data."""
-        return Collector(self.data_dir, self.sets | sets, self.config, self.env)
+        it = Collector(self.data_dir, self.sets | sets, self.config, self.env)
+        it.family = self.family
+        self.family.append(it)
+        return it
 
     # --- talk ---
 
