@@ -3,11 +3,13 @@
  * A record whose trace was decided before follows that decision (R6): while the decided rows are still in the ring the older record tells
  * it, afterwards the verdict table does. At start the table gets back what the store has of the newest decisions, after the replay:
  * during it every decision of the log is met in its place, and a row must not follow one that comes later in the log. */
+#include <assert.h>
 #include "base/clock.h"
 #include "live/private.h"
 #include "store/view.h"
 
 #define LADDER_HOLD_NS UINT64_C(2000000000)
+#define FLOOR_BYTES_MAX 4096
 
 static const struct sample_conf off; /* what holds without a configuration */
 
@@ -34,64 +36,138 @@ static void read_recent(struct live *live)
 }
 
 /* Operations that the store knows are not the first of their kind. */
-static void know_operations(struct live *live)
+static void know_operations(struct store *store, struct sampler *sampler)
 {
     struct catalog *catalog = catalog_new();
     struct catalog_operation *operations;
     struct str *services;
     struct arena arena = { 0 };
 
-    store_catalog(live->store, catalog);
+    store_catalog(store, catalog);
     for (size_t i = 0, n = catalog_services(catalog, &arena, &services); i < n; i++)
         for (size_t k = 0, m = catalog_operations(catalog, services[i], &arena, &operations); k < m; k++)
-            sampler_know(live->own.sampler, services[i], operations[k].name);
+            sampler_know(sampler, services[i], operations[k].name);
     arena_fini(&arena);
     catalog_free(&catalog);
 }
 
-static void start_sampler(struct live *live, struct sample_rules *rules, uint32_t generation)
+static struct sampler *make_sampler(struct store *store, struct sample_rules *rules, uint32_t generation)
 {
     const struct sampler_options options = { .rules = rules, .generation = generation };
+    struct sampler *sampler = sampler_new(&options);
 
-    live->own.sampler = sampler_new(&options);
-    know_operations(live);
+    know_operations(store, sampler);
+    return sampler;
 }
 
 void judge_init(struct live *live)
 {
+    struct sample_rules *rules = live->options.rules;
+
     live->sampling = live->options.sampling;
     live->own.verdicts = verdict_table_new(conf_of(live)->verdicts_bytes);
     ladder_init(&live->own.ladder, LADDER_HOLD_NS);
+    buf_init(&live->own.floor, FLOOR_BYTES_MAX);
+    pthread_mutex_init(&live->reload.lock, NULL);
     read_recent(live); /* also when sampling is off: a reload may switch it on */
-    if (live->options.rules)
-        start_sampler(live, live->options.rules, live->options.rules_generation);
+    if (!rules)
+        return;
+    live->own.sampler = make_sampler(live->store, rules, live->options.rules_generation);
+    live->reload.is_sampling = true;
+    tally_rules(&live->own.tally, rules, live->options.rules_generation);
 }
 
 void judge_fini(struct live *live)
 {
     sampler_free(&live->own.sampler);
+    sampler_free(&live->shared.rules.sampler);
+    buf_fini(&live->own.floor);
     verdict_table_free(&live->own.verdicts);
     sample_rules_unref(&live->shared.rules.rules);
     mem_free(live->own.recent.at);
     VEC_FINI(&live->own.settled);
     VEC_FINI(&live->shared.policies);
+    pthread_mutex_destroy(&live->reload.lock);
 }
 
+/* --- what the floor has used ------------------------------------------------------------------------ */
+
+void judge_save_floor(struct live *live, struct buf *out)
+{
+    if (live->own.sampler)
+        sampler_save(live->own.sampler, out);
+    else
+        buf_put_str(out, buf_str(&live->own.floor));
+}
+
+void judge_load_floor(struct live *live, struct str bytes)
+{
+    if (live->own.sampler) {
+        sampler_load(live->own.sampler, bytes);
+        return;
+    }
+    buf_clear(&live->own.floor);
+    buf_put_str(&live->own.floor, bytes);
+    if (buf_err(&live->own.floor) != MG_OK) /* no sampler wrote that */
+        buf_clear(&live->own.floor);
+}
+
+/* --- reload ----------------------------------------------------------------------------------------- */
+
+/* The catalog can be large: so a sampler that will be needed is made here, and live's thread only takes it. It is when the rules given
+ * before were none. One that still waits goes with rules that switch sampling off again, and takes newer ones with live. */
 void live_reload_rules(struct live *live, const struct sample_conf *sampling, struct sample_rules *rules, uint32_t generation)
 {
+    struct sampler *made = NULL, *unused = NULL;
+
+    pthread_mutex_lock(&live->reload.lock);
+    if (rules && !live->reload.is_sampling)
+        made = make_sampler(live->store, rules, generation);
+    live->reload.is_sampling = rules != NULL;
     live->sampling = sampling;
     pthread_mutex_lock(&live->shared.lock);
     sample_rules_unref(&live->shared.rules.rules);
     live->shared.rules.rules = rules ? sample_rules_ref(rules) : NULL;
     live->shared.rules.generation = generation;
     live->shared.rules.is_new = true;
+    if (!rules)
+        unused = MG_STEAL(live->shared.rules.sampler);
+    else if (made)
+        live->shared.rules.sampler = made;
     pthread_mutex_unlock(&live->shared.lock);
+    sampler_free(&unused);
+    pthread_mutex_unlock(&live->reload.lock);
     queue_wake(live->queue);
+}
+
+static void switch_off(struct live *live)
+{
+    if (!live->own.sampler)
+        return;
+    judge_count(live);
+    buf_clear(&live->own.floor);
+    sampler_save(live->own.sampler, &live->own.floor);
+    assert(buf_err(&live->own.floor) == MG_OK);
+    sampler_free(&live->own.sampler);
+}
+
+/* Made: not NULL while sampling is off; when it was switched off and on again in between, the old one goes on. */
+static void switch_on(struct live *live, struct sampler **made, struct sample_rules *rules, uint32_t generation)
+{
+    assert(live->own.sampler || *made);
+    if (!live->own.sampler) {
+        live->own.sampler = MG_STEAL(*made);
+        live->own.told = (struct sampler_stats){ 0 };
+        sampler_load(live->own.sampler, buf_str(&live->own.floor));
+    }
+    sampler_reload(live->own.sampler, rules, generation);
+    tally_rules(&live->own.tally, rules, generation);
 }
 
 void judge_take_rules(struct live *live)
 {
     struct sample_rules *rules;
+    struct sampler *made;
     uint32_t generation;
     bool is_new;
 
@@ -99,17 +175,18 @@ void judge_take_rules(struct live *live)
     is_new = live->shared.rules.is_new;
     rules = MG_STEAL(live->shared.rules.rules);
     generation = live->shared.rules.generation;
+    made = MG_STEAL(live->shared.rules.sampler);
     live->shared.rules.is_new = false;
     pthread_mutex_unlock(&live->shared.lock);
     if (!is_new)
         return;
     verdict_table_limit(live->own.verdicts, conf_of(live)->verdicts_bytes);
-    if (!rules)
-        sampler_free(&live->own.sampler);
-    else if (live->own.sampler)
-        sampler_reload(live->own.sampler, rules, generation);
+    if (rules)
+        switch_on(live, &made, rules, generation);
     else
-        start_sampler(live, rules, generation);
+        switch_off(live);
+    live->own.is_dirty = true;
+    sampler_free(&made);
     sample_rules_unref(&rules);
 }
 

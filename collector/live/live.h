@@ -71,10 +71,13 @@ struct live_options {
 struct live *live_new(const struct live_options *options);
 /* Any thread: new limits and times, from the next decision on. The old ones must stay readable until live_free. */
 void live_reload(struct live *live, const struct live_conf *conf, const struct decision_conf *decisions);
-/* Any thread: rules of the next decisions (NULL: keep everything); a reference is taken. generation: store_rules_put. The old conf must
- * stay readable until live_free. */
+/* Any thread but live's: rules of the next decisions (NULL: keep everything); a reference is taken. generation: store_rules_put. The old
+ * conf must stay readable until live_free. Where it switches sampling on it reads the store's catalog, so that live's thread need not. What
+ * the floor has used of its day stays used while sampling is off. */
 void live_reload_rules(struct live *live, const struct sample_conf *sampling, struct sample_rules *rules, uint32_t generation);
-enum ladder_step live_ladder(const struct live *live); /* any thread: for admission, status and metrics */
+/* Any thread: for status and metrics. Nobody refuses by it: at LADDER_REFUSE the ring is as good as full, and the doors, which go by its
+ * credit alone and also while sampling or sampling.overload is off, refuse what finds no room in ingest.wait. */
+enum ladder_step live_ladder(const struct live *live);
 void live_start(struct live *live);
 /* Any thread, after ready. Gives the batch away until ack; also when the journal refuses (ack then says E_IO). */
 void live_submit(struct live *live, struct live_batch *batch);
@@ -96,7 +99,7 @@ void live_ledger(const struct live *live, struct live_ledger *out);    /* any th
 /* The ledger by who decided, since the first start: names of policies and classes, and "" for what no name decided (rows of reason_name
  * tell which). kept: spans of kept decisions, which the store has, has found double, or gets. Sums are exact:
  * sum of sampled_out = ledger.sampled_out. Any thread; *out: mem_free. */
-struct live_policy { char name[64]; enum reason reason; uint64_t kept, sampled_out, traces_kept, traces_sampled_out; };
+struct live_policy { char name[104] /* policies and classes have at most 100 bytes */; enum reason reason; uint64_t kept, sampled_out, traces_kept, traces_sampled_out; };
 size_t live_policies(struct live *live, struct live_policy **out);
 struct live_stats { uint64_t position, watermark, traces, ring_bytes, ring_segments, oldest_pending_ns, cpu_ns, verdicts /* that late rows follow */; };
 void live_stat(const struct live *live, struct live_stats *out);       /* any thread */

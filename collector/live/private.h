@@ -1,4 +1,4 @@
-/* private.h - live's own state, shared by live.c (steady state) and replay.c. Live thread only, save `shared`. */
+/* private.h - live's own state, and what its files ask of each other. Live thread only, save `shared`. */
 #pragma once
 #include <pthread.h>
 #include "base/log.h"
@@ -7,6 +7,8 @@
 #include "live/tally.h"
 #include "live/trace_table.h"
 #include "live/verdict_table.h"
+
+#define SECOND_NS UINT64_C(1000000000)
 
 enum live_metric {
 #define METRIC_ID(id) LIVE_##id
@@ -57,6 +59,7 @@ struct live {
         struct list by_root;        /* trace.root_link, by root seen */
         struct list by_late;        /* trace.root_link, by first row: records that follow an earlier decision */
         struct sampler *sampler;    /* NULL: sampling is off, everything is kept */
+        struct buf floor;           /* meanwhile: sampler_save of the last one, for the next */
         struct verdict_table *verdicts;
         struct tally tally;
         struct ladder ladder;
@@ -92,9 +95,14 @@ struct live {
         struct live_ledger ledger;
         struct live_stats stats;
         VEC(struct live_policy) policies;
-        struct { bool is_new; struct sample_rules *rules; uint32_t generation; } rules; /* of the last live_reload_rules */
+        /* Of the last live_reload_rules. sampler: for rules that switch sampling on. */
+        struct { bool is_new; struct sample_rules *rules; uint32_t generation; struct sampler *sampler; } rules;
         uint64_t journal_cpu_ns, block_cpu_ns, forward_cpu_ns; /* already in the metric */
     } shared;
+    struct {
+        pthread_mutex_t lock;       /* held by live_reload_rules, never by live */
+        bool is_sampling;           /* by the rules that were given last */
+    } reload;
 };
 
 struct recent { uint64_t hash, outcome; };
@@ -103,6 +111,9 @@ struct recent { uint64_t hash, outcome; };
 void judge_init(struct live *live);
 void judge_fini(struct live *live);
 void judge_take_rules(struct live *live);               /* a reload's */
+/* What the floor has used of its day, also while there is no sampler. Bytes that no sampler wrote are ignored. */
+void judge_save_floor(struct live *live, struct buf *out);
+void judge_load_floor(struct live *live, struct str bytes);
 /* A row joins its trace; is_counted false: replay up to P, its ledger and head's counts have it. */
 void judge_row(struct live *live, struct trace *trace, const struct row *row, bool is_counted);
 /* What an earlier decision about a new record's trace says; 0: there is none. */
@@ -117,23 +128,43 @@ static inline uint64_t word_of(const struct outcome *outcome)
 {
     return outcome->reason == REASON_NONE ? 0 : outcome_pack(outcome);
 }
-/* Rows from `row` on, at most n, whose position is above `position`. */
-uint32_t live_rows_after(const struct row *row, uint32_t n, uint64_t position);
 
+/* ring.c: rows and the records of their traces. */
 /* Copies the rows of one record into the ring and links them to their traces. */
 void live_insert(struct live *live, const struct row_batch *rows, const struct journal_record *record);
 /* The trace's rows leave the ring: nobody needs them any more. The ledger is the caller's. */
 void live_release(struct live *live, struct trace *trace);
-/* Gives what is durable to those that lack it. */
-void live_close_traces(struct live *live, struct decided *decided);
-void live_hurry(struct live *live); /* memory is needed: what is decided need not wait for more */
 void live_forget_pending(struct live *live, struct trace *trace); /* out of the two deadlines' lists */
-void live_serve_queue(struct live *live, uint64_t timeout_ns);
-void live_publish(struct live *live);
-/* After the replay: what the counters say beyond what is there was lost with a part of the log. */
-void live_reconcile(struct live *live);
+void live_seal_old(struct live *live);
+/* Of a row in its segment: as it stands, but its events, last in it, as many bytes as in wire form. */
+uint64_t live_row_bytes(const struct row *row);
+
+/* decide.c: decisions until the log has them. */
 struct decided *decided_new(struct live *live);
 void decided_free(struct decided **decided);
 void decided_add(struct decided *decided, struct trace *trace, const struct outcome *outcome, struct str votes);
+void live_decide_due(struct live *live);
+void live_retry_failed(struct live *live);              /* those that the journal refused */
+uint64_t live_until_due_ns(const struct live *live);
+void live_hurry(struct live *live); /* memory is needed: what is decided need not wait for more */
+
+/* live.c: what comes in. */
+void live_serve_queue(struct live *live, uint64_t timeout_ns);
 /* The decision is durable: counted, in log order; pending ends for rows that are dropped. */
 void live_count_decision(struct live *live, const struct outcome *outcome, uint32_t rows);
+/* Gives what is durable to those that lack it. */
+void live_close_traces(struct live *live, struct decided *decided);
+
+/* lookup.c */
+void live_on_lookup(struct live *live, struct live_note *note);
+
+/* snapshot.c */
+void live_publish(struct live *live);
+void live_snapshot(struct live *live);                  /* to the store */
+void live_read_snapshot(struct live *live, const struct store_state *state);
+
+/* replay.c */
+/* Rows from `row` on, at most n, whose position is above `position`. */
+uint32_t live_rows_after(const struct row *row, uint32_t n, uint64_t position);
+/* After the replay: what the counters say beyond what is there was lost with a part of the log. */
+void live_reconcile(struct live *live);

@@ -76,7 +76,7 @@ static void keep_apart(struct live *live, const uint8_t trace_id[16], const stru
     list_add_last(&live->own.by_deadline, &rest->deadline_link);
     for (uint32_t i = 0; i < n; i++, last = last->prev) {
         rest->has_root |= row_is_root(last);
-        rest->bytes += last->bytes + row_events_bytes(last);
+        rest->bytes += live_row_bytes(last);
     }
     if (rest->has_root)
         rest->root_log_ns = live->own.log_ns;

@@ -11,7 +11,7 @@ struct trace {
     const struct row *last;     /* newest row; row->prev leads to the one before */
     uint32_t n;                 /* rows of this record */
     bool is_big;                /* has reached a limit and is on the list of those decided early */
-    uint64_t bytes;             /* of its rows */
+    uint64_t bytes;             /* of its rows as live_row_bytes() counts them: what bytes_limiting and the floor's budget go by */
     bool is_decided;            /* waits for the store; n and last are fixed */
     bool has_root;
     bool is_settled;            /* sample_on_first_match: is on the list of those decided now */

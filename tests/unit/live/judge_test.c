@@ -1,5 +1,6 @@
 /* judge_test.c - verdicts in live: what is dropped leaves, late rows follow, a crash changes nothing, the ledger says who decided. */
 #include "rig.h"
+#include <unistd.h>
 #include "base/mem.h"
 
 #define ERRORS "policies: [{name: errors, type: status_code, status_code: {status_codes: [ERROR]}}]\nclasses: []\n"
@@ -225,7 +226,8 @@ static void switched_off_everything_is_kept_and_nothing_told(void **state)
     struct rig *rig = *state;
     size_t n;
 
-    live_reload_rules(rig->live, &rig->sampling, NULL, 0);
+    rig->policies = NULL;
+    rig_reload(rig);
     send(rig, 1, 1, 2, false);
     wait_stored(rig, 2);
     assert_int_equal(word_in_store(rig, 1, &n), 0);
@@ -249,6 +251,127 @@ static void the_ladder_is_climbed_while_the_ring_is_full_and_left_after(void **s
         send(rig, 99, 2, 1, true);
 }
 
+static uint64_t verdicts_of(struct rig *rig)
+{
+    struct live_stats stats;
+
+    live_stat(rig->live, &stats);
+    return stats.verdicts;
+}
+
+static void send_many(struct rig *rig, uint64_t first, unsigned traces)
+{
+    uint64_t before = ledger_of(rig).sampled_out;
+    struct want want = { .trace = first, .first = 1, .spans = 1, .root = true, .more = traces - 1 };
+
+    assert_int_equal(rig_send(rig, want), MG_OK);
+    wait_sampled_out(rig, before + traces);
+    AWAIT(ledger_of(rig).pending == 0);
+}
+
+/* Of the least table a generation has 1,536. */
+static void a_lower_limit_of_verdicts_forgets_the_older_ones(void **state)
+{
+    struct rig *rig = *state;
+
+    send_many(rig, 1, 2000);
+    AWAIT(verdicts_of(rig) == 2000);
+    rig->next.verdicts_bytes = 64 << 10;
+    rig_reload(rig);
+    send_many(rig, 2001, 1536); /* the 2,000 are more than the younger may hold, and the older now */
+    AWAIT(verdicts_of(rig) == 3536);
+    send_many(rig, 3537, 1);
+    AWAIT(verdicts_of(rig) == 1537);
+    while (in_ring(rig, 1) || in_ring(rig, 3536)) /* let go after the commit */
+        store_flush(rig->store);
+    send(rig, 3536, 10, 1, true); /* follows */
+    assert_int_equal(wait_sampled_out(rig, 3538).late, 1);
+    send(rig, 1, 1, 1, true);     /* is a new trace */
+    assert_int_equal(wait_stored(rig, 1).late, 1);
+}
+
+/* --- roots for head sampling ------------------------------------------------------------------------ */
+
+static _Atomic uint64_t head_now_ns;
+
+static uint64_t head_clock(void)
+{
+    return head_now_ns;
+}
+
+static void begin_head(struct rig *rig, struct metric_registry *metrics)
+{
+    static const struct head_conf conf = { .mode = HEAD_STATIC, .default_probability = 1, .interval_ns = 60 * SECOND, .buckets = 10,
+                                           .used_buckets = 1, .operations_max = 100 };
+    static const struct sample_conf sampling;
+    const struct head_options options = { .conf = &conf, .sampling = &sampling, .metrics = metrics, .mono_ns = head_clock };
+    struct mg_why why = { "" };
+
+    head_now_ns = SECOND;
+    assert_int_equal(head_new(&rig->head, &options, &why), MG_OK);
+}
+
+/* Roots of the operation that came in an interval, which ends here. */
+static uint64_t roots_counted(struct rig *rig)
+{
+    struct arena arena = { 0 };
+    struct head_row *rows;
+    double rate = 0;
+    size_t n;
+
+    head_tick(rig->head);
+    head_now_ns += 60 * SECOND;
+    head_tick(rig->head);
+    head_effective(rig->head, &arena, &rows, &n);
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(rows[i].service, STR("shop")) && str_eq(rows[i].operation, STR("op")))
+            rate = rows[i].samples_per_second;
+    arena_fini(&arena);
+    return (uint64_t)(rate * 60 + 0.5);
+}
+
+/* With sampling on or off; undecided, so that a start reads them again. */
+static void check_roots(struct rig *rig, const char *policies)
+{
+    struct metric_registry *metrics = metric_registry_new();
+
+    rig_stop(rig);
+    rig->policies = policies;
+    rig->decisions.root_grace_ns = 3600 * SECOND;
+    rig->store_conf.block_age_ns = 3600 * SECOND; /* nothing is committed before the stop */
+    begin_head(rig, metrics);
+    rig_start(rig);
+    for (uint64_t trace = 1; trace <= 5; trace++)
+        send(rig, trace, 1, 4, false); /* a root and three children */
+    send(rig, 1, 10, 7, false);        /* children alone */
+    assert_int_equal(roots_counted(rig), 5);
+    assert_int_equal(roots_counted(rig), 0);
+    rig_stop(rig); /* its snapshot's P is the last row's */
+    rig_start(rig);
+    assert_int_equal(in_ring(rig, 1), 11);
+    assert_int_equal(ledger_of(rig).accepted, 27);
+    assert_int_equal(roots_counted(rig), 0);
+    send(rig, 6, 1, 2, false);
+    assert_int_equal(roots_counted(rig), 1);
+    rig_crash(rig); /* the sixth is above P: whoever counted it is gone with the crash */
+    rig_start(rig);
+    assert_int_equal(ledger_of(rig).accepted, 29);
+    assert_int_equal(roots_counted(rig), 1);
+    rig_stop(rig);
+    head_free(&rig->head);
+    metric_registry_free(&metrics);
+}
+
+static void roots_are_counted_once_with_sampling(void **state)
+{
+    check_roots(*state, ERRORS);
+}
+
+static void roots_are_counted_once_without_sampling(void **state)
+{
+    check_roots(*state, NULL);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, rig_teardown)
@@ -261,6 +384,9 @@ int main(void)
         TEST(rows_that_overtook_the_decision_follow_it),
         TEST(switched_off_everything_is_kept_and_nothing_told),
         TEST(the_ladder_is_climbed_while_the_ring_is_full_and_left_after),
+        TEST(a_lower_limit_of_verdicts_forgets_the_older_ones),
+        TEST(roots_are_counted_once_with_sampling),
+        TEST(roots_are_counted_once_without_sampling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* live_test.c - acks, visibility, decisions, the ledger, replay; without exporters (forward_test.c has them). */
+/* live_test.c - acks, visibility, the ledger, replay; without exporters (forward_test.c has them). */
 #include "rig.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,15 +29,6 @@ static void a_trace_with_its_root_is_stored_and_leaves_the_ring(void **state)
     assert_int_equal(credit_free(&rig->credit), free_before);
 }
 
-static void without_a_root_the_deadline_decides(void **state)
-{
-    struct rig *rig = *state;
-
-    rig->decisions.decision_wait_ns = SECOND / 20;
-    assert_int_equal(rig_send(rig, (struct want){ .trace = 5, .first = 1, .spans = 2 }), MG_OK);
-    assert_int_equal(wait_stored(rig, 2).stored, 2);
-}
-
 static void equal_spans_are_stored_once_and_counted(void **state)
 {
     struct rig *rig = *state;
@@ -47,47 +38,6 @@ static void equal_spans_are_stored_once_and_counted(void **state)
     assert_int_equal(rig_send(rig, (struct want){ .trace = 1, .first = 1, .spans = 4, .root = true }), MG_OK);
     assert_int_equal(wait_stored(rig, 8).duplicate, 4);
     assert_int_equal(in_store(rig, 1), 4);
-}
-
-static void late_spans_get_a_decision_of_their_own(void **state)
-{
-    struct rig *rig = *state;
-
-    assert_int_equal(rig_send(rig, (struct want){ .trace = 1, .first = 1, .spans = 4, .root = true }), MG_OK);
-    wait_stored(rig, 4);
-    rig->decisions.decision_wait_ns = SECOND / 20;
-    assert_int_equal(rig_send(rig, (struct want){ .trace = 1, .first = 100, .spans = 2 }), MG_OK);
-    wait_stored(rig, 6);
-    assert_int_equal(in_store(rig, 1), 6);
-}
-
-static void a_trace_that_grows_too_long_is_decided_early(void **state)
-{
-    struct rig *rig = *state;
-
-    rig->live_conf.trace_spans_max = 50;
-    assert_int_equal(rig_send(rig, (struct want){ .trace = 1, .first = 1, .spans = 49 }), MG_OK);
-    assert_int_equal(ledger_of(rig).pending, 49);
-    assert_int_equal(rig_send(rig, (struct want){ .trace = 1, .first = 50, .spans = 1 }), MG_OK);
-    assert_int_equal(wait_stored(rig, 50).stored, 50);
-}
-
-static void a_full_ring_decides_the_oldest_and_makes_room(void **state)
-{
-    struct rig *rig = *state;
-    uint64_t trace = 1;
-
-    rig->store_conf.block_age_ns = 3600 * SECOND; /* only pressure makes it commit */
-    for (; trace <= 400; trace++) { /* four rings full, none with a root */
-        struct want want = { .trace = trace, .first = 1, .spans = 1000 };
-        size_t bytes = 150000;
-        while (!credit_take(&rig->credit, &bytes))
-            usleep(1000);
-        credit_give(&rig->credit, (int64_t)bytes);
-        assert_int_equal(rig_send(rig, want), MG_OK);
-    }
-    assert_true(ledger_of(rig).stored > 0);
-    assert_int_equal(ledger_of(rig).accepted, 400000);
 }
 
 static void undecided_traces_survive_a_restart(void **state)
@@ -153,11 +103,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_acked_span_is_counted_and_visible, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(a_trace_with_its_root_is_stored_and_leaves_the_ring, rig_setup, rig_teardown),
-        cmocka_unit_test_setup_teardown(without_a_root_the_deadline_decides, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(equal_spans_are_stored_once_and_counted, rig_setup, rig_teardown),
-        cmocka_unit_test_setup_teardown(late_spans_get_a_decision_of_their_own, rig_setup, rig_teardown),
-        cmocka_unit_test_setup_teardown(a_trace_that_grows_too_long_is_decided_early, rig_setup, rig_teardown),
-        cmocka_unit_test_setup_teardown(a_full_ring_decides_the_oldest_and_makes_room, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(undecided_traces_survive_a_restart, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(positions_rise_when_the_journal_was_removed, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(a_stopped_journal_refuses_and_gives_the_credit_back, rig_setup, rig_teardown),

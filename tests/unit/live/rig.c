@@ -10,17 +10,24 @@ struct sent { struct live_batch batch; struct rig *rig; char body[64]; bool done
 
 /* --- spans ------------------------------------------------------------------------------------------ */
 
-static struct row_batch *rows_of(struct interner *interner, const struct want *want)
+/* The field of a resource with service.name "shop". */
+#define SERVICE STR("\x0a\x18\x0a\x16\x0a\x0cservice.name\x12\x06\x0a\x04shop")
+
+static struct row_batch *rows_of(struct rig *rig, const struct want *want)
 {
+    struct interner *interner = rig->interner;
+    struct str resource = rig->head ? SERVICE : STR("");
+
     interner_begin(interner, clock_mono_ns());
-    interner_resource(interner, STR(""));
+    interner_resource(interner, resource);
     interner_scope(interner, STR(""));
-    for (unsigned i = 0; i < want->spans; i++) {
+    for (unsigned k = 0; k < want->spans * (want->more + 1); k++) {
+        unsigned i = k % want->spans;
         struct span span = { .name = STR("op"), .kind = SPAN_SERVER, .start_ns = SECOND * 1000 + i, .end_ns = SECOND * 1001,
-                             .resource = STR(""), .scope = STR(""), .trace_state = STR(""), .status_message = STR(""),
-                             .events = STR(""), .links = STR(""), .unknown = STR("") };
+                             .resource = resource, .scope = STR(""), .trace_state = STR(""), .status_message = STR(""),
+                             .events = rig->events, .links = STR(""), .unknown = STR("") };
         span.status_code = want->error ? STATUS_ERROR : STATUS_UNSET;
-        put_le64(span.trace_id, want->trace);
+        put_le64(span.trace_id, want->trace + k / want->spans);
         put_le64(span.span_id, want->first + i);
         put_le64(span.parent_id, want->root && i == 0 ? 0 : 77);
         interner_span(interner, &span);
@@ -30,7 +37,8 @@ static struct row_batch *rows_of(struct interner *interner, const struct want *w
 
 static void write_body(char body[64], const struct want *want)
 {
-    snprintf(body, 64, "%llu %llu %u %d %d", (unsigned long long)want->trace, (unsigned long long)want->first, want->spans, want->root, want->error);
+    snprintf(body, 64, "%llu %llu %u %d %d %u", (unsigned long long)want->trace, (unsigned long long)want->first, want->spans, want->root,
+             want->error, want->more);
 }
 
 static struct want read_body(struct str body)
@@ -43,7 +51,7 @@ static struct want read_body(struct str body)
     assert_true(body.len < sizeof text);
     memcpy(text, body.ptr, body.len);
     text[body.len] = '\0';
-    assert_int_equal(sscanf(text, "%llu %llu %u %d %d", &trace, &first, &want.spans, &root, &error), 5);
+    assert_int_equal(sscanf(text, "%llu %llu %u %d %d %u", &trace, &first, &want.spans, &root, &error, &want.more), 6);
     want.trace = trace;
     want.first = first;
     want.root = root;
@@ -64,7 +72,7 @@ static enum mg_err on_record(void *owner, const struct journal_record *record)
     if (record->kind == JOURNAL_DECISIONS)
         return live_replay_decisions(rig->live, record, &why);
     want = read_body(record->body);
-    rows = rows_of(rig->interner, &want);
+    rows = rows_of(rig, &want);
     err = live_replay_rows(rig->live, record, rows, 0);
     row_batch_free(&rows);
     return err;
@@ -108,6 +116,14 @@ static void exporter_start(struct rig *rig)
     forward_start(rig->forward);
 }
 
+static void put_rules(struct rig *rig, const struct sample_rules *rules)
+{
+    struct mg_why why = { "" };
+
+    if (rules)
+        assert_int_equal(store_rules_put(rig->store, sample_rules_text(rules), &rig->generation, &why), MG_OK);
+}
+
 static void logs_open(struct rig *rig, const struct sample_rules *rules)
 {
     const struct store_options store = { .dir = rig->store_dir, .conf = &rig->store_conf, .metrics = rig->registry,
@@ -128,35 +144,49 @@ static void logs_open(struct rig *rig, const struct sample_rules *rules)
                                              .floor_position = floor, .floor_log_ns = recovered->log_ns };
     if (journal_open(&rig->journal, &journal, &why) != MG_OK)
         fail_msg("%s", why.text);
-    if (rules)
-        assert_int_equal(store_rules_put(rig->store, sample_rules_text(rules), &rig->generation, &why), MG_OK);
+    put_rules(rig, rules);
 }
 
 /* As the program does it: the text has its generation in the store before a decision can name it. */
 static struct sample_rules *rules_of(struct rig *rig)
 {
     struct sample_rules *rules = NULL;
+    struct sample_conf *conf;
     struct yaml_docs *docs = NULL;
     struct mg_why why = { "" };
 
+    assert_true(rig->n_sampling < MG_COUNT(rig->sampling));
+    conf = &rig->sampling[rig->n_sampling++];
+    *conf = rig->next;
+    conf->enabled = rig->policies;
     if (!rig->policies)
         return NULL;
     assert_int_equal(yaml_parse(&docs, str_of(rig->policies), "policies", &why), MG_OK);
-    rig->sampling = (struct sample_conf){ .enabled = true, .verdicts_bytes = 1 << 20, .overload = true };
-    rig->sampling.policies = yaml_get(yaml_doc(docs, 0), "policies");
-    rig->sampling.classes = yaml_get(yaml_doc(docs, 0), "classes");
-    if (sample_rules_new(&rules, &rig->sampling, &why) != MG_OK)
+    conf->policies = yaml_get(yaml_doc(docs, 0), "policies");
+    conf->classes = yaml_get(yaml_doc(docs, 0), "classes");
+    if (sample_rules_new(&rules, conf, &why) != MG_OK)
         fail_msg("%s", why.text);
     yaml_docs_free(&docs);
-    rig->sampling.policies = rig->sampling.classes = NULL; /* compiled */
+    conf->policies = conf->classes = NULL; /* compiled */
     return rules;
+}
+
+void rig_reload(struct rig *rig)
+{
+    struct sample_rules *rules = rules_of(rig);
+
+    put_rules(rig, rules);
+    live_reload_rules(rig->live, &rig->sampling[rig->n_sampling - 1], rules, rules ? rig->generation : 0);
+    sample_rules_unref(&rules);
 }
 
 void rig_start(struct rig *rig)
 {
-    struct sample_rules *rules = rules_of(rig);
+    struct sample_rules *rules;
     struct live *live;
 
+    rig->n_sampling = 0;
+    rules = rules_of(rig);
     rig->registry = metric_registry_new();
     rig->counts = send_metrics_register(rig->registry);
     logs_open(rig, rules);
@@ -166,7 +196,8 @@ void rig_start(struct rig *rig)
     rig->is_ready = false;
     live = live_new(&(struct live_options){ .conf = &rig->live_conf, .decisions = &rig->decisions, .journal = rig->journal,
                                             .store = rig->store, .forward = rig->forward, .loops = 2, .credit = &rig->credit,
-                                            .metrics = rig->registry, .sampling = &rig->sampling, .rules = rules, .rules_generation = rig->generation,
+                                            .metrics = rig->registry, .sampling = &rig->sampling[rig->n_sampling - 1], .rules = rules, .rules_generation = rig->generation,
+                                            .head = rig->head,
                                             .replay = replay, .ready = ready, .owner = rig });
     sample_rules_unref(&rules);
     assert_int_equal(store_start(rig->store, NULL), MG_OK);
@@ -229,6 +260,8 @@ int rig_setup(void **state)
     rig->decisions = (struct decision_conf){ .root_grace_ns = 0, .decision_wait_ns = 3600 * SECOND };
     rig->store_conf = (struct store_conf){ .retention_ns = 7 * 86400 * SECOND, .disk_max = UINT64_C(1) << 40, .roll_ns = 3600 * SECOND,
                                            .block_rows = 20000, .block_age_ns = 20000000 };
+    rig->next = (struct sample_conf){ .verdicts_bytes = 1 << 20, .overload = true };
+    rig->events = STR("");
     rig->interner = interner_new();
     postbox_init(&rig->box);
     pthread_mutex_init(&rig->lock, NULL);
@@ -268,7 +301,7 @@ enum mg_err rig_send(struct rig *rig, struct want want)
     struct sent sent = { .rig = rig };
 
     write_body(sent.body, &want);
-    sent.batch.rows = rows_of(rig->interner, &want);
+    sent.batch.rows = rows_of(rig, &want);
     sent.batch.reserved = sent.batch.rows->bytes + sent.batch.rows->epoch_growth;
     assert_true(credit_take(&rig->credit, &sent.batch.reserved));
     sent.batch.ack = on_ack;
@@ -331,15 +364,21 @@ uint64_t word_in_store(struct rig *rig, uint64_t trace, size_t *n)
     return *n ? decisions[0].outcome : 0;
 }
 
-size_t in_ring(struct rig *rig, uint64_t trace)
+struct live_found found_of(struct rig *rig, uint64_t trace)
 {
     uint8_t id[1][16] = { { 0 } };
     struct live_found found;
-    size_t n;
 
     put_le64(id[0], trace);
     live_lookup(rig->live, (const uint8_t (*)[16])id, 1, &found);
-    n = found.traces[0].n;
+    return found;
+}
+
+size_t in_ring(struct rig *rig, uint64_t trace)
+{
+    struct live_found found = found_of(rig, trace);
+    size_t n = found.traces[0].n;
+
     live_found_fini(&found);
     return n;
 }

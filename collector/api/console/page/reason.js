@@ -30,7 +30,7 @@ const LADDER = {
     none: ['good', 'No overload: nothing is given up.'],
     head: ['warn', 'Overload, step 1: clients are told to sample less.'],
     tail: ['warn', 'Overload, step 2: traces are thinned out by their ID.'],
-    refuse: ['bad', 'Overload, step 3: requests are refused.'],
+    refuse: ['bad', 'Overload, step 3: memory is full, and doors refuse what finds no room.'],
 };
 
 /* Whether the name that comes with the reason is a class, not a policy. */

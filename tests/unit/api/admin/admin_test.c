@@ -109,7 +109,7 @@ static void splits_the_ledger(void **state)
 static void splits_among_long_names(void **state)
 {
     struct scene *scene = *state;
-    char want[80];
+    char want[sizeof fake.policies[0].name + 4];
 
     for (size_t i = 0; i < MG_COUNT(fake.policies); i++) {
         memset(fake.policies[i].name, 'a' + (int)i, sizeof fake.policies[i].name - 1);
