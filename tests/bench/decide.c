@@ -144,7 +144,7 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < traces.n; i++)
             traces.at[i].facts = (struct trace_facts){ 0 };
         for (size_t i = 0; i < rows.n; i++)
-            (void)sampler_add(sampler, &traces.at[owners.at[i]].facts, rows.at[i], true);
+            (void)sampler_add(sampler, &traces.at[owners.at[i]].facts, rows.at[i]);
         add[round] = (double)(clock_thread_cpu_ns() - begin_ns) / (double)rows.n;
         kept = 0;
         decide[round] = (double)decide_all(sampler, &kept) / (double)traces.n;
