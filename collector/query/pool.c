@@ -20,7 +20,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { WORKERS_MAX = 64, PAUSED_FACTOR = 4 };
+/* Of them query.threads work; the others wait for readers of their answers, each with a megabyte of it at most ahead. */
+enum { WORKERS_MAX = 256 };
 #define STACK_BYTES ((size_t)512 << 10)
 #define SECOND_NS   UINT64_C(1000000000)
 #define TEXT_MAX    ((size_t)64 << 20)
@@ -226,7 +227,7 @@ static void worker_start(struct query_pool *pool)
 static bool has_place(const struct query_pool *pool)
 {
     return pool->shared.n_threads - pool->shared.n_paused < pool->n_workers &&
-           pool->shared.n_threads < MG_MIN((size_t)WORKERS_MAX, PAUSED_FACTOR * pool->n_workers);
+           pool->shared.n_threads < WORKERS_MAX;
 }
 
 void query_pause(struct query *query)

@@ -92,8 +92,8 @@ struct query_why {
 };
 /* Memory in query_arena. An id that nothing knows is WHY_UNKNOWN, not an error. */
 enum mg_err query_why(struct query *query, const uint8_t id[16], struct query_why *out, struct mg_why *why) MG_MUST_USE;
-/* Around a wait for whoever reads the answer: another query may run meanwhile, up to four times
- * query.threads in all, so that a few slow readers do not stop everybody. */
+/* Around a wait for whoever reads the answer: another query may run meanwhile, up to 256 in all, so that readers who are slow, or have
+ * stopped, do not stop everybody. */
 void query_pause(struct query *query);
 void query_resume(struct query *query);
 

@@ -50,6 +50,47 @@ static void gate_wait(size_t n)
     pthread_mutex_unlock(&gate.lock);
 }
 
+/* As long as its reader does not read. */
+static void on_paused_gate(struct ask *ask, struct query *query)
+{
+    query_pause(query);
+    on_gate(ask, query);
+    query_resume(query);
+}
+
+/* Many who wait for their readers leave the one thread that works to others; when they are too many it is said. */
+static void test_paused_leave_their_place(void **state)
+{
+    enum { ALL = 256 };
+    struct rig rig = { .query_conf = { .threads = 1, .queue_max = 1 } };
+    struct ask *asks = mem_zero(ALL + 2, sizeof *asks);
+    struct query_stats stats;
+
+    (void)state;
+    rig_open(&rig);
+    gate_set(false);
+    for (size_t i = 0; i < ALL + 2; i++)
+        ask_init(&asks[i], &rig, "search", on_paused_gate);
+    for (size_t i = 0; i < ALL; i++) {
+        assert_int_equal(query_submit(rig.pool, &asks[i].job), MG_OK);
+        gate_wait(i + 1);
+    }
+    query_stat(rig.pool, &stats);
+    assert_int_equal(stats.threads, ALL);
+    assert_int_equal(query_submit(rig.pool, &asks[ALL].job), MG_OK); /* waits */
+    assert_int_equal(query_submit(rig.pool, &asks[ALL + 1].job), MG_E_BUSY);
+    gate_set(true);
+    for (size_t i = 0; i <= ALL; i++)
+        ask_wait(&asks[i]);
+    assert_int_equal(gate.most, ALL);
+    assert_int_equal(query_submit(rig.pool, &asks[ALL + 1].job), MG_OK);
+    ask_wait(&asks[ALL + 1]);
+    for (size_t i = 0; i < ALL + 2; i++)
+        ask_fini(&asks[i]);
+    mem_free(asks);
+    rig_close(&rig);
+}
+
 static void test_queue_full(void **state)
 {
     struct rig rig = { .query_conf = { .threads = 2, .queue_max = 3 } };
@@ -385,6 +426,7 @@ static void test_metrics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_paused_leave_their_place),
         cmocka_unit_test(test_queue_full),
         cmocka_unit_test(test_idle_threads_end),
         cmocka_unit_test(test_an_idle_thread_is_used_again),
