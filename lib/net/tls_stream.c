@@ -257,8 +257,16 @@ static void secured(struct tls_stream *tls)
         on_secured(tls->owner, tls->stream, NULL);
 }
 
+/* A server has nothing to say before the peer has, and OpenSSL, when it is asked, takes its buffers: peers that say nothing would cost them. */
+static bool is_silent(const struct tls_stream *tls)
+{
+    return !tls->host && tls->in.len == 0 && tls->handshake_bytes == 0;
+}
+
 static void shake_hands(struct tls_stream *tls)
 {
+    if (is_silent(tls))
+        return;
     ERR_clear_error();
     int done = SSL_do_handshake(tls->ssl);
     if (stream_is_closing(tls->stream))
