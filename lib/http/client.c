@@ -757,14 +757,25 @@ static enum mg_err authority_parse(struct str authority, struct client_url *url)
     return MG_OK;
 }
 
+/* What stands before an '@' may be a password, and is not repeated. */
+static enum mg_err fail_url(struct str text, const char *sentence, struct mg_why *why)
+{
+    size_t at = text.len;
+
+    while (at > 0 && text.ptr[at - 1] != '@')
+        at--;
+    return mg_fail(why, MG_E_FORMAT, "'%s%.*s'%s", at ? "***@" : "", (int)(text.len - at), text.ptr + at, sentence);
+}
+
+#define NO_URL " is not of the form http[s]://host:port"
+
 enum mg_err client_url_parse(struct str text, struct client_url *url, struct mg_why *why)
 {
     struct client_url parsed = {.is_tls = str_starts(text, STR("https://"))};
     struct str scheme = parsed.is_tls ? STR("https://") : STR("http://");
 
     if (!str_starts(text, scheme) || has_control(text, ' ') || memchr(text.ptr, '\t', text.len))
-        return mg_fail(why, MG_E_FORMAT, "'%.*s' is not of the form http[s]://host:port",
-                       STR_ARG(text));
+        return fail_url(text, NO_URL, why);
 
     parsed.authority = str_n(text.ptr + scheme.len, text.len - scheme.len);
     size_t len = 0;
@@ -775,8 +786,7 @@ enum mg_err client_url_parse(struct str text, struct client_url *url, struct mg_
     parsed.origin = str_n(text.ptr, scheme.len + len);
     if (memchr(parsed.authority.ptr, '@', len) ||
         authority_parse(parsed.authority, &parsed) != MG_OK)
-        return mg_fail(why, MG_E_FORMAT, "'%.*s' is not of the form http[s]://host:port",
-                       STR_ARG(text));
+        return fail_url(text, NO_URL, why);
     *url = parsed;
     return MG_OK;
 }
@@ -786,7 +796,7 @@ static enum mg_err base_url_parse(struct str text, struct client_url *url, struc
     MG_TRY(client_url_parse(text, url, why));
     for (size_t i = 0; i < url->rest.len; i++) {
         if (strchr("?#", url->rest.ptr[i]))
-            return mg_fail(why, MG_E_FORMAT, "'%.*s': a base URL has no query", STR_ARG(text));
+            return fail_url(text, ": a base URL has no query", why);
     }
     while (str_ends(url->rest, STR("/")))
         url->rest.len--;

@@ -1054,6 +1054,8 @@ static const struct {
     {"http://[::1", MG_E_FORMAT, "", 0, "", ""},
     {"http://[::1]80", MG_E_FORMAT, "", 0, "", ""},
     {"http://user:secret@a", MG_E_FORMAT, "", 0, "", ""},
+    {"user:secret@a", MG_E_FORMAT, "", 0, "", ""},
+    {"http://user:se@secret@a b", MG_E_FORMAT, "", 0, "", ""},
     {"http://a b", MG_E_FORMAT, "", 0, "", ""},
     {"http://a/x\r\ny", MG_E_FORMAT, "", 0, "", ""},
 };
@@ -1068,6 +1070,7 @@ static void reads_urls(void **state)
         if (err != urls[i].want)
             fail_msg("'%s': %s", urls[i].url, mg_err_name(err));
         assert_int_equal(why.text[0] != '\0', err != MG_OK);
+        assert_null(strstr(why.text, "secret"));
         if (err != MG_OK)
             continue;
         assert_str(url.host, urls[i].host);
