@@ -74,9 +74,11 @@ static inline enum meaning meaning_of(struct str key)
 {
     if (key.len >= LENGTHS)
         return MEANINGS;
-    for (unsigned i = 0; i < MG_COUNT(by_length[0]) && by_length[key.len][i]; i++)
-        if (memcmp(key.ptr, names[by_length[key.len][i] - 1].ptr, key.len) == 0)
+    for (unsigned i = 0; i < MG_COUNT(by_length[0]) && by_length[key.len][i]; i++) {
+        const char *name = names[by_length[key.len][i] - 1].ptr;
+        if (name[0] == key.ptr[0] && name[key.len - 1] == key.ptr[key.len - 1] && memcmp(key.ptr, name, key.len) == 0)
             return (enum meaning)(by_length[key.len][i] - 1);
+    }
     return MEANINGS;
 }
 

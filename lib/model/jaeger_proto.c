@@ -94,6 +94,33 @@ static struct value tag_value(const struct tag *tag)
     }
 }
 
+/* What nearly all writers write: key, vType unless it is a text, that value, nothing else. False: any other, also malformed ones. */
+static inline bool tag_read_usual(const uint8_t *at, const uint8_t *end, struct attr *out)
+{
+    uint64_t len;
+
+    if (end - at < 2 || at[0] != BYTES(1) || at[1] >= 0x80 || at[1] > end - at - 2)
+        return false;
+    out->key = str_n(at + 2, at[1]);
+    at += 2 + at[1];
+    out->value = (struct value){ VALUE_STRING, .str = STR("") };
+    if (at == end)
+        return true;
+    if (at[0] == BYTES(3)) {
+        at = wire_varint(at + 1, end, &len);
+        if (!at || len != (uint64_t)(end - at))
+            return false;
+        out->value.str = str_n(at, (size_t)len);
+        return true;
+    }
+    if (end - at < 4 || at[0] != VARINT(2) || at[1] != NUMBER_INT64 || at[2] != VARINT(5))
+        return false;
+    out->value = (struct value){ VALUE_INT, .i = 0 };
+    at = wire_varint(at + 3, end, &len);
+    out->value.i = (int64_t)len;
+    return at == end;
+}
+
 static enum mg_err tag_read(struct jaeger_raw *raw, struct str message, struct jaeger_tags *tags, const char *whose)
 {
     struct tag tag = { .text = STR(""), .binary = STR(""), .type = NUMBER_STRING };
@@ -104,6 +131,8 @@ static enum mg_err tag_read(struct jaeger_raw *raw, struct str message, struct j
 
     if (!attr)
         return MG_E_FORMAT;
+    if (tag_read_usual(at, end, attr))
+        return MG_OK;
     attr->key = STR("");
     while ((got = wire_next(&at, end, &field)) == 1) {
         switch (WIRE_TAG(field.number, field.type)) {

@@ -100,12 +100,50 @@ static struct value tag_value(const struct tag *tag)
     }
 }
 
+/* A field's header in binary Thrift. */
+static inline bool has_field(const uint8_t *at, enum thrift_type type, uint16_t id)
+{
+    return at[0] == type && get_be16(at + 1) == id;
+}
+
+/* What binary writers of texts and whole numbers write, but Node's: key, vType, the value, nothing else. False: any other, also malformed
+ * ones; nothing was read then. */
+static inline bool tag_read_usual(struct thrift_reader *r, struct attr *out)
+{
+    const uint8_t *at = r->at;
+    uint32_t len, type;
+
+    if (r->is_compact || r->error || r->end - at < 7 || !has_field(at, THRIFT_STRING, 1) || (len = get_be32(at + 3)) > (size_t)(r->end - at - 7))
+        return false;
+    out->key = str_n(at + 7, len);
+    at += 7 + len;
+    if (r->end - at < 7 + 11 + 1 || !has_field(at, THRIFT_I32, 2)) /* and a text's header, or a number, and the end */
+        return false;
+    type = get_be32(at + 3);
+    at += 7;
+    if (type == TAG_STRING && has_field(at, THRIFT_STRING, 3) && (len = get_be32(at + 3)) < (size_t)(r->end - at - 7)) {
+        out->value = (struct value){ VALUE_STRING, .str = str_n(at + 7, len) };
+        at += 7 + len;
+    } else if (type == TAG_LONG && has_field(at, THRIFT_I64, 6)) {
+        out->value = (struct value){ VALUE_INT, .i = (int64_t)get_be64(at + 3) };
+        at += 11;
+    } else {
+        return false;
+    }
+    if (*at != THRIFT_STOP)
+        return false;
+    r->at = at + 1;
+    return true;
+}
+
 static enum mg_err tag_read(struct jaeger_raw *raw, struct thrift_reader *r, struct attr *out)
 {
     struct tag tag = { .text = STR(""), .binary = STR("") };
     struct thrift_field field;
     uint32_t seen = 0;
 
+    if (tag_read_usual(r, out))
+        return MG_OK;
     out->key = STR("");
     thrift_struct(r);
     while (thrift_field(r, &field)) {

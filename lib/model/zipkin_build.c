@@ -132,7 +132,8 @@ static enum role role_of(struct str key)
         return ROLE_NONE;
     for (size_t i = 0; i < known[letter].n; i++) {
         struct str row = known[letter].rows[i].key;
-        if (key.len < row.len || memcmp(row.ptr, key.ptr, row.len) != 0)
+        if (key.len < row.len || key.ptr[1] != row.ptr[1] || key.ptr[row.len - 1] != row.ptr[row.len - 1] ||
+            memcmp(row.ptr, key.ptr, row.len) != 0)
             continue;
         if (key.len == row.len ? row.ptr[row.len - 1] != '.' : row.ptr[row.len - 1] == '.')
             return known[letter].rows[i].role;
