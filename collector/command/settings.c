@@ -11,16 +11,17 @@
 #include "base/mem.h"
 
 extern char **environ;
-#define TOP(type, key, field, def, min, max, help) \
-    CONF_ROW(struct settings, type, key, field, def, min, max, help)
+#define TOP(type, key, field, def, min, max, ...) \
+    CONF_ROW(struct settings, type, key, field, def, min, max, __VA_ARGS__)
 
 static const struct conf_field top_fields[] = {
     TOP(CONF_STR, "data_dir", top.data_dir, NULL, NULL, NULL,
-        "Directory of the journal and the store; empty means $XDG_STATE_HOME/meshglass, or /var/lib/meshglass for root."),
-    TOP(CONF_U64, "threads", top.threads, "0", "0", "256", "Request loops; 0 means one for each core."),
+        "Directory of the journal and the store; empty means $XDG_STATE_HOME/meshglass, or /var/lib/meshglass for root.",
+        CONF_NEEDS_RESTART),
+    TOP(CONF_U64, "threads", top.threads, "0", "0", "256", "Request loops; 0 means one for each core.", CONF_NEEDS_RESTART),
 };
 static const struct conf_field listen_fields[] = {
-#define DOOR(door, key, def, help) TOP(CONF_ADDRESS, key, listen[door], def, NULL, NULL, help)
+#define DOOR(door, key, def, help) TOP(CONF_ADDRESS, key, listen[door], def, NULL, NULL, help, CONF_NEEDS_RESTART)
     DOOR(DOOR_OTLP_GRPC, "otlp_grpc", "127.0.0.1:4317", "OTLP over gRPC, or off."),
     DOOR(DOOR_OTLP_HTTP, "otlp_http", "127.0.0.1:4318", "OTLP over HTTP, protobuf and JSON, or off."),
     DOOR(DOOR_QUERY_HTTP, "query_http", "127.0.0.1:16686", "Jaeger API, console and admin API, or off."),
@@ -41,7 +42,8 @@ const char *const door_names[DOORS] = { "otlp_grpc", "otlp_http", "query_http", 
 static const struct conf_field journal_fields[] = {
     { .name = "durability", .type = CONF_CHOICE, .offset = offsetof(struct settings, journal.durability), .def = "commit",
       .choices = "commit|os",
-      .help = "commit: an answer means the spans survive power loss. os: they survive kill -9 only; no fdatasync is made." },
+      .help = "commit: an answer means the spans survive power loss. os: they survive kill -9 only; no fdatasync is made.",
+      CONF_NEEDS_RESTART },
 };
 static const struct conf_field log_fields[] = {
     { .name = "level", .type = CONF_CHOICE, .offset = offsetof(struct settings, log.level), .def = "info",

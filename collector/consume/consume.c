@@ -20,20 +20,22 @@ enum { IDLE_MS = 1000, PAUSE_LEAST_MS = 1000, PAUSE_MOST_MS = 3000, END_MS = 300
 
 const struct conf_field consume_fields[] = {
     CONF_ROW(struct consume_conf, CONF_LIST, "brokers", brokers, NULL, NULL, NULL,
-             "Kafka brokers to begin with, as host:port; none: nothing is consumed."),
-    CONF_ROW(struct consume_conf, CONF_LIST, "topics", topics, "otlp_spans", NULL, NULL, "Topics with traces."),
+             "Kafka brokers to begin with, as host:port; none: nothing is consumed.", CONF_NEEDS_RESTART),
+    CONF_ROW(struct consume_conf, CONF_LIST, "topics", topics, "otlp_spans", NULL, NULL, "Topics with traces.", CONF_NEEDS_RESTART),
     CONF_ROW(struct consume_conf, CONF_STR, "group", group, "meshglass", NULL, NULL,
-             "Consumer group; its members share the partitions, and a new group begins at the earliest message."),
+             "Consumer group; its members share the partitions, and a new group begins at the earliest message.", CONF_NEEDS_RESTART),
     CONF_ROW_CHOICE(struct consume_conf, "encoding", encoding, "otlp_proto", "otlp_proto|otlp_json|jaeger_proto|zipkin_json",
-                    "What a message is: an OTLP request, one Jaeger span (api_v2), or a list of Zipkin spans."),
+                    "What a message is: an OTLP request, one Jaeger span (api_v2), or a list of Zipkin spans.", CONF_NEEDS_RESTART),
     CONF_ROW(struct consume_conf, CONF_STR, "dead_letter_topic", dead_letter_topic, NULL, NULL, NULL,
-             "Topic that gets messages which can never be taken, with the reason in a header."),
+             "Topic that gets messages which can never be taken, with the reason in a header. A partition whose message it refuses too is "
+             "stopped, unless there is a file.", CONF_NEEDS_RESTART),
     CONF_ROW(struct consume_conf, CONF_STR, "dead_letter_file", dead_letter_file, NULL, NULL, NULL,
-             "File that gets messages which can never be taken, as JSON lines. Neither this nor a topic: they are skipped."),
+             "File that gets messages which can never be taken, as JSON lines; with a topic, those that the topic refuses. Neither this nor a "
+             "topic: they are skipped.", CONF_NEEDS_RESTART),
     CONF_ROW(struct consume_conf, CONF_BYTES, "in_flight_bytes", in_flight_bytes, "16MiB", "64KiB", "4GiB",
-             "Messages under way between Kafka and the journal; beyond that nothing is polled."),
+             "Messages under way between Kafka and the journal; beyond that nothing is polled.", CONF_NEEDS_RESTART),
     CONF_ROW_SECRET(struct consume_conf, CONF_LIST, "properties", properties,
-                    "Further settings of librdkafka as \"name=value\", for TLS, SASL and limits."),
+                    "Further settings of librdkafka as \"name=value\", for TLS, SASL and limits.", CONF_NEEDS_RESTART),
 };
 const size_t consume_fields_n = MG_COUNT(consume_fields);
 
@@ -94,8 +96,6 @@ static enum mg_err check(const struct consume_conf *conf, struct mg_why *why)
     MG_TRY(check_topics(conf, why));
     if (conf->group.len == 0)
         return mg_fail(why, MG_E_FORMAT, "kafka.group: must not be empty");
-    if (conf->dead_letter_topic.len && conf->dead_letter_file.len)
-        return mg_fail(why, MG_E_FORMAT, "kafka.dead_letter_topic, kafka.dead_letter_file: only one of them");
     if (conf->dead_letter_topic.len)
         return kafka_topic_check("kafka.dead_letter_topic", conf->dead_letter_topic, why);
     return MG_OK;

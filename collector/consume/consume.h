@@ -4,7 +4,15 @@
  * it in its partition are durable. Under way are at most in_flight_bytes: beyond that nothing is polled. librdkafka fetches ahead up to
  * 32 MiB or 50,000 messages besides (queued.max.messages.kbytes and queued.min.messages in `properties`). A message that can never be taken
  * (malformed, too big) goes to the dead-letter topic, or to the dead-letter file, and counts as done once it is there; with neither configured it is
- * counted, logged (rate limited) and skipped. One that cannot be taken now (the journal refuses, the disk is full) is given again every 1 to 3 s, and
+ * counted, logged (rate limited) and skipped.
+ *
+ * The topic may refuse it too: because there is no such topic, or no right to it, because it takes no record of that size or kind, or ten times for
+ * whatever reason. Then it goes to the file, when there is one as well. Else its partition is stopped: an ERROR in the log says so, the gauge
+ * meshglass_kafka_stopped_partitions counts it, nothing of it is polled or committed beyond the message, and the others go on (what is held back may be
+ * in_flight_bytes once more). The topic is asked again once a minute; when it takes the message, the partition goes on by itself. A file that cannot be
+ * written is tried again every 1 to 3 s.
+ *
+ * One that cannot be taken now (the journal refuses, the disk is full) is given again every 1 to 3 s, and
  * nothing is polled meanwhile. At a rebalance, partitions that are taken away are first brought to rest (5 s) and their offsets committed. At least
  * once: after a crash some messages come again; spans equal in every field are counted duplicate. */
 #pragma once
@@ -16,7 +24,7 @@ struct consume_conf {            /* section kafka */
     struct conf_list topics;     /* otlp_spans */
     struct str group;            /* meshglass */
     int encoding;                /* otlp_proto|otlp_json|jaeger_proto|zipkin_json */
-    struct str dead_letter_topic, dead_letter_file; /* at most one */
+    struct str dead_letter_topic, dead_letter_file;
     uint64_t in_flight_bytes;    /* 16MiB */
     struct conf_list properties; /* "key=value" of librdkafka, for TLS and SASL; what this module needs fixed is refused by name */
 };

@@ -1,29 +1,55 @@
 /* dead.c - what can never be taken: to the dead-letter topic, to the dead-letter file, or nowhere.
  *
  * A letter is finished when it is where it belongs: acknowledged by all replicas, or on disk. Until then it waits here, and is
- * tried again every few seconds: as long as that place is closed its partition commits no offset beyond it. */
+ * tried again every few seconds: as long as that place is closed its partition commits no offset beyond it.
+ *
+ *     waiting ──▶ topic ──▶ acknowledged
+ *        ▲          │ refused for good, or too often
+ *        │          ├──▶ for_file ──▶ on disk         when there is a file
+ *        └─ stopped ◀┘                                when there is none; its partition is paused
+ *         once a minute */
 #include "consume/private.h"
 #include "base/clock.h"
 #include "kafka/client.h"
 
-enum { END_MS = 300, LINES_BYTES = 8 << 20 };
+enum { END_MS = 300, LINES_BYTES = 8 << 20, ATTEMPTS = 10, STOPPED_MS = 60000 };
 
 void dead_init(struct consume *consume)
 {
     struct dead *dead = &consume->dead;
 
     list_init(&dead->waiting);
+    list_init(&dead->for_file);
+    list_init(&dead->stopped);
+    dead->stopped_ns = STOPPED_MS * MS;
+    dead->attempts_most = ATTEMPTS;
     dead->place = consume->conf->dead_letter_topic.len ? DEAD_TOPIC : consume->conf->dead_letter_file.len ? DEAD_FILE : DEAD_NOWHERE;
-    if (dead->place == DEAD_FILE)
+    if (consume->conf->dead_letter_file.len)
         dead->file = dead_file_new(consume->conf->dead_letter_file);
 }
 
-static void buried(struct letter *letter)
+static void buried(struct letter *letter, enum dead_place place)
 {
-    struct consume *consume = letter->consume;
+    const struct partition *partition = letter->partition;
 
-    metric_add(consume->metrics, CONSUME_dead_letters, consume->dead.place, 0, 1);
+    metric_add(letter->consume->metrics, CONSUME_dead_letters, place, 0, 1);
+    if (letter->is_stopped && partition->stopped == 1)
+        LOG(INFO, "kafka partition is no longer stopped", F_TEXT("topic", partition->topic), F_I64("partition", partition->number));
     take_finish(letter);
+}
+
+static void put_for_file(struct dead *dead, struct letter *letter)
+{
+    if (list_empty(&dead->for_file))
+        dead->file_at_ns = 0;
+    list_add_last(&dead->for_file, &letter->link);
+}
+
+static void put_for_topic(struct dead *dead, struct letter *letter)
+{
+    if (list_empty(&dead->waiting))
+        dead->at_ns = 0;
+    list_add_last(&dead->waiting, &letter->link);
 }
 
 void dead_take(struct letter *letter)
@@ -33,19 +59,114 @@ void dead_take(struct letter *letter)
 
     LOG_EVERY(10, WARN, "kafka message cannot be taken", F_TEXT("to", places[dead->place]), F_TEXT("topic", letter->partition->topic),
               F_I64("partition", letter->message->partition), F_I64("offset", letter->message->offset), F_TEXT("error", letter->error));
-    if (dead->place == DEAD_NOWHERE) {
-        buried(letter);
-        return;
-    }
-    if (list_empty(&dead->waiting))
-        dead->at_ns = 0;
-    list_add_last(&dead->waiting, &letter->link);
+    if (dead->place == DEAD_TOPIC)
+        put_for_topic(dead, letter);
+    else if (dead->place == DEAD_FILE)
+        put_for_file(dead, letter);
+    else
+        buried(letter, DEAD_NOWHERE);
 }
 
-static void try_later(struct consume *consume, const char *reason)
+static void say_later(const char *reason)
 {
     LOG_EVERY(60, ERROR, "kafka dead letters cannot be kept: they are tried again", F_TEXT("error", reason));
-    consume->dead.at_ns = consume_pause_ns(consume);
+}
+
+/* --- stopped partitions --- */
+
+static void set_gauge(struct consume *consume)
+{
+    uint64_t n = 0;
+
+    LIST_EACH(&consume->partitions, link)
+        n += MG_CONTAINER(link, struct partition, link)->stopped > 0;
+    metric_set_gauge(consume->metrics, CONSUME_stopped, 0, 0, (double)n);
+}
+
+static void stop_partition(struct letter *letter, const char *reason)
+{
+    struct consume *consume = letter->consume;
+    struct partition *partition = letter->partition;
+
+    if (list_empty(&consume->dead.stopped))
+        consume->dead.stopped_at_ns = clock_mono_ns() + consume->dead.stopped_ns;
+    list_add_last(&consume->dead.stopped, &letter->link);
+    if (letter->is_stopped) /* tried again in vain */
+        return;
+    letter->is_stopped = true;
+    consume->dead.stopped_bytes += take_cost(letter);
+    if (partition->stopped++ > 0)
+        return;
+    LOG(ERROR, "kafka partition is stopped: its dead letter is refused too; mend kafka.dead_letter_topic, or set kafka.dead_letter_file",
+        F_TEXT("topic", partition->topic), F_I64("partition", partition->number), F_I64("offset", letter->message->offset),
+        F_STR("dead_letter_topic", consume->conf->dead_letter_topic), F_TEXT("error", reason));
+    if (!partition->is_lost)
+        group_pause(consume, partition, true);
+    set_gauge(consume);
+}
+
+void dead_let(struct letter *letter)
+{
+    struct consume *consume = letter->consume;
+    struct partition *partition = letter->partition;
+
+    if (!letter->is_stopped)
+        return;
+    consume->dead.stopped_bytes -= take_cost(letter);
+    if (--partition->stopped > 0)
+        return;
+    set_gauge(consume);
+    if (!partition->is_lost)
+        group_pause(consume, partition, false);
+}
+
+void dead_forget_stopped(struct consume *consume, const struct partition *of)
+{
+    for (struct list *link = consume->dead.stopped.next, *next; link != &consume->dead.stopped; link = next) {
+        struct letter *letter = MG_CONTAINER(link, struct letter, link);
+        next = link->next;
+        if (letter->partition == of)
+            take_forget(letter);
+    }
+}
+
+static void try_stopped(struct consume *consume)
+{
+    struct dead *dead = &consume->dead;
+
+    if (list_empty(&dead->stopped) || clock_mono_ns() < dead->stopped_at_ns)
+        return;
+    while (!list_empty(&dead->stopped)) {
+        struct letter *letter = LIST_FIRST(&dead->stopped, struct letter, link);
+        list_remove(&letter->link);
+        put_for_topic(dead, letter);
+    }
+}
+
+/* What an operator can mend is among it: then the file has it, or the attempts of a stopped partition find it mended. */
+static bool is_refusal(rd_kafka_resp_err_t err)
+{
+    return kafka_error_is_final(err) || kafka_error_is_size(err) || err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+           err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || err == RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION ||
+           err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+}
+
+/* The topic does not have it. It is in no list. */
+static void topic_failed(struct letter *letter, rd_kafka_resp_err_t err)
+{
+    struct dead *dead = &letter->consume->dead;
+
+    letter->attempts++;
+    if (!is_refusal(err) && letter->attempts < dead->attempts_most) {
+        list_add_last(&dead->waiting, &letter->link);
+        dead->at_ns = consume_pause_ns(letter->consume);
+        say_later(rd_kafka_err2str(err));
+    } else if (dead->file) {
+        LOG_EVERY(60, WARN, "kafka dead letters are refused by their topic: they go to the file", F_TEXT("error", rd_kafka_err2str(err)));
+        put_for_file(dead, letter);
+    } else {
+        stop_partition(letter, rd_kafka_err2str(err));
+    }
 }
 
 /* --- the file --- */
@@ -70,18 +191,19 @@ static void write_some(struct consume *consume)
     size_t n = 0;
 
     buf_init(&lines, SIZE_MAX / 2); /* messages that are in memory, bounded by in_flight_bytes */
-    LIST_EACH(&dead->waiting, link) {
+    LIST_EACH(&dead->for_file, link) {
         put_line(&lines, MG_CONTAINER(link, struct letter, link));
         n++;
         if (lines.len >= LINES_BYTES)
             break;
     }
     if (dead_file_write(dead->file, buf_str(&lines), &why) != MG_OK) {
-        try_later(consume, why.text);
+        say_later(why.text);
+        dead->file_at_ns = consume_pause_ns(consume);
         n = 0;
     }
     for (; n > 0; n--)
-        buried(LIST_FIRST(&dead->waiting, struct letter, link));
+        buried(LIST_FIRST(&dead->for_file, struct letter, link), DEAD_FILE);
     buf_fini(&lines);
 }
 
@@ -94,12 +216,10 @@ static void on_report(rd_kafka_t *producer, const rd_kafka_message_t *report, vo
 
     (void)producer;
     consume->dead.at_broker--;
-    if (report->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        buried(letter);
-        return;
-    }
-    list_add_last(&consume->dead.waiting, &letter->link);
-    try_later(consume, rd_kafka_err2str(report->err));
+    if (report->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+        buried(letter, DEAD_TOPIC);
+    else
+        topic_failed(letter, report->err);
 }
 
 static enum mg_err make_producer(struct consume *consume, struct mg_why *why)
@@ -170,18 +290,18 @@ static void produce_some(struct consume *consume)
     struct mg_why why = { "" };
 
     if (!dead->producer && make_producer(consume, &why) != MG_OK) {
-        try_later(consume, why.text);
+        say_later(why.text);
+        dead->at_ns = consume_pause_ns(consume);
         return;
     }
-    while (!list_empty(&dead->waiting)) {
+    while (!list_empty(&dead->waiting) && clock_mono_ns() >= dead->at_ns) {
         struct letter *letter = LIST_FIRST(&dead->waiting, struct letter, link);
         rd_kafka_resp_err_t err = produce(dead, letter);
-        if (err) {
-            try_later(consume, rd_kafka_err2str(err));
-            return;
-        }
         list_remove(&letter->link);
-        dead->at_broker++;
+        if (err)
+            topic_failed(letter, err);
+        else
+            dead->at_broker++;
     }
 }
 
@@ -193,24 +313,32 @@ void dead_serve(struct consume *consume)
 
     if (dead->producer)
         (void)rd_kafka_poll(dead->producer, 0);
-    if (list_empty(&dead->waiting) || clock_mono_ns() < dead->at_ns)
-        return;
-    if (dead->place == DEAD_FILE)
-        write_some(consume);
-    else
+    try_stopped(consume);
+    if (!list_empty(&dead->waiting) && clock_mono_ns() >= dead->at_ns)
         produce_some(consume);
+    if (!list_empty(&dead->for_file) && clock_mono_ns() >= dead->file_at_ns)
+        write_some(consume);
 }
 
 bool dead_is_idle(const struct consume *consume)
 {
-    return list_empty(&consume->dead.waiting) && consume->dead.at_broker == 0;
+    const struct dead *dead = &consume->dead;
+
+    return list_empty(&dead->waiting) && list_empty(&dead->for_file) && dead->at_broker == 0;
 }
 
 uint64_t dead_wait_ns(const struct consume *consume, uint64_t now_ns)
 {
-    if (list_empty(&consume->dead.waiting))
-        return UINT64_MAX;
-    return consume->dead.at_ns > now_ns ? consume->dead.at_ns - now_ns : 0;
+    const struct dead *dead = &consume->dead;
+    const struct { const struct list *list; uint64_t at_ns; } lists[] = {
+        { &dead->waiting, dead->at_ns }, { &dead->for_file, dead->file_at_ns }, { &dead->stopped, dead->stopped_at_ns }
+    };
+    uint64_t wait_ns = UINT64_MAX;
+
+    for (size_t i = 0; i < MG_COUNT(lists); i++)
+        if (!list_empty(lists[i].list))
+            wait_ns = MG_MIN(wait_ns, lists[i].at_ns > now_ns ? lists[i].at_ns - now_ns : 0);
+    return wait_ns;
 }
 
 /* Letters that have no report are let go by the purge's. */
@@ -226,7 +354,9 @@ void dead_fini(struct consume *consume)
         rd_kafka_topic_destroy(dead->topic);
         kafka_client_end(&dead->producer, END_MS);
     }
-    while (!list_empty(&dead->waiting))
-        take_forget(LIST_FIRST(&dead->waiting, struct letter, link));
+    struct list *const lists[] = { &dead->waiting, &dead->for_file, &dead->stopped };
+    for (size_t i = 0; i < MG_COUNT(lists); i++)
+        while (!list_empty(lists[i]))
+            take_forget(LIST_FIRST(lists[i], struct letter, link));
     dead_file_free(&dead->file);
 }

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 
 enum { REVOKE_MS = 5000, COMMIT_MS = 1000, STORE_EVERY_MS = 200, LEAVE_COMMIT_MS = 500, LEAVE_MS = 1000, WAIT_MS = 50 };
+enum { REFUSALS_MOST = 5, REFUSALS_LOUD = 4 }; /* of storing: the wait is doubled so often; that many are no rebalance in between */
 
 /* --- partitions --- */
 
@@ -63,6 +64,7 @@ struct partition *group_renew(struct consume *consume, struct partition *partiti
 
     LOG(WARN, "kafka partition begins again at an earlier offset", F_TEXT("topic", partition->topic), F_I64("partition", partition->number));
     take_forget_again(consume, partition);
+    dead_forget_stopped(consume, partition);
     partition_lose(partition);
     return renewed;
 }
@@ -78,20 +80,54 @@ static void set_gauges(struct consume *consume)
 
 /* --- offsets --- */
 
-/* only_new: what was not stored yet. */
-static rd_kafka_topic_partition_list_t *finished(struct consume *consume, bool only_new)
+static bool is_due(const struct partition *partition, int64_t next, uint64_t now_ns)
 {
+    return next != partition->stored && now_ns >= partition->store_at_ns;
+}
+
+/* only_due: what was not stored yet, and was not refused a moment ago. */
+static rd_kafka_topic_partition_list_t *finished(struct consume *consume, bool only_due)
+{
+    uint64_t now_ns = clock_mono_ns();
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
 
     LIST_EACH(&consume->partitions, link) {
         struct partition *partition = MG_CONTAINER(link, struct partition, link);
         int64_t next = tracker_next(&partition->tracker);
-        if (next <= partition->begin || (only_new && next == partition->stored))
-            continue;
-        rd_kafka_topic_partition_list_add(list, partition->topic, partition->number)->offset = next;
-        partition->stored = next;
+        if (next > partition->begin && (!only_due || is_due(partition, next, now_ns)))
+            rd_kafka_topic_partition_list_add(list, partition->topic, partition->number)->offset = next;
     }
     return list;
+}
+
+static void store_refused(struct consume *consume, struct partition *partition, rd_kafka_resp_err_t err)
+{
+    unsigned doublings = MG_MIN(partition->store_refusals, (unsigned)REFUSALS_MOST);
+
+    partition->store_refusals++;
+    partition->store_at_ns = clock_mono_ns() + (STORE_EVERY_MS * MS << doublings);
+    consume->has_unstored = true;
+    if (partition->store_refusals >= REFUSALS_LOUD)
+        LOG_EVERY(30, WARN, "kafka offset cannot be stored: it is tried again", F_TEXT("topic", partition->topic),
+                  F_I64("partition", partition->number), F_TEXT("error", rd_kafka_err2str(err)));
+}
+
+/* Each partition is taken or refused by itself: one that is just being lost, or is not fully assigned yet, is refused. */
+static void store(struct consume *consume, rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_resp_err_t all = rd_kafka_offsets_store(consume->client, list);
+
+    for (int i = 0; i < list->cnt; i++) {
+        const rd_kafka_topic_partition_t *one = &list->elems[i];
+        struct partition *partition = group_find(consume, one->topic, one->partition);
+        rd_kafka_resp_err_t err = all == RD_KAFKA_RESP_ERR__INVALID_ARG ? all : one->err;
+        if (err) {
+            store_refused(consume, partition, err);
+        } else {
+            partition->stored = one->offset;
+            partition->store_refusals = 0;
+        }
+    }
 }
 
 static void on_commit(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *offsets, void *owner)
@@ -115,7 +151,7 @@ static void commit_and_wait(struct consume *consume, unsigned timeout_ms)
     rd_kafka_event_t *event;
 
     if (list->cnt > 0) {
-        (void)rd_kafka_offsets_store(consume->client, list); /* or librdkafka would commit older ones when partitions are let go */
+        store(consume, list); /* or librdkafka would commit older ones when partitions are let go */
         answers = rd_kafka_queue_new(consume->client);
         if (rd_kafka_commit_queue(consume->client, list, answers, NULL, NULL) == RD_KAFKA_RESP_ERR_NO_ERROR) {
             event = rd_kafka_queue_poll(answers, (int)timeout_ms);
@@ -155,7 +191,7 @@ void group_store(struct consume *consume)
     measure_lag(consume);
     list = finished(consume, true);
     if (list->cnt > 0)
-        (void)rd_kafka_offsets_store(consume->client, list); /* fails for a partition that is just being lost */
+        store(consume, list);
     rd_kafka_topic_partition_list_destroy(list);
 }
 
@@ -180,8 +216,10 @@ static void bring_to_rest(struct consume *consume, const rd_kafka_topic_partitio
     for (;;) {
         for (int i = 0; i < list->cnt; i++) {
             struct partition *partition = group_find(consume, list->elems[i].topic, list->elems[i].partition);
-            if (partition)
-                take_forget_again(consume, partition);
+            if (!partition)
+                continue;
+            take_forget_again(consume, partition);
+            dead_forget_stopped(consume, partition);
         }
         if (under_way(consume, list) == 0)
             return;
@@ -192,6 +230,15 @@ static void bring_to_rest(struct consume *consume, const rd_kafka_topic_partitio
         take_done(consume);
         dead_serve(consume);
     }
+}
+
+void group_pause(struct consume *consume, const struct partition *partition, bool is_paused)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+
+    rd_kafka_topic_partition_list_add(list, partition->topic, partition->number);
+    (void)(is_paused ? rd_kafka_pause_partitions : rd_kafka_resume_partitions)(consume->client, list); /* fails for one that is not ours */
+    rd_kafka_topic_partition_list_destroy(list);
 }
 
 static void log_change(const char *event, const rd_kafka_topic_partition_list_t *list)
@@ -236,6 +283,7 @@ static void let_go(struct consume *consume, const rd_kafka_topic_partition_list_
         if (!partition)
             continue;
         take_forget_again(consume, partition);
+        dead_forget_stopped(consume, partition);
         partition_lose(partition);
     }
     metric_add(consume->metrics, CONSUME_rebalances, is_lost ? REBALANCE_LOST : REBALANCE_REVOKED, 0, 1);

@@ -31,7 +31,10 @@ struct partition {
     size_t under_way;         /* letters that point here */
     bool is_lost;             /* letters only finish; freed with the last one */
     int64_t begin;            /* the first offset given; -1: none */
-    int64_t stored;           /* the offset librdkafka was told to commit; -1: none */
+    int64_t stored;           /* the offset librdkafka was told to commit, and took; -1: none */
+    unsigned store_refusals;  /* since then */
+    uint64_t store_at_ns;     /* not before: it refused */
+    size_t stopped;           /* letters in dead.stopped: nothing of it is polled */
     int32_t number;
     char *topic;
 };
@@ -40,7 +43,9 @@ struct partition {
 struct letter {
     struct ingest_body body;
     struct queue_item item;   /* consume.done */
-    struct list link;         /* consume.again, or dead.waiting */
+    struct list link;         /* consume.again, or a list of dead */
+    unsigned attempts;        /* at the dead-letter topic, that failed */
+    bool is_stopped;          /* in dead.stopped, or tried again from there */
     struct consume *consume;
     rd_kafka_message_t *message;
     struct partition *partition;
@@ -50,8 +55,13 @@ struct letter {
 
 struct dead {
     enum dead_place place;
-    struct list waiting;      /* letter.link: to be kept at at_ns */
-    uint64_t at_ns;
+    struct list waiting;      /* letter.link: for the topic, at at_ns */
+    struct list for_file;     /* letter.link: for the file, at file_at_ns */
+    struct list stopped;      /* letter.link: refused by the topic, and there is no file; tried again at stopped_at_ns */
+    uint64_t at_ns, file_at_ns, stopped_at_ns;
+    uint64_t stopped_ns;      /* between such attempts; tests shorten it, */
+    unsigned attempts_most;   /* and this one: then the topic has refused it */
+    uint64_t stopped_bytes;   /* of consume.in_flight: letters that are is_stopped */
     size_t at_broker;         /* produced, not reported */
     rd_kafka_t *producer;     /* NULL: none needed so far */
     rd_kafka_topic_t *topic;
@@ -96,6 +106,7 @@ void take_again(struct consume *consume);        /* gives those whose pause is o
 void take_done(struct consume *consume);         /* what ingest is done with */
 void take_finish(struct letter *letter);         /* it is where it belongs: its offset may be committed */
 void take_forget(struct letter *letter);         /* it was not finished; frees it */
+uint64_t take_cost(const struct letter *letter); /* bytes of in_flight */
 void take_forget_again(struct consume *consume, const struct partition *of); /* NULL: of all */
 
 /* group.c: partitions and offsets */
@@ -106,6 +117,7 @@ void group_store(struct consume *consume);      /* what is finished, for the nex
 void group_leave(struct consume *consume);
 struct partition *group_find(struct consume *consume, const char *topic, int32_t number); /* NULL: not ours */
 struct partition *group_renew(struct consume *consume, struct partition *partition); /* its offsets begin again */
+void group_pause(struct consume *consume, const struct partition *partition, bool is_paused);
 void partition_release(struct partition *partition);
 void group_free(struct consume *consume);
 
@@ -113,6 +125,8 @@ void group_free(struct consume *consume);
 void dead_init(struct consume *consume);
 void dead_take(struct letter *letter);
 void dead_serve(struct consume *consume);
-bool dead_is_idle(const struct consume *consume);
+bool dead_is_idle(const struct consume *consume); /* but for what is stopped */
+void dead_forget_stopped(struct consume *consume, const struct partition *of);
+void dead_let(struct letter *letter); /* it leaves, whatever list it was in */
 uint64_t dead_wait_ns(const struct consume *consume, uint64_t now_ns); /* UINT64_MAX: nothing to do */
 void dead_fini(struct consume *consume);

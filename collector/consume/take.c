@@ -7,9 +7,9 @@
 
 enum { MESSAGE_BYTES = 512, ROUND_MESSAGES = 256, WIDTH_MAX = 1 << 17 };
 
-static uint64_t cost_of(const rd_kafka_message_t *message)
+uint64_t take_cost(const struct letter *letter)
 {
-    return message->len + message->key_len + MESSAGE_BYTES;
+    return letter->message->len + letter->message->key_len + MESSAGE_BYTES;
 }
 
 /* --- ends --- */
@@ -19,7 +19,8 @@ static void letter_free(struct letter *letter)
     struct consume *consume = letter->consume;
 
     list_remove(&letter->link);
-    consume->in_flight -= cost_of(letter->message);
+    consume->in_flight -= take_cost(letter);
+    dead_let(letter);
     letter->partition->under_way--;
     partition_release(letter->partition);
     rd_kafka_message_destroy(letter->message);
@@ -97,7 +98,7 @@ static void letter_begin(struct consume *consume, rd_kafka_message_t *message, s
     letter->message = message;
     letter->partition = partition;
     partition->under_way++;
-    consume->in_flight += cost_of(message);
+    consume->in_flight += take_cost(letter);
     give(letter);
 }
 
@@ -218,11 +219,19 @@ void take_polled(struct consume *consume, rd_kafka_message_t *message)
     rd_kafka_message_destroy(message);
 }
 
+/* What is stopped holds up no other partition, as long as it is no more than all others may be. */
+static bool has_bytes(const struct consume *consume)
+{
+    uint64_t most = consume->conf->in_flight_bytes;
+
+    return consume->in_flight - MG_MIN(consume->dead.stopped_bytes, most) < most;
+}
+
 static bool has_room(const struct consume *consume)
 {
     bool is_retrying = consume->given > 0 || !list_empty(&consume->again);
 
-    if ((consume->is_refused && is_retrying) || consume->in_flight >= consume->conf->in_flight_bytes)
+    if ((consume->is_refused && is_retrying) || !has_bytes(consume))
         return false;
     LIST_EACH(&consume->partitions, link)
         if (tracker_width(&MG_CONTAINER(link, struct partition, link)->tracker) >= WIDTH_MAX)
@@ -234,7 +243,7 @@ bool take_some(struct consume *consume)
 {
     if (!has_room(consume))
         return false;
-    for (unsigned i = 0; i < ROUND_MESSAGES && consume->in_flight < consume->conf->in_flight_bytes; i++) {
+    for (unsigned i = 0; i < ROUND_MESSAGES && has_bytes(consume); i++) {
         rd_kafka_message_t *message = rd_kafka_consume_queue(consume->messages, 0);
         if (!message)
             return false;

@@ -1,7 +1,6 @@
 /* How it works: batches stand in one list, in log order. `own.next` is the first that was not gathered to its end, the cursor how far it
- * is. Each row is encoded once, or twice where its trace state tells a probability that not all shall see, and copied into the lot of every
- * stream that wants it; a stream is all exporters with equal rows. A lot that is full or old enough becomes a parcel: one body, and for each
- * exporter of the stream an item (a leg) that points to it.
+ * is. gather.c copies its rows into the lots of streams; a stream is all exporters with equal rows. A lot that is full or old enough becomes a
+ * parcel: one body, and for each exporter of the stream an item (a leg) that points to it.
  *
  *     batches  10  20  30  40      consumed = 20, next = 30 (half way)
  *     lots     kept [......]   everything [...........]
@@ -14,176 +13,17 @@
  * The queues' threads only push a leg back; everything else is this thread's, so nothing needs a count that two threads
  * change. */
 #define _GNU_SOURCE /* pthread_setname_np */
-#include "forward/forward.h"
+#include "forward/private.h"
 #include <assert.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include "base/clock.h"
-#include "base/list.h"
-#include "base/log.h"
-#include "base/vec.h"
-#include "forward/lot.h"
-#include "model/otlp_write.h"
-#include "row/segment.h"
 
-#define SECOND_NS UINT64_C(1000000000)
-#define STALL_NS (5 * SECOND_NS)      /* no longer waited for: see the header */
 #define STOP_STALL_NS (2 * SECOND_NS)
-#define LOOK_NS (SECOND_NS / 10)      /* how often a stall is looked for */
-/* Below 4 MiB, the default of gRPC's libraries, and so of most receivers: beyond it they refuse a request for good. */
-#define LOT_BYTES_MAX ((size_t)4000000)
-#define HELD_BYTES_MAX ((size_t)32 << 20)
-enum { TARGETS_MAX = 64 };
+#define LOOK_NS (SECOND_NS / 10) /* how often a stall is looked for */
 
-enum forward_metric {
-#define METRIC_ID(id) FORWARD_##id
-#define METRIC(...) METRIC_ENUM(__VA_ARGS__)
-#include "forward/metrics.def"
-#undef METRIC
-#undef METRIC_ID
-};
 static const struct metric_row forward_metric_rows[] = {
 #define METRIC(...) METRIC_TABLE(__VA_ARGS__)
 #include "forward/metrics.def"
 #undef METRIC
 };
-
-typedef uint64_t target_set; /* bit i: target i */
-
-struct target {
-    struct send *send;
-    const struct send_conf *conf;
-    uint64_t recovered;
-    uint64_t put, done; /* positions of its last item that was put, and that was done; at first recovered */
-};
-
-struct stream {
-    enum send_take take;
-    uint64_t spans_max, wait_ns;
-    size_t bytes_max;
-    target_set members;
-    target_set lacking; /* of them: those that do not have what the lot holds, nor the batch that is being gathered */
-    struct lot lot;
-    uint64_t since_ns;  /* of the lot's first span */
-};
-
-struct cursor { /* in own.next */
-    bool is_begun;
-    size_t fragment;
-    const struct row *row;
-    uint32_t taken; /* rows of the fragment */
-};
-
-struct leg {
-    struct send_item item;
-    struct queue_item link; /* forward.returned */
-    struct forward *forward;
-    struct parcel *parcel;
-    unsigned target;
-};
-struct parcel {
-    struct list link; /* own.parcels */
-    struct buf body;  /* of all legs: their items' bodies point to it, and queues only read */
-    size_t left;      /* legs not yet done */
-    struct leg legs[];
-};
-
-struct forward {
-    uint64_t (*mono_ns)(void);
-    struct metric_set *metrics;
-    struct target targets[TARGETS_MAX];
-    size_t n;
-    struct queue *given;    /* forward_batch.link */
-    struct queue *returned; /* leg.link; who pushes wakes `given` */
-    pthread_t thread;
-    bool is_started;
-    atomic_bool is_stopping, is_hurried;
-    _Atomic uint64_t cpu_ns;
-    struct {
-        VEC(struct stream) streams;
-        struct queue_item *first, **tail; /* batches not yet done */
-        size_t n_batches;
-        struct forward_batch *next; /* the first that is not gathered to its end; NULL: all are */
-        struct cursor cursor;
-        uint64_t consumed; /* position of the last batch that was gathered to its end */
-        struct arena arena;
-        struct buf span;
-        uint64_t encoded;    /* spans, not yet in the metric */
-        struct list parcels; /* parcel.link */
-        size_t held_bytes;   /* of their bodies */
-        uint64_t moved_ns;   /* when a queue took something last, or the first parcel was put */
-        bool is_lifted;      /* the bound is, because the queues take nothing */
-    } own; /* forward's thread, and before and after it the owner's */
-    struct {
-        pthread_mutex_t lock;
-        VEC(const struct send_conf *) confs; /* to be taken over; empty: none */
-    } shared; /* any thread, under the lock */
-};
-
-/* --- streams ---------------------------------------------------------------------------------------- */
-
-static struct stream *stream_for(struct forward *forward, const struct send_conf *conf)
-{
-    /* A request larger than the queue would be dropped by it. */
-    size_t bytes_max = (size_t)MG_MIN((uint64_t)LOT_BYTES_MAX, conf->queue_bytes / 4);
-    struct stream *stream;
-
-    for (size_t i = 0; i < forward->own.streams.n; i++) {
-        stream = &forward->own.streams.at[i];
-        if (stream->take == (enum send_take)conf->take && stream->spans_max == conf->batch_spans &&
-            stream->wait_ns == conf->batch_wait_ns && stream->bytes_max == bytes_max)
-            return stream;
-    }
-    stream = VEC_ADD(&forward->own.streams);
-    stream->take = (enum send_take)conf->take;
-    stream->spans_max = conf->batch_spans;
-    stream->wait_ns = conf->batch_wait_ns;
-    stream->bytes_max = bytes_max;
-    lot_init(&stream->lot);
-    return stream;
-}
-
-static void streams_fini(struct forward *forward)
-{
-    for (size_t i = 0; i < forward->own.streams.n; i++)
-        lot_fini(&forward->own.streams.at[i].lot);
-    VEC_FINI(&forward->own.streams);
-}
-
-static void streams_build(struct forward *forward)
-{
-    streams_fini(forward);
-    for (size_t i = 0; i < forward->n; i++)
-        stream_for(forward, forward->targets[i].conf)->members |= (target_set)1 << i;
-}
-
-static target_set without(const struct forward *forward, target_set members, uint64_t position)
-{
-    target_set lacking = 0;
-
-    for (size_t i = 0; i < forward->n; i++)
-        if (members >> i & 1 && forward->targets[i].recovered < position)
-            lacking |= (target_set)1 << i;
-    return lacking;
-}
-
-static bool wants(const struct stream *stream, bool is_kept)
-{
-    return stream->lacking && (is_kept || stream->take == SEND_EVERYTHING);
-}
-
-static bool is_wanted_by(const struct forward *forward, enum send_take take, bool is_kept)
-{
-    for (size_t i = 0; i < forward->own.streams.n; i++)
-        if (forward->own.streams.at[i].take == take && wants(&forward->own.streams.at[i], is_kept))
-            return true;
-    return false;
-}
-
-static bool is_wanted(const struct forward *forward, bool is_kept)
-{
-    return is_wanted_by(forward, SEND_KEPT, is_kept) || is_wanted_by(forward, SEND_EVERYTHING, is_kept);
-}
 
 /* --- parcels ---------------------------------------------------------------------------------------- */
 
@@ -233,8 +73,7 @@ static void put_parcel(struct forward *forward, struct stream *stream, target_se
     metric_add(forward->metrics, FORWARD_spans, stream->take, 0, spans * n);
 }
 
-/* What the lot holds; else only the position, for those that do not have it yet. */
-static void flush(struct forward *forward, struct stream *stream)
+void forward_flush(struct forward *forward, struct stream *stream)
 {
     target_set targets = stream->lot.n ? stream->lacking : 0;
 
@@ -248,136 +87,7 @@ static void flush(struct forward *forward, struct stream *stream)
 static void flush_all(struct forward *forward)
 {
     for (size_t i = 0; i < forward->own.streams.n; i++)
-        flush(forward, &forward->own.streams.at[i]);
-}
-
-static bool is_full(const struct stream *stream)
-{
-    return stream->lot.n >= stream->spans_max;
-}
-
-/* --- gathering -------------------------------------------------------------------------------------- */
-
-static bool has_room(struct forward *forward)
-{
-    if (forward->own.held_bytes < HELD_BYTES_MAX)
-        forward->own.is_lifted = false;
-    else if (!forward->own.is_lifted && forward->mono_ns() - forward->own.moved_ns >= STALL_NS) {
-        LOG_EVERY(60, WARN, "queues of exporters take nothing: they are no longer waited for",
-                  F_U64("waiting_bytes", forward->own.held_bytes));
-        forward->own.is_lifted = true;
-    }
-    return forward->own.held_bytes < HELD_BYTES_MAX || forward->own.is_lifted;
-}
-
-/* Full lots are flushed only here and at a batch's end, so that the last span of a batch takes its position along. */
-static void offer(struct forward *forward, struct stream *stream, const struct row *row, const struct epoch *epoch)
-{
-    struct str span = buf_str(&forward->own.span);
-
-    if (is_full(stream))
-        flush(forward, stream);
-    if (!lot_add(&stream->lot, row, epoch, span, stream->bytes_max)) {
-        flush(forward, stream);
-        (void)lot_add(&stream->lot, row, epoch, span, stream->bytes_max); /* it is empty: true */
-    }
-    if (stream->lot.n == 1)
-        stream->since_ns = forward->mono_ns();
-}
-
-static void encode(struct forward *forward, const struct span *span)
-{
-    buf_clear(&forward->own.span);
-    otlp_write_span(&forward->own.span, span);
-    forward->own.encoded++;
-}
-
-static void offer_all(struct forward *forward, enum send_take take, bool is_kept, const struct row *row, const struct epoch *epoch)
-{
-    for (size_t i = 0; i < forward->own.streams.n; i++)
-        if (forward->own.streams.at[i].take == take && wants(&forward->own.streams.at[i], is_kept))
-            offer(forward, &forward->own.streams.at[i], row, epoch);
-}
-
-/* Who takes everything gets the span as received: to that one no trace was sampled here. Who takes what was kept has to
- * learn how many traces each of them stands for. */
-static void gather_row(struct forward *forward, const struct row *row, const struct fragment *fragment)
-{
-    const struct epoch *epoch = segment_of(row)->epoch;
-    bool is_kept = fragment->is_kept, is_encoded = false;
-    struct str told;
-    struct span span;
-
-    arena_reset(&forward->own.arena);
-    row_decode(row, epoch, &forward->own.arena, &span);
-    told = is_kept ? outcome_trace_state(fragment->outcome, span.trace_state, &forward->own.arena) : span.trace_state;
-    if (is_wanted_by(forward, SEND_EVERYTHING, is_kept)) {
-        encode(forward, &span);
-        offer_all(forward, SEND_EVERYTHING, is_kept, row, epoch);
-        is_encoded = str_eq(told, span.trace_state);
-    }
-    if (!is_wanted_by(forward, SEND_KEPT, is_kept))
-        return;
-    span.trace_state = told;
-    if (!is_encoded)
-        encode(forward, &span);
-    offer_all(forward, SEND_KEPT, is_kept, row, epoch);
-}
-
-/* Who lacks this batch? A lot whose spans others lack goes first. */
-static void aim(struct forward *forward, const struct forward_batch *batch)
-{
-    for (size_t i = 0; i < forward->own.streams.n; i++) {
-        struct stream *stream = &forward->own.streams.at[i];
-        target_set lacking = without(forward, stream->members, batch->position);
-        if (stream->lot.n && lacking != stream->lacking)
-            flush(forward, stream);
-        stream->lacking = lacking;
-    }
-}
-
-/* From the cursor on; false: there is no room for more. */
-static bool gather_batch(struct forward *forward, const struct forward_batch *batch)
-{
-    struct cursor *at = &forward->own.cursor;
-
-    for (; at->fragment < batch->n; at->fragment++) {
-        const struct fragment *fragment = &batch->fragments[at->fragment];
-        if (!is_wanted(forward, fragment->is_kept))
-            continue;
-        if (at->taken == 0)
-            at->row = fragment->last;
-        for (; at->taken < fragment->n; at->taken++) {
-            if (!has_room(forward))
-                return false;
-            gather_row(forward, at->row, fragment);
-            at->row = at->row->prev;
-        }
-        at->taken = 0;
-    }
-    return true;
-}
-
-static struct forward_batch *batch_of(struct queue_item *item)
-{
-    return item ? MG_CONTAINER(item, struct forward_batch, link) : NULL;
-}
-
-static void gather(struct forward *forward)
-{
-    for (struct forward_batch *batch; (batch = forward->own.next);) {
-        if (!forward->own.cursor.is_begun)
-            aim(forward, batch);
-        forward->own.cursor.is_begun = true;
-        if (!gather_batch(forward, batch))
-            return;
-        forward->own.cursor = (struct cursor){ 0 };
-        forward->own.consumed = batch->position;
-        forward->own.next = batch_of(batch->link.next);
-        for (size_t i = 0; i < forward->own.streams.n; i++)
-            if (is_full(&forward->own.streams.at[i]))
-                flush(forward, &forward->own.streams.at[i]);
-    }
+        forward_flush(forward, &forward->own.streams.at[i]);
 }
 
 /* --- the round -------------------------------------------------------------------------------------- */
@@ -423,9 +133,9 @@ static void take_confs(struct forward *forward)
     if (!is_new)
         return;
     flush_all(forward);
-    streams_build(forward);
+    gather_streams(forward);
     if (forward->own.cursor.is_begun)
-        aim(forward, forward->own.next);
+        gather_aim(forward, forward->own.next);
 }
 
 static uint64_t due_ns(const struct stream *stream)
@@ -440,7 +150,7 @@ static void flush_due(struct forward *forward)
 
     for (size_t i = 0; i < forward->own.streams.n; i++)
         if (is_hurried || due_ns(&forward->own.streams.at[i]) <= now)
-            flush(forward, &forward->own.streams.at[i]);
+            forward_flush(forward, &forward->own.streams.at[i]);
 }
 
 static void tell_done(struct forward *forward)
@@ -526,7 +236,7 @@ struct forward *forward_new(const struct forward_options *options)
     buf_init(&forward->own.span, SIZE_MAX);
     list_init(&forward->own.parcels);
     pthread_mutex_init(&forward->shared.lock, NULL);
-    streams_build(forward);
+    gather_streams(forward);
     return forward;
 }
 
@@ -601,7 +311,7 @@ void forward_free(struct forward **pointer)
     assert(!forward->is_started);
     while (!list_empty(&forward->own.parcels))
         parcel_free(forward, LIST_FIRST(&forward->own.parcels, struct parcel, link));
-    streams_fini(forward);
+    gather_streams_fini(forward);
     arena_fini(&forward->own.arena);
     buf_fini(&forward->own.span);
     queue_free(&forward->given);

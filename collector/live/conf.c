@@ -4,7 +4,8 @@
 
 const struct conf_field live_fields[] = {
     CONF_ROW(struct live_conf, CONF_BYTES, "ring_bytes", ring_bytes, "0", "0", "1TiB",
-             "Memory for spans that are not yet in the store; 0 means a quarter of memory, at most 1 GiB. Values below 16 MiB count as 16 MiB."),
+             "Memory for spans that are not yet in the store; 0 means a quarter of memory, at most 1 GiB. Values below 16 MiB count as 16 MiB.",
+             CONF_NEEDS_RESTART),
     CONF_ROW(struct live_conf, CONF_U64, "trace_spans_max", trace_spans_max, "60000", "1", "60000",
              "Undecided spans at which a trace is decided early."),
 };

@@ -1,20 +1,6 @@
 /* reload.c - SIGHUP: a whole new configuration, or nothing. */
 #include "program/private.h"
 
-/* What the program has bound, opened or sized at its start: keys that begin like this, besides the rows that say needs_restart. These
- * are told of only. */
-static const char *const at_start[] = {
-    "data_dir", "threads", "listen.", "tls.", "journal.", "live.ring_bytes", "query.threads", "http.", "kafka.",
-    "exporters.otlp.endpoint", "exporters.otlp.headers", "exporters.otlp.ca", "exporters.otlp.cert", "exporters.otlp.key",
-    "exporters.otlp.insecure", "exporters.otlp.timeout", "exporters.zipkin.endpoint",
-    "exporters.zipkin.headers", "exporters.zipkin.ca", "exporters.zipkin.cert", "exporters.zipkin.key", "exporters.zipkin.insecure",
-    "exporters.zipkin.timeout", "exporters.elasticsearch.endpoint", "exporters.elasticsearch.headers",
-    "exporters.elasticsearch.ca", "exporters.elasticsearch.cert", "exporters.elasticsearch.key", "exporters.elasticsearch.insecure",
-    "exporters.elasticsearch.timeout", "exporters.otlp.protocol", "exporters.otlp.compression",
-    "exporters.elasticsearch.index_prefix", "exporters.elasticsearch.templates", "exporters.kafka.brokers", "exporters.kafka.topic",
-    "exporters.kafka.compression", "exporters.kafka.properties", "exporters.kafka.timeout",
-};
-
 static void note_kept(void *owner, const char *key)
 {
     struct buf *keys = owner;
@@ -22,19 +8,9 @@ static void note_kept(void *owner, const char *key)
     buf_printf(keys, "%s%s", keys->len ? ", " : "", key);
 }
 
-static void note_key(void *owner, const char *key)
-{
-    for (size_t i = 0; i < MG_COUNT(at_start); i++)
-        if (str_starts(str_of(key), str_of(at_start[i]))) {
-            note_kept(owner, key);
-            return;
-        }
-}
-
 void reload_keep_started(struct settings *now, const struct settings *old, struct buf *keys)
 {
     conf_keep_started(now->conf, old->conf, note_kept, keys);
-    conf_changed(old->conf, now->conf, note_key, keys);
 }
 
 enum mg_err ui_open_for(struct ui **out, const struct settings *settings, struct mg_why *why)

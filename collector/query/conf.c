@@ -3,7 +3,7 @@
 
 const struct conf_field query_fields[] = {
     CONF_ROW(struct query_conf, CONF_U64, "threads", threads, "4", "1", "64",
-             "Queries that run at the same time; their threads exist only while there is work."),
+             "Queries that run at the same time; their threads exist only while there is work.", CONF_NEEDS_RESTART),
     CONF_ROW(struct query_conf, CONF_U64, "queue_max", queue_max, "64", "1", "100000",
              "Queries that may wait for a thread; more are refused."),
     CONF_ROW(struct query_conf, CONF_DURATION, "timeout", timeout_ns, "30s", "1ms", "1h",

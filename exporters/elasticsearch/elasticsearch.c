@@ -20,10 +20,10 @@ const struct conf_field elasticsearch_export_fields[] = {
               "URL of Elasticsearch 7 or later, or OpenSearch, http://host:9200; empty: off."),
     CONF_ROW(TYPE, CONF_STR, "index_prefix", index_prefix, NULL, NULL, NULL,
              "Put with a hyphen before the names of indices and templates, as Jaeger's index "
-             "prefix; empty: none."),
+             "prefix; empty: none.", CONF_NEEDS_RESTART),
     CONF_ROW(TYPE, CONF_BOOL, "templates", templates, "true", NULL, NULL,
              "Puts Jaeger's index templates before the first batch of a start; they replace those "
-             "of the same names."),
+             "of the same names.", CONF_NEEDS_RESTART),
     SEND_ROWS(TYPE, send),
 };
 #undef TYPE

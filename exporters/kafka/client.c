@@ -2,11 +2,10 @@
  *
  * librdkafka writes the values it refuses into its errors, and a value may be a password in the wrong place; such an error is
  * said in other words. Its log goes to ours: warnings at most one every ten seconds, the rest at level debug. */
-#define _GNU_SOURCE /* pthread_timedjoin_np */
 #include "kafka/client.h"
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
-#include <time.h>
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -135,6 +134,17 @@ void kafka_conf_free(struct rd_kafka_conf_s **conf)
     *conf = NULL;
 }
 
+bool kafka_error_is_final(int code)
+{
+    return code == RD_KAFKA_RESP_ERR_INVALID_RECORD || code == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP ||
+           code == RD_KAFKA_RESP_ERR_POLICY_VIOLATION || code == RD_KAFKA_RESP_ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT;
+}
+
+bool kafka_error_is_size(int code)
+{
+    return code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE || code == RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE;
+}
+
 enum mg_err kafka_topic_check(const char *row, struct str topic, struct mg_why *why)
 {
     static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
@@ -165,32 +175,80 @@ enum mg_err kafka_client_new(struct rd_kafka_s **out, bool is_producer, struct r
     return MG_OK;
 }
 
-static void *destroy(void *client)
+/* Of the one who waits and the thread that destroys, the last one frees it. */
+struct ending {
+    rd_kafka_t *client;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool is_over, is_left;
+};
+
+static struct ending *ending_new(rd_kafka_t *client)
+{
+    struct ending *ending = MEM_NEW(struct ending);
+
+    ending->client = client;
+    pthread_mutex_init(&ending->lock, NULL);
+    clock_cond_init(&ending->changed);
+    return ending;
+}
+
+static void ending_free(struct ending *ending)
+{
+    pthread_cond_destroy(&ending->changed);
+    pthread_mutex_destroy(&ending->lock);
+    mem_free(ending);
+}
+
+static void destroy(rd_kafka_t *client)
 {
     rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+}
+
+static void *ending_run(void *owner)
+{
+    struct ending *ending = owner;
+
+    destroy(ending->client);
+    pthread_mutex_lock(&ending->lock);
+    ending->is_over = true;
+    bool is_left = ending->is_left;
+    pthread_cond_signal(&ending->changed);
+    pthread_mutex_unlock(&ending->lock);
+    if (is_left)
+        ending_free(ending);
     return NULL;
+}
+
+/* False: the time has come, and it is the thread's. */
+static bool ending_await(struct ending *ending, unsigned timeout_ms)
+{
+    uint64_t until_ns = clock_mono_ns() + (uint64_t)timeout_ms * 1000000;
+
+    pthread_mutex_lock(&ending->lock);
+    while (!ending->is_over && clock_cond_wait_until(&ending->changed, &ending->lock, until_ns))
+        ;
+    bool is_over = ending->is_over;
+    ending->is_left = !is_over;
+    pthread_mutex_unlock(&ending->lock);
+    return is_over;
 }
 
 void kafka_client_end(struct rd_kafka_s **client, unsigned timeout_ms)
 {
     rd_kafka_t *ended = MG_STEAL(*client);
-    struct timespec until;
     pthread_t thread;
 
     if (!ended)
         return;
-    if (pthread_create(&thread, NULL, destroy, ended) != 0) {
-        (void)destroy(ended);
-        return;
-    }
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    if (pthread_timedjoin_np(thread, NULL, &until) != 0) {
+    struct ending *ending = ending_new(ended);
+    if (pthread_create(&thread, NULL, ending_run, ending) != 0) {
+        destroy(ended);
+        ending_free(ending);
+    } else if (ending_await(ending, timeout_ms)) {
+        pthread_join(thread, NULL);
+        ending_free(ending);
+    } else {
         LOG(WARN, "a kafka client takes long to end: it is left to itself");
         pthread_detach(thread);
     }

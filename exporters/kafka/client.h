@@ -19,6 +19,10 @@ struct kafka_settings {
  * kafka_client_new, or freed by kafka_conf_free. */
 enum mg_err kafka_conf_new(struct rd_kafka_conf_s **out, const struct kafka_settings *settings, struct mg_why *why) MG_MUST_USE;
 void kafka_conf_free(struct rd_kafka_conf_s **conf);
+/* Of a librdkafka error: the broker refuses the record itself, so that no other attempt will change it. Not of its size, nor of what an
+ * operator can mend. */
+bool kafka_error_is_final(int code);
+bool kafka_error_is_size(int code); /* larger than the topic, or the producer, takes */
 enum mg_err kafka_topic_check(const char *row, struct str topic, struct mg_why *why) MG_MUST_USE;
 
 /* Takes *conf, also when it fails: E_FORMAT for settings that do not go together and for files that cannot be read. */

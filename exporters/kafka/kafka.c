@@ -4,7 +4,8 @@
  * ours polls librdkafka, counts the reports of each batch and, with the last one, posts the batch (`flight`) back to the loop.
  *
  * A producer can come to its end: an idempotent one that has lost its place in a partition is of no use any more (a fatal error),
- * and what a topic takes may be less than the messages that were made. Then the polling thread makes a new one. Whatever has no
+ * and what a topic takes may be less than the messages that were made; and it reads its certificates once. Then the polling thread
+ * makes a new one, which for certificates must succeed before the old one ends. Whatever has no
  * report by then is answered RETRY: the `gone` message follows all reports of the old producer through the mailbox.
  *
  * The last report of a flight may come while the loop still hands over its messages; `left` therefore counts the hand-over too. */
@@ -15,14 +16,19 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "kafka/by_trace.h"
 #include "kafka/client.h"
+#include "kafka/files.h"
 
 enum {
     POLL_MS = 1000,           /* it is woken when there is something to do */
     PURGE_MS = 300, END_MS = 200,
+    DRAIN_STEP_MS = 100,
+    LOOK_MS = 1000,           /* how often the TLS files are looked at */
+    DRAIN_MS = 3000,          /* for the acknowledgements of a producer that is well and is exchanged */
     AGAIN_MS = 1000,          /* between attempts to make a producer, and the hint meanwhile */
     LIMIT_LEAST = 16 << 10,   /* bytes; messages are not made smaller than this */
     RECORD_BYTES = 512        /* of a message's limit, for the key and what Kafka puts around */
@@ -33,12 +39,13 @@ static const char *const compressions[] = { "none", "gzip", "snappy", "lz4", "zs
 
 const struct conf_field kafka_export_fields[] = {
     CONF_ROW(struct kafka_export_conf, CONF_LIST, "brokers", brokers, NULL, NULL, NULL,
-             "Kafka brokers to begin with, as host:port; none: no export to Kafka."),
+             "Kafka brokers to begin with, as host:port; none: no export to Kafka.", CONF_NEEDS_RESTART),
     CONF_ROW(struct kafka_export_conf, CONF_STR, "topic", topic, "otlp_spans", NULL, NULL,
-             "Topic that gets one OTLP protobuf message per trace of a batch, keyed by the trace id in hex."),
-    CONF_ROW_CHOICE(struct kafka_export_conf, "compression", compression, "lz4", COMPRESSIONS, "How message batches are compressed."),
+             "Topic that gets one OTLP protobuf message per trace of a batch, keyed by the trace id in hex.", CONF_NEEDS_RESTART),
+    CONF_ROW_CHOICE(struct kafka_export_conf, "compression", compression, "lz4", COMPRESSIONS, "How message batches are compressed.",
+                    CONF_NEEDS_RESTART),
     CONF_ROW_SECRET(struct kafka_export_conf, CONF_LIST, "properties", properties,
-                    "Further settings of librdkafka as \"name=value\", for TLS, SASL and limits."),
+                    "Further settings of librdkafka as \"name=value\", for TLS, SASL and limits.", CONF_NEEDS_RESTART),
     SEND_ROWS(struct kafka_export_conf, send)
 };
 const size_t kafka_export_fields_n = MG_COUNT(kafka_export_fields);
@@ -76,6 +83,8 @@ struct kafka_export {
     } own;
     struct {                  /* polling thread */
         bool is_fatal, must_shrink;
+        struct kafka_files *files;
+        uint64_t look_at_ns;
         char last_error[200]; /* of connections, for the reason when nothing is answered */
     } poll;
     struct {                  /* under the lock */
@@ -93,32 +102,26 @@ struct kafka_export {
 
 /* --- verdicts --- */
 
+static void note(struct outcome *outcome, const char *reason)
+{
+    snprintf(outcome->reason, sizeof outcome->reason, "%.*s", (int)sizeof outcome->reason - 1, reason); /* the rest can be done without */
+}
+
 static void must_retry(struct outcome *outcome, const char *reason)
 {
     outcome->must_retry = true;
-    snprintf(outcome->reason, sizeof outcome->reason, "%s", reason);
+    note(outcome, reason);
 }
 
 static void is_refused(struct outcome *outcome, uint32_t spans, const char *reason)
 {
     outcome->refused += spans;
     if (!outcome->must_retry)
-        snprintf(outcome->reason, sizeof outcome->reason, "%.*s", (int)sizeof outcome->reason - 1, reason);
+        note(outcome, reason);
 }
 
-/* What no other attempt will change. All else is tried again, also what an operator has to mend (a topic that is not there, a
- * right that is missing): it would be lost otherwise. */
-static bool is_permanent(rd_kafka_resp_err_t err)
-{
-    return err == RD_KAFKA_RESP_ERR_INVALID_RECORD || err == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP ||
-           err == RD_KAFKA_RESP_ERR_POLICY_VIOLATION || err == RD_KAFKA_RESP_ERR_UNSUPPORTED_FOR_MESSAGE_FORMAT;
-}
-
-static bool is_too_large(rd_kafka_resp_err_t err)
-{
-    return err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE || err == RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE;
-}
-
+/* Everything but a final error is tried again, also what an operator has to mend (a topic that is not there, a right that is missing):
+ * it would be lost otherwise. */
 static void judge(struct kafka_export *export, struct letter *letter, rd_kafka_resp_err_t err)
 {
     struct flight *flight = letter->flight;
@@ -130,12 +133,12 @@ static void judge(struct kafka_export *export, struct letter *letter, rd_kafka_r
         snprintf(reason, sizeof reason, "no acknowledgement in time%s%s", export->poll.last_error[0] ? ": " : "", export->poll.last_error);
     else
         snprintf(reason, sizeof reason, "topic %s: %s", export->topic, rd_kafka_err2str(err));
-    if (is_permanent(err) || (is_too_large(err) && flight->limit <= LIMIT_LEAST)) {
+    if (kafka_error_is_final(err) || (kafka_error_is_size(err) && flight->limit <= LIMIT_LEAST)) {
         is_refused(&flight->told, letter->spans, reason);
         return;
     }
     must_retry(&flight->told, reason);
-    if (is_too_large(err) && flight->generation == export->shared.generation) /* only this thread changes it */
+    if (kafka_error_is_size(err) && flight->generation == export->shared.generation) /* only this thread changes it */
         export->poll.must_shrink = true;
 }
 
@@ -260,11 +263,12 @@ static enum mg_err make_conf(const struct kafka_export *export, size_t limit, rd
     return MG_OK;
 }
 
+struct made { rd_kafka_t *producer; size_t limit; };
+
 /* limit 0: as configured. */
-static enum mg_err make_producer(struct kafka_export *export, size_t limit, struct mg_why *why)
+static enum mg_err make_only(struct kafka_export *export, size_t limit, struct made *made, struct mg_why *why)
 {
     rd_kafka_conf_t *conf;
-    rd_kafka_t *producer;
     char bytes[24];
     size_t bytes_n = sizeof bytes;
     uint64_t made_limit;
@@ -275,20 +279,42 @@ static enum mg_err make_producer(struct kafka_export *export, size_t limit, stru
     rd_kafka_conf_set_error_cb(conf, on_error);
     if (rd_kafka_conf_get(conf, "message.max.bytes", bytes, &bytes_n) != RD_KAFKA_CONF_OK || str_u64(str_of(bytes), &made_limit) != MG_OK)
         made_limit = 1000000; /* its default; it always says a number */
-    MG_TRY(kafka_client_new(&producer, true, &conf, "exporters.kafka", why));
-    export->poll.is_fatal = export->poll.must_shrink = false;
-    pthread_mutex_lock(&export->shared.lock);
-    export->shared.producer = producer;
-    export->shared.topic = rd_kafka_topic_new(producer, export->topic, NULL);
-    export->shared.events = rd_kafka_queue_get_main(producer);
-    export->shared.limit = (size_t)made_limit;
-    export->shared.generation++;
-    pthread_mutex_unlock(&export->shared.lock);
+    MG_TRY(kafka_client_new(&made->producer, true, &conf, "exporters.kafka", why));
+    made->limit = (size_t)made_limit;
     return MG_OK;
 }
 
-/* Nothing is handed to it from here on; its reports are fetched for a short time. */
-static void end_producer(struct kafka_export *export)
+static void install(struct kafka_export *export, const struct made *made)
+{
+    export->poll.is_fatal = export->poll.must_shrink = false;
+    pthread_mutex_lock(&export->shared.lock);
+    export->shared.producer = made->producer;
+    export->shared.topic = rd_kafka_topic_new(made->producer, export->topic, NULL);
+    export->shared.events = rd_kafka_queue_get_main(made->producer);
+    export->shared.limit = made->limit;
+    export->shared.generation++;
+    pthread_mutex_unlock(&export->shared.lock);
+}
+
+static enum mg_err make_producer(struct kafka_export *export, size_t limit, struct mg_why *why)
+{
+    struct made made;
+
+    MG_TRY(make_only(export, limit, &made, why));
+    install(export, &made);
+    return MG_OK;
+}
+
+static bool is_stopping(struct kafka_export *export)
+{
+    pthread_mutex_lock(&export->shared.lock);
+    bool stops = export->shared.is_stopping;
+    pthread_mutex_unlock(&export->shared.lock);
+    return stops;
+}
+
+/* Nothing is handed to it from here on. What it has may take drain_ms; then the reports of the rest are fetched for a short time. */
+static void end_producer(struct kafka_export *export, unsigned drain_ms)
 {
     pthread_mutex_lock(&export->shared.lock);
     rd_kafka_t *producer = MG_STEAL(export->shared.producer);
@@ -298,6 +324,8 @@ static void end_producer(struct kafka_export *export)
 
     if (!producer)
         return;
+    for (unsigned ms = 0; ms < drain_ms && rd_kafka_outq_len(producer) > 0 && !is_stopping(export); ms += DRAIN_STEP_MS)
+        (void)rd_kafka_flush(producer, DRAIN_STEP_MS);
     (void)rd_kafka_purge(producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
     (void)rd_kafka_flush(producer, PURGE_MS); /* serves the reports meanwhile */
     rd_kafka_queue_destroy(events);
@@ -320,24 +348,14 @@ static void post_gone(struct kafka_export *export, bool is_last)
 /* True: it is time to stop. */
 static bool pause_for(struct kafka_export *export, unsigned ms)
 {
-    struct timespec until;
+    uint64_t until_ns = clock_mono_ns() + (uint64_t)ms * 1000000;
 
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += ms / 1000;
     pthread_mutex_lock(&export->shared.lock);
-    if (!export->shared.is_stopping)
-        (void)pthread_cond_timedwait(&export->shared.changed, &export->shared.lock, &until); /* an early attempt is fine */
+    while (!export->shared.is_stopping && clock_cond_wait_until(&export->shared.changed, &export->shared.lock, until_ns))
+        ;
     bool is_stopping = export->shared.is_stopping;
     pthread_mutex_unlock(&export->shared.lock);
     return is_stopping;
-}
-
-static bool is_stopping(struct kafka_export *export)
-{
-    pthread_mutex_lock(&export->shared.lock);
-    bool stops = export->shared.is_stopping;
-    pthread_mutex_unlock(&export->shared.lock);
-    return stops;
 }
 
 static void renew(struct kafka_export *export)
@@ -352,13 +370,39 @@ static void renew(struct kafka_export *export)
         LOG(WARN, "kafka topic does not take messages of this size: smaller ones are made from now on; set message.max.bytes",
             F_TEXT("topic", export->topic), F_U64("bytes", limit));
     }
-    end_producer(export);
+    end_producer(export, 0);
     post_gone(export, false);
     while (make_producer(export, limit, &why) != MG_OK) {
         LOG_EVERY(60, ERROR, "kafka producer cannot be made", F_WHY(&why));
         if (pause_for(export, AGAIN_MS))
             return;
     }
+}
+
+/* Files that cannot be used leave the old producer, and its connections, as they are. */
+static void take_files(struct kafka_export *export)
+{
+    struct made made;
+    struct mg_why why = { "" };
+
+    if (make_only(export, export->shared.limit, &made, &why) != MG_OK) {
+        LOG(WARN, "kafka files not taken, the old ones stay in force", F_WHY(&why));
+        return;
+    }
+    end_producer(export, DRAIN_MS);
+    post_gone(export, false);
+    install(export, &made);
+    LOG(INFO, "kafka files taken: a new producer is made", F_TEXT("topic", export->topic));
+}
+
+static bool files_changed(struct kafka_export *export)
+{
+    uint64_t now_ns = clock_mono_ns();
+
+    if (now_ns < export->poll.look_at_ns)
+        return false;
+    export->poll.look_at_ns = now_ns + (uint64_t)LOOK_MS * 1000000;
+    return kafka_files_changed(export->poll.files);
 }
 
 static void *poll_run(void *owner)
@@ -369,8 +413,10 @@ static void *poll_run(void *owner)
         (void)rd_kafka_poll(export->shared.producer, POLL_MS); /* only this thread changes it */
         if ((export->poll.is_fatal || export->poll.must_shrink) && !is_stopping(export))
             renew(export);
+        else if (files_changed(export) && !is_stopping(export))
+            take_files(export);
     }
-    end_producer(export);
+    end_producer(export, 0);
     post_gone(export, true);
     return NULL;
 }
@@ -488,7 +534,8 @@ enum mg_err kafka_export_new(struct kafka_export **out, const struct kafka_expor
     export->conf = conf;
     list_init(&export->own.flights);
     pthread_mutex_init(&export->shared.lock, NULL);
-    pthread_cond_init(&export->shared.changed, NULL);
+    clock_cond_init(&export->shared.changed);
+    export->poll.files = kafka_files_new(&conf->properties);
     MG_TRY(kafka_topic_check("exporters.kafka.topic", conf->topic, why));
     export->topic = str_text(conf->topic);
     MG_TRY(make_producer(export, 0, why));
@@ -507,7 +554,8 @@ void kafka_export_free(struct kafka_export **pointer)
 
     if (!export)
         return;
-    end_producer(export); /* when the wire was never opened */
+    end_producer(export, 0); /* when the wire was never opened */
+    kafka_files_free(&export->poll.files);
     pthread_cond_destroy(&export->shared.changed);
     pthread_mutex_destroy(&export->shared.lock);
     mem_free(export->topic);

@@ -1,6 +1,9 @@
 /* kafka.h - publishes batches to Kafka (librdkafka): idempotent producer, acks=all, OTLP protobuf, one message per trace of a batch, keyed by
  * the trace id in hex, so that a trace's spans meet in one partition (jaeger.md 3.7, otlp.md 7.6; murmur2, as Java clients place them).
  *
+ * The files that `properties` name for TLS (ssl.ca.location and its like) are looked at about once a second: when one has changed a new
+ * producer takes the place of the old one, which gets 3 s for what it has; with files that cannot be used the old one stays.
+ *
  * A batch is TAKEN when every message of it was acknowledged. librdkafka's threads only post to the loop. */
 #pragma once
 #include "send/send.h"

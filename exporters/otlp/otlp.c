@@ -16,10 +16,11 @@ const struct conf_field otlp_export_fields[] = {
               "URL of the OTLP receiver, http://host:4317 for gRPC, http://host:4318 for HTTP; "
               "empty: off."),
     CONF_ROW_CHOICE(TYPE, "protocol", protocol, "grpc", "grpc|http",
-                    "grpc: over HTTP/2; http: protobuf over HTTP/1.1, to the path /v1/traces."),
+                    "grpc: over HTTP/2; http: protobuf over HTTP/1.1, to the path /v1/traces.",
+                    CONF_NEEDS_RESTART),
     CONF_ROW_CHOICE(TYPE, "compression", compression, "gzip", "gzip|zstd|none",
                     "Compression of what is sent; zstd is read by the OpenTelemetry Collector and "
-                    "by few others."),
+                    "by few others.", CONF_NEEDS_RESTART),
     SEND_ROWS(TYPE, send),
 };
 #undef TYPE

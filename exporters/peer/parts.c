@@ -1,6 +1,8 @@
 /* How it works: the parts are moved into a run, which posts the first of them that is left, looks
- * at the answer and goes on or ends. A part's memory goes as soon as the client has its copy. */
+ * at the answer and goes on or ends. A part is packed when its turn comes, and its memory goes as soon
+ * as the client has its copy. */
 #include "peer/private.h"
+#include <assert.h>
 #include "base/mem.h"
 
 struct run {
@@ -79,11 +81,25 @@ static void on_part(void *owner, const struct send_result *result, const struct 
         run_end(run, &judged);
 }
 
+/* Level 0 is the library's fast default. */
+static void pack(struct zip *zip, struct buf *body)
+{
+    struct buf packed;
+
+    buf_init(&packed, SIZE_MAX);
+    enum mg_err err = zip_deflate(zip, ZIP_GZIP, 0, buf_str(body), &packed);
+    assert(err == MG_OK); /* nothing can be larger than that limit */
+    buf_fini(body);
+    *body = packed;
+}
+
 static void run_go(struct run *run)
 {
     struct buf body = run->parts.list.at[run->next].body;
 
     run->parts.list.at[run->next].body = (struct buf){0};
+    if (run->parts.zip)
+        pack(run->parts.zip, &body);
     run->post.body = buf_str(&body);
     peer_call(run->peer, &run->post, on_part, run); /* the run may be gone behind it */
     buf_fini(&body);
@@ -94,7 +110,7 @@ static void post_copy(struct run *run, const struct peer_post *post)
     run->post = *post;
     run->post.path = arena_str(&run->arena, post->path);
     run->post.content_type = arena_str(&run->arena, post->content_type);
-    run->post.encoding = arena_str(&run->arena, post->encoding);
+    run->post.encoding = run->parts.zip ? str_of(zip_kind_name(ZIP_GZIP)) : arena_str(&run->arena, post->encoding);
 }
 
 void peer_send_parts(struct peer *peer, const struct peer_post *post, struct peer_parts *parts,

@@ -1,20 +1,32 @@
 /* How it works: everything that can be wrong in the rows is found when the peer is made; opening it
- * makes a client for the loop. Each request is a small object until its answer is judged. */
+ * makes a client for the loop, in a line. Each request is a small object until its answer is judged.
+ *
+ * The files of TLS are looked at here, on the loop: a look is three stat() a second, and what is read when one
+ * has changed are a few kilobytes. */
 #include "peer/private.h"
 #include <assert.h>
 #include "base/clock.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/tls.h"
 
 /* Answers are short; the longest is that of a bulk request of which every item failed. */
-enum { ANSWER_BYTES_MAX = 32 << 20 };
+enum { ANSWER_BYTES_MAX = 32 << 20, LOOK_MS = 1000 };
 
 struct peer {
     const char *section;
     const struct peer_conf *conf;
     struct target target;
-    struct http_client *client; /* between open and close */
+    /* between open and close: */
+    struct loop *loop;
+    struct http_client_options options;
+    struct tls_source *tls; /* NULL: no TLS, or nothing of ours to it */
+    struct timer *look;     /* at its files */
+    struct list lines;      /* line.link; a line may close after the peer was */
+    struct line *current;   /* NULL: closed */
+    void (*on_closed)(void *owner);
+    void *closed_owner;
 };
 
 enum mg_err peer_new(struct peer **out, const char *section, const struct peer_conf *conf,
@@ -25,6 +37,7 @@ enum mg_err peer_new(struct peer **out, const char *section, const struct peer_c
     MG_TRY(target_init(&target, section, conf, why));
     struct peer *peer = MEM_NEW(struct peer);
     *peer = (struct peer){.section = section, .conf = conf, .target = target};
+    list_init(&peer->lines);
     *out = peer;
     return MG_OK;
 }
@@ -35,7 +48,7 @@ void peer_free(struct peer **at)
 
     if (!peer)
         return;
-    assert(!peer->client && "closed first");
+    assert(!peer->current && list_empty(&peer->lines) && "closed first");
     target_fini(&peer->target);
     mem_free(peer);
 }
@@ -45,11 +58,87 @@ struct str peer_path(const struct peer *peer)
     return peer->target.path;
 }
 
+/* --- lines --- */
+
+/* A client keeps the certificates that it was made with. When files change the next requests take a new line; those that are open
+ * end on the old one, which closes with the last of them. */
+struct line {
+    struct peer *peer;
+    struct http_client *client;
+    size_t open; /* requests */
+    bool is_closing;
+    struct list link; /* peer.lines */
+};
+
+static enum mg_err line_open(struct peer *peer, struct mg_why *why)
+{
+    struct line *line = MEM_NEW(struct line);
+    struct http_client_options options = peer->options;
+
+    if (peer->tls)
+        options.tls = tls_source_take(peer->tls);
+    enum mg_err err = http_client_new(&line->client, peer->loop, &options, why);
+    tls_context_unref(&options.tls); /* the client has its own */
+    if (err != MG_OK) {
+        mem_free(line);
+        return err;
+    }
+    line->peer = peer;
+    list_add_last(&peer->lines, &line->link);
+    peer->current = line;
+    return MG_OK;
+}
+
+static void on_line_closed(void *owner)
+{
+    struct line *line = owner;
+    struct peer *peer = line->peer;
+
+    list_remove(&line->link);
+    mem_free(line);
+    if (peer->on_closed && list_empty(&peer->lines)) {
+        void (*on_closed)(void *owner) = MG_STEAL(peer->on_closed);
+        on_closed(peer->closed_owner);
+    }
+}
+
+static void line_close(struct line *line)
+{
+    if (line->is_closing)
+        return;
+    line->is_closing = true;
+    http_client_close(&line->client, on_line_closed, line); /* what is open ends before it returns */
+}
+
+static void line_leave(struct line *line)
+{
+    line->open--;
+    if (line->open == 0 && line != line->peer->current)
+        line_close(line);
+}
+
+static void on_look(void *owner)
+{
+    struct peer *peer = owner;
+    struct line *old = peer->current;
+    struct mg_why why;
+
+    timer_start(peer->look, LOOK_MS);
+    if (!tls_source_check(peer->tls))
+        return;
+    if (line_open(peer, &why) != MG_OK) { /* the URL was read before: there is no reason known */
+        LOG(ERROR, "an exporter goes on with its old certificates", F_TEXT("section", peer->section),
+            F_WHY(&why));
+        return;
+    }
+    if (old->open == 0)
+        line_close(old);
+}
+
 /* --- open and close --- */
 
-/* NULL when the client's own default serves. */
-static enum mg_err tls_make(const struct peer *peer, bool http2, struct tls_context **out,
-                            struct mg_why *why)
+/* Without these rows the client's own default serves. */
+static enum mg_err tls_make(struct peer *peer, bool http2, struct mg_why *why)
 {
     const struct peer_conf *conf = peer->conf;
     const struct tls_options options = {.cert_file = conf->cert,
@@ -59,7 +148,6 @@ static enum mg_err tls_make(const struct peer *peer, bool http2, struct tls_cont
                                         .is_unverified = conf->insecure,
                                         .alpn = http2 ? "h2" : "http/1.1"};
 
-    *out = NULL;
     if (!peer->target.is_tls || !(conf->ca.len || conf->cert.len || conf->insecure))
         return MG_OK;
     if (conf->insecure)
@@ -67,36 +155,51 @@ static enum mg_err tls_make(const struct peer *peer, bool http2, struct tls_cont
             "an exporter takes any server certificate: what it sends can be read and changed on "
             "the way",
             F_TEXT("section", peer->section), F_STR("server", peer->target.origin));
-    enum mg_err err = tls_context_new(out, &options, why);
+    enum mg_err err = tls_source_new(&peer->tls, &options, why);
     return err == MG_OK ? MG_OK : mg_fail_in(why, err, "%s", peer->section);
 }
 
 enum mg_err peer_open(struct peer *peer, struct loop *loop, bool http2, unsigned connections,
                       uint64_t timeout_ns, struct mg_why *why)
 {
-    struct http_client_options options = {.base_url = peer->target.origin,
-                                          .http2 = http2,
-                                          .connections_max = connections,
-                                          .timeout_ms = MG_MAX(timeout_ns / 1000000, UINT64_C(1)),
-                                          .answer_bytes_max = ANSWER_BYTES_MAX};
-
-    assert(!peer->client);
-    MG_TRY(tls_make(peer, http2, &options.tls, why));
-    enum mg_err err = http_client_new(&peer->client, loop, &options, why);
-    tls_context_unref(&options.tls); /* the client has its own */
-    return err == MG_OK ? MG_OK : mg_fail_in(why, err, "%s.endpoint", peer->section);
+    assert(!peer->current && list_empty(&peer->lines));
+    peer->loop = loop;
+    peer->options = (struct http_client_options){.base_url = peer->target.origin,
+                                                 .http2 = http2,
+                                                 .connections_max = connections,
+                                                 .timeout_ms = MG_MAX(timeout_ns / 1000000, UINT64_C(1)),
+                                                 .answer_bytes_max = ANSWER_BYTES_MAX};
+    MG_TRY(tls_make(peer, http2, why));
+    enum mg_err err = line_open(peer, why);
+    if (err != MG_OK) {
+        tls_source_free(&peer->tls);
+        return mg_fail_in(why, err, "%s.endpoint", peer->section);
+    }
+    if (peer->tls) {
+        peer->look = timer_new(loop, on_look, peer);
+        timer_start(peer->look, LOOK_MS);
+    }
+    return MG_OK;
 }
 
 void peer_close(struct peer *peer, void (*on_closed)(void *owner), void *owner)
 {
-    assert(peer->client);
-    http_client_close(&peer->client, on_closed, owner);
+    assert(peer->current);
+    peer->current = NULL;
+    peer->on_closed = on_closed;
+    peer->closed_owner = owner;
+    timer_free(&peer->look);
+    tls_source_free(&peer->tls);
+    for (struct list *link = peer->lines.next, *next; link != &peer->lines; link = next) {
+        next = link->next; /* a line goes later, never from inside */
+        line_close(MG_CONTAINER(link, struct line, link));
+    }
 }
 
 /* --- requests --- */
 
 struct request {
-    struct peer *peer;
+    struct line *line;
     bool is_grpc;
     peer_done_fn *on_done;
     void *owner;
@@ -108,9 +211,10 @@ static void on_answer(void *owner, enum mg_err err, const struct http_answer *an
     struct request *request = owner;
     struct verdict verdict;
 
-    judge_answer(&verdict, &request->peer->target, request->is_grpc, err, answer, why,
+    judge_answer(&verdict, &request->line->peer->target, request->is_grpc, err, answer, why,
                  clock_wall_ns());
     request->on_done(request->owner, &verdict.result, answer->status ? answer : NULL);
+    line_leave(request->line);
     mem_free(request);
 }
 
@@ -120,7 +224,7 @@ static void add_header(struct http_header *headers, size_t *n, struct str name, 
         headers[(*n)++] = (struct http_header){.name = name, .value = value};
 }
 
-static void call(struct peer *peer, const struct peer_post *post, struct request *request)
+static void call(const struct peer *peer, const struct peer_post *post, struct request *request)
 {
     enum { OWN_HEADERS = 3 };
     const struct target *target = &peer->target;
@@ -135,7 +239,8 @@ static void call(struct peer *peer, const struct peer_post *post, struct request
                post->encoding);
     for (size_t i = 0; i < target->headers.n; i++)
         headers[n++] = target->headers.at[i];
-    http_client_call(peer->client,
+    peer->current->open++;
+    http_client_call(peer->current->client,
                      &(struct http_call){.method = post->method ? post->method : "POST",
                                          .path = post->path,
                                          .headers = headers,
@@ -149,7 +254,7 @@ static void call(struct peer *peer, const struct peer_post *post, struct request
 
 void peer_call(struct peer *peer, const struct peer_post *post, peer_done_fn *on_done, void *owner)
 {
-    if (!peer->client) {
+    if (!peer->current) {
         on_done(owner,
                 &(struct send_result){.verdict = SEND_RETRY, .reason = "the exporter is closed"},
                 NULL);
@@ -157,7 +262,7 @@ void peer_call(struct peer *peer, const struct peer_post *post, peer_done_fn *on
     }
     struct request *request = MEM_NEW(struct request);
     *request = (struct request){
-        .peer = peer, .is_grpc = post->is_grpc, .on_done = on_done, .owner = owner};
+        .line = peer->current, .is_grpc = post->is_grpc, .on_done = on_done, .owner = owner};
     call(peer, post, request);
 }
 

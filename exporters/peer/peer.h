@@ -7,12 +7,17 @@
  * RetryInfo. 401, 403 and gRPC's 16, 7 are RETRY: a credential is mended without losing what
  * waited. REFUSED: everything else, redirects among it, with what the peer said, cut to 200 bytes.
  *
+ * The files of TLS are looked at once a second: what has changed is taken for new connections, and files
+ * that cannot be used leave the old ones in force, with a line in the log. Requests that are open end as
+ * they began.
+ *
  * Values of headers and the password of the URL are never logged, nor told as part of what the peer
  * said.
  *
  * Loop thread of its send, but peer_new and peer_free. */
 #pragma once
 #include "base/vec.h"
+#include "codec/zip.h"
 #include "http/client.h"
 #include "send/send.h"
 
@@ -24,18 +29,22 @@ struct peer_conf {
     bool insecure;            /* true: any certificate is taken; said at every start */
 };
 #define PEER_ROWS(type, member, endpoint_help)                                                     \
-    CONF_ROW(type, CONF_STR, "endpoint", member.endpoint, NULL, NULL, NULL, endpoint_help),        \
+    CONF_ROW(type, CONF_STR, "endpoint", member.endpoint, NULL, NULL, NULL, endpoint_help,         \
+             CONF_NEEDS_RESTART),                                                                  \
         CONF_ROW_SECRET(type, CONF_LIST, "headers", member.headers,                                \
-                        "Headers sent with every request, as \"name: value\"."),                   \
+                        "Headers sent with every request, as \"name: value\".",                    \
+                        CONF_NEEDS_RESTART),                                                       \
         CONF_ROW(                                                                                  \
             type, CONF_STR, "ca", member.ca, NULL, NULL, NULL,                                     \
-            "PEM file of the CA that signed the server's certificate; empty: the system's CAs."),  \
+            "PEM file of the CA that signed the server's certificate; empty: the system's CAs.",   \
+            CONF_NEEDS_RESTART),                                                                   \
         CONF_ROW(type, CONF_STR, "cert", member.cert, NULL, NULL, NULL,                            \
-                 "PEM file of our own certificate chain, for servers that want one."),             \
+                 "PEM file of our own certificate chain, for servers that want one.",              \
+                 CONF_NEEDS_RESTART),                                                              \
         CONF_ROW(type, CONF_STR, "key", member.key, NULL, NULL, NULL,                              \
-                 "PEM file of its private key."),                                                  \
+                 "PEM file of its private key.", CONF_NEEDS_RESTART),                              \
         CONF_ROW(type, CONF_BOOL, "insecure", member.insecure, "false", NULL, NULL,                \
-                 "Takes any server certificate. For trials only.")
+                 "Takes any server certificate. For trials only.", CONF_NEEDS_RESTART)
 
 struct peer;
 /* Checks URL and headers, loads the files. E_FORMAT, E_IO name the row: "exporters.otlp.endpoint:
@@ -83,6 +92,8 @@ struct peer_parts {
     const char *open, *between, *close;
     size_t part_bytes; /* a body is cut before the item that would make it longer; an item that is
                           longer alone is a body alone */
+    struct zip *zip;   /* NULL: bodies go as they are. Else each is packed with gzip when its turn
+                          comes, and the post says so; outlives the sending */
     VEC(struct peer_part) list;
 };
 void peer_parts_add(struct peer_parts *parts, struct str item);

@@ -17,63 +17,15 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-static const char damage_reason[] = "batches of the queue are damaged";
-static const char *const outcome_names[] = {"sent", "refused", "queue_full", "too_old", "disk"};
+/* --- reading --- */
 
-/* --- what is gone --- */
-
-static void loss_log(struct send *send, enum outcome outcome)
-{
-    struct send_loss *loss = &send->own.losses[outcome];
-    LOG(WARN, "export lost spans", F_TEXT("exporter", send->wire.name), F_TEXT("outcome", outcome_names[outcome]),
-        F_U64("spans", loss->spans), F_U64("batches", loss->batches), F_TEXT("reason", loss->reason));
-    loss->spans = loss->batches = 0;
-    loss->log_at_ns = send->mono_ns() + SEND_LOG_EVERY_NS;
-}
-
-void dispatch_lost(struct send *send, enum outcome outcome, uint64_t spans, uint64_t batches, const char *reason)
-{
-    struct send_loss *loss = &send->own.losses[outcome];
-    send_count(send, outcome, spans, batches);
-    loss->spans += spans;
-    loss->batches += batches;
-    snprintf(loss->reason, sizeof loss->reason, "%s", reason);
-    send->own.is_dirty = true;
-}
-
-void dispatch_log_losses(struct send *send)
-{
-    uint64_t now = send->mono_ns();
-    for (enum outcome outcome = OUT_REFUSED; outcome < OUT_COUNT; outcome++) {
-        const struct send_loss *loss = &send->own.losses[outcome];
-        if ((loss->spans || loss->batches) && now >= loss->log_at_ns)
-            loss_log(send, outcome);
-    }
-}
-
-static void queue_leave(struct send *send, const struct ticket *ticket)
-{
-    send->own.batches--;
-    send->own.spans -= ticket->spans;
-    send->own.bytes -= (int64_t)ticket->bytes;
-    send->own.is_dirty = true;
-}
-
-static void ticket_drop(struct send *send, const struct ticket *ticket, enum outcome outcome, const char *reason)
-{
-    queue_leave(send, ticket);
-    dispatch_lost(send, outcome, ticket->spans, 1, reason);
-}
-
-static void parked_remove(struct send *send, size_t i)
+void dispatch_unpark(struct send *send, size_t i)
 {
     send->own.parked.at[i] = send->own.parked.at[send->own.parked.n - 1];
     send->own.parked.n--;
 }
 
-/* --- reading --- */
-
-static struct ticket ahead_ticket(const struct send *send)
+struct ticket dispatch_ahead(const struct send *send)
 {
     const struct journal_record *record = &send->own.ahead.record;
     return (struct ticket){.number = record->position,
@@ -82,7 +34,7 @@ static struct ticket ahead_ticket(const struct send *send)
                            .spans = send->own.ahead.meta.spans};
 }
 
-static void ahead_pass(struct send *send)
+void dispatch_pass(struct send *send)
 {
     send->own.read_to = send->own.ahead.record.position;
     send->own.ahead.is_read = false;
@@ -122,7 +74,7 @@ static enum mg_err next_read(struct send *send, struct journal_record *record, b
 }
 
 /* Is there a next batch? */
-static bool ahead_fill(struct send *send)
+bool dispatch_fill(struct send *send)
 {
     struct journal_record *record = &send->own.ahead.record;
     struct mg_why why = {""};
@@ -141,9 +93,9 @@ static bool ahead_fill(struct send *send)
         send->own.ahead.meta = (struct record_meta){0};
         send->own.ahead.is_read = record_meta_read(record->head, &send->own.ahead.meta, &why) == MG_OK;
         if (!send->own.ahead.is_read) {
-            struct ticket ticket = ahead_ticket(send);
-            ticket_drop(send, &ticket, OUT_DISK, why.text);
-            ahead_pass(send);
+            struct ticket ticket = dispatch_ahead(send);
+            bound_drop(send, &ticket, OUT_DISK, why.text);
+            dispatch_pass(send);
         }
     }
     return true;
@@ -151,7 +103,7 @@ static bool ahead_fill(struct send *send)
 
 /* --- sending --- */
 
-static bool is_down(const struct send *send)
+bool dispatch_is_down(const struct send *send)
 {
     return send->own.failed >= 2;
 }
@@ -182,7 +134,7 @@ static void flight_begin(struct send *send, const struct ticket *ticket, char *b
     flight->ticket = *ticket;
     flight->batch = (struct send_batch){.body = str_n(body, bytes), .spans = ticket->spans, .number = ticket->number};
     flight->begun_ns = send->mono_ns();
-    flight->is_probe = is_down(send);
+    flight->is_probe = dispatch_is_down(send);
     list_add_last(&send->own.flights, &flight->link);
     send->own.n_flights++;
     send->wire.send(send->wire.wire, &flight->batch); /* may be answered and gone already */
@@ -194,7 +146,7 @@ static void record_begin(struct send *send, const struct journal_record *record,
     struct mg_why why = {""};
     char *body;
     if (record_unpack(send->own.zip, record, meta, &body, &why) != MG_OK)
-        ticket_drop(send, ticket, OUT_DISK, why.text);
+        bound_drop(send, ticket, OUT_DISK, why.text);
     else
         flight_begin(send, ticket, body, (size_t)meta->plain_bytes);
 }
@@ -211,8 +163,8 @@ static bool doubtful_drop(struct send *send)
     if (worst == SIZE_MAX)
         return false;
     struct ticket ticket = send->own.parked.at[worst];
-    parked_remove(send, worst);
-    ticket_drop(send, &ticket, OUT_TOO_OLD, "it fails while others succeed, and too many such wait");
+    dispatch_unpark(send, worst);
+    bound_drop(send, &ticket, OUT_TOO_OLD, "it fails while others succeed, and too many such wait");
     return true;
 }
 
@@ -221,17 +173,17 @@ static bool doubtful_drop(struct send *send)
 static bool has_room(struct send *send)
 {
     size_t n = send->own.parked.n + send->own.n_flights;
-    if (is_down(send))
+    if (dispatch_is_down(send))
         return n < STATE_UNFINISHED_MAX;
     return n < SEND_PARKED_MAX || doubtful_drop(send);
 }
 
 static bool begin_next(struct send *send)
 {
-    if (!ahead_fill(send) || !has_room(send))
+    if (!dispatch_fill(send) || !has_room(send))
         return false;
-    struct ticket ticket = ahead_ticket(send);
-    ahead_pass(send);
+    struct ticket ticket = dispatch_ahead(send);
+    dispatch_pass(send);
     record_begin(send, &send->own.ahead.record, &send->own.ahead.meta, &ticket); /* still the reader's memory */
     return true;
 }
@@ -253,9 +205,9 @@ static void parked_missing(struct send *send, const struct ticket *ticket)
     struct journal_stats stats;
     journal_stat(send->journal, &stats);
     if (ticket->number <= stats.trimmed_position || ticket->number < stats.first_position)
-        queue_leave(send, ticket); /* it was counted before the state file could be written */
+        bound_leave(send, ticket); /* it was counted before the state file could be written */
     else
-        ticket_drop(send, ticket, OUT_DISK, damage_reason);
+        bound_drop(send, ticket, OUT_DISK, BOUND_DAMAGE);
 }
 
 static void begin_parked(struct send *send, size_t i)
@@ -272,11 +224,11 @@ static void begin_parked(struct send *send, size_t i)
         parked->due_ns = send->mono_ns() + wait_after(send, parked->attempts, 0);
         return;
     }
-    parked_remove(send, i);
+    dispatch_unpark(send, i);
     if (!is_record || record.position != ticket.number)
         parked_missing(send, &ticket);
     else if (record_meta_read(record.head, &meta, &why) != MG_OK)
-        ticket_drop(send, &ticket, OUT_DISK, why.text);
+        bound_drop(send, &ticket, OUT_DISK, why.text);
     else
         record_begin(send, &record, &meta, &ticket);
 }
@@ -335,10 +287,10 @@ void dispatch_pump(void *owner)
     struct send *send = owner;
     uint64_t most = send_conf_of(send)->in_flight;
 
-    while (!send->own.is_stopping && !is_down(send) && send->own.n_flights < most)
+    while (!send->own.is_stopping && !dispatch_is_down(send) && send->own.n_flights < most)
         if (!begin_one(send))
             return;
-    if (!send->own.is_stopping && is_down(send) && send->own.n_flights == 0 &&
+    if (!send->own.is_stopping && dispatch_is_down(send) && send->own.n_flights == 0 &&
         send->mono_ns() >= send->own.probe_at_ns)
         begin_probe(send);
 }
@@ -356,7 +308,7 @@ static void error_keep(struct send *send, const char *reason)
 /* The peer answers: what waited for that need not wait longer, but for what fails all the same. */
 static void peer_works(struct send *send)
 {
-    bool was_down = is_down(send);
+    bool was_down = dispatch_is_down(send);
     send->own.run++;
     send->own.failed = send->own.probes = 0;
     for (size_t i = 0; i < send->own.parked.n && was_down; i++)
@@ -379,24 +331,18 @@ static void peer_fails(struct send *send, const char *reason)
     LOG(WARN, "export fails: its batches wait", F_TEXT("exporter", send->wire.name), F_TEXT("reason", reason));
 }
 
-static bool is_too_old(const struct send *send, const struct ticket *ticket)
-{
-    uint64_t most = send_conf_of(send)->retry_for_ns, now = send->wall_ns();
-    return most && now > ticket->wall_ns && now - ticket->wall_ns >= most;
-}
-
 /* The failure counts for the batch and, when it is its first and the second one's, for the peer. */
 static void failure_count(struct send *send, struct flight *flight, uint64_t hint_ms)
 {
     struct ticket *ticket = &flight->ticket;
-    bool was_down = is_down(send);
+    bool was_down = dispatch_is_down(send);
     ticket->attempts++;
     if (!ticket->failed_run)
         send->own.failed++;
     ticket->is_doubtful |= ticket->failed_run && ticket->failed_run != send->own.run;
     ticket->failed_run = send->own.run;
     ticket->due_ns = send->mono_ns() + wait_after(send, ticket->attempts, hint_ms);
-    if (!is_down(send))
+    if (!dispatch_is_down(send))
         return;
     if (flight->is_probe || !was_down)
         send->own.probes++;
@@ -416,9 +362,9 @@ static void on_retry(struct send *send, struct flight *flight, const struct send
         failure_count(send, flight, result->retry_after_ms);
     }
     if (flight->is_evicted)
-        ticket_drop(send, &flight->ticket, OUT_QUEUE_FULL, "the queue is full");
-    else if (!send->own.is_closing && is_too_old(send, &flight->ticket))
-        ticket_drop(send, &flight->ticket, OUT_TOO_OLD, reason);
+        bound_drop(send, &flight->ticket, OUT_QUEUE_FULL, "the queue is full");
+    else if (!send->own.is_closing && bound_is_too_old(send, &flight->ticket))
+        bound_drop(send, &flight->ticket, OUT_TOO_OLD, reason);
     else
         VEC_PUSH(&send->own.parked, flight->ticket);
 }
@@ -426,10 +372,10 @@ static void on_retry(struct send *send, struct flight *flight, const struct send
 static void on_taken(struct send *send, const struct flight *flight, const struct send_result *result)
 {
     uint32_t refused = MG_MIN(result->refused_spans, flight->ticket.spans);
-    queue_leave(send, &flight->ticket);
+    bound_leave(send, &flight->ticket);
     send_count(send, OUT_SENT, flight->ticket.spans - refused, 1);
     if (refused)
-        dispatch_lost(send, OUT_REFUSED, refused, 0, result->reason ? result->reason : "the peer refused a part");
+        bound_lost(send, OUT_REFUSED, refused, 0, result->reason ? result->reason : "the peer refused a part");
     error_keep(send, "");
     peer_works(send);
 }
@@ -437,7 +383,7 @@ static void on_taken(struct send *send, const struct flight *flight, const struc
 static void on_refused(struct send *send, const struct flight *flight, const struct send_result *result)
 {
     const char *reason = result->reason ? result->reason : "no reason given";
-    ticket_drop(send, &flight->ticket, OUT_REFUSED, reason);
+    bound_drop(send, &flight->ticket, OUT_REFUSED, reason);
     error_keep(send, reason);
     peer_works(send);
 }
@@ -464,84 +410,6 @@ void send_done(struct send_batch *batch, const struct send_result *result)
     flight_free(flight);
     if (!send->own.is_closing)
         loop_defer(send->own.loop, &send->own.pump);
-}
-
-/* --- bounds --- */
-
-/* Tried batches, and while the peer refuses everything those that come next, too. */
-static void drop_old(struct send *send)
-{
-    if (!send_conf_of(send)->retry_for_ns)
-        return;
-    for (size_t i = send->own.parked.n; i-- > 0;) {
-        struct ticket ticket = send->own.parked.at[i];
-        if (ticket.attempts == 0 || !is_too_old(send, &ticket))
-            continue;
-        parked_remove(send, i);
-        ticket_drop(send, &ticket, OUT_TOO_OLD, "retry_for has passed");
-    }
-    while (is_down(send) && ahead_fill(send)) {
-        struct ticket ticket = ahead_ticket(send);
-        if (!is_too_old(send, &ticket))
-            return;
-        ahead_pass(send);
-        ticket_drop(send, &ticket, OUT_TOO_OLD, "retry_for has passed");
-    }
-}
-
-static void evict_unread(struct send *send, uint64_t position)
-{
-    static const char reason[] = "the queue is full";
-    send->own.read_at_ns = 0; /* what could not be read a moment ago is tried once more before it is given up */
-    while (send->own.read_to < position && ahead_fill(send) && send->own.ahead.record.position <= position) {
-        struct ticket ticket = ahead_ticket(send);
-        ahead_pass(send);
-        ticket_drop(send, &ticket, OUT_QUEUE_FULL, reason);
-    }
-    if (send->own.read_to < position) { /* damaged, or not to be read: how many spans cannot be told */
-        send->own.read_to = position;
-        send->own.read_at_ns = 0;
-        send->own.is_dirty = true;
-    }
-}
-
-static void evict(struct send *send, uint64_t position)
-{
-    for (size_t i = send->own.parked.n; i-- > 0;) {
-        struct ticket ticket = send->own.parked.at[i];
-        if (ticket.number > position)
-            continue;
-        parked_remove(send, i);
-        ticket_drop(send, &ticket, OUT_QUEUE_FULL, "the queue is full");
-    }
-    LIST_EACH(&send->own.flights, link) {
-        struct flight *flight = MG_CONTAINER(link, struct flight, link);
-        flight->is_evicted |= flight->ticket.number <= position;
-    }
-    evict_unread(send, position);
-}
-
-/* Spans of what the journal lost cannot be told. */
-static void count_damage(struct send *send)
-{
-    struct journal_stats stats;
-    journal_stat(send->journal, &stats);
-    if (stats.corrupt_records > send->own.corrupt_seen)
-        dispatch_lost(send, OUT_DISK, 0, stats.corrupt_records - send->own.corrupt_seen, damage_reason);
-    send->own.corrupt_seen = stats.corrupt_records;
-}
-
-bool dispatch_bound(struct send *send)
-{
-    uint64_t queue = send_conf_of(send)->queue_bytes, segment = send->segment_bytes;
-    uint64_t most = queue > 2 * segment ? queue - segment : segment; /* a recycled one is kept besides */
-    uint64_t position = journal_trim_to_fit(send->journal, most);
-
-    count_damage(send);
-    drop_old(send);
-    if (position > dispatch_finished(send))
-        evict(send, position);
-    return position > send->own.trimmed_to;
 }
 
 /* --- what is left --- */

@@ -8,16 +8,39 @@
  * an item has all before it as long as the journal's positions have no gap. That is what intake_recover
  * walks, beginning at the last note in the state file, which says whether something was missing there too.
  *
- * Nothing here waits for the disk: while it refuses, items stay in the list, and the oldest of them are
- * dropped when they take too much memory. */
+ * Nothing here waits for the disk. While it refuses, items stay in the list; when they take too much memory the oldest are
+ * dropped. While it answers nothing at all, those that are with the journal stand before the others, and no done could be called:
+ * they are let go of. The journal has a copy, and what became of it is counted when it comes back. */
 #include "send/private.h"
 #include <assert.h>
 #include "base/log.h"
 #include "base/mem.h"
 
+/* A record that is with the journal. */
+struct writing {
+    struct journal_record record; /* link: shared.returned */
+    struct send *send;
+    struct send_item *item; /* NULL: let go of */
+    uint32_t spans;
+    enum mg_err err; /* set on the journal's thread before it is returned */
+};
+
+static const char disk_reason[] = "the disk of the queue refuses";
+
 static struct send_item *item_of(struct queue_item *link)
 {
-    return MG_CONTAINER(link, struct send_item, record.link);
+    return MG_CONTAINER(link, struct send_item, own.put);
+}
+
+static struct writing *writing_of(struct queue_item *link)
+{
+    return MG_CONTAINER(link, struct writing, record.link);
+}
+
+static void writing_free(struct writing *writing)
+{
+    record_release(&writing->record);
+    mem_free(writing);
 }
 
 static struct send_item *item_of_list(struct list *link)
@@ -97,7 +120,7 @@ static void tell_owners(struct send *send)
 static void item_drop(struct send *send, struct send_item *item, enum outcome outcome, const char *reason)
 {
     item->own.state = ITEM_GONE;
-    dispatch_lost(send, outcome, item->spans, 1, reason);
+    bound_lost(send, outcome, item->spans, 1, reason);
 }
 
 /* --- the journal --- */
@@ -105,10 +128,10 @@ static void item_drop(struct send *send, struct send_item *item, enum outcome ou
 /* The journal's thread. */
 static void on_record_done(struct journal_record *record, enum mg_err err)
 {
-    struct send_item *item = MG_CONTAINER(record, struct send_item, record);
-    struct send *send = item->own.send;
+    struct writing *writing = MG_CONTAINER(record, struct writing, record);
+    struct send *send = writing->send;
 
-    item->own.err = err; /* the loop's thread looks at the state at any time, at this once it is returned */
+    writing->err = err;
     record->link.next = NULL;
     pthread_mutex_lock(&send->shared.lock);
     *send->shared.returned_tail = &record->link;
@@ -135,20 +158,34 @@ static void disk_works(struct send *send)
     LOG(INFO, "export queue is written again", F_TEXT("exporter", send->wire.name), F_TEXT("path", send->dir));
 }
 
-static void item_returned(struct send *send, struct send_item *item)
+static void in_queue(struct send *send, const struct writing *writing)
 {
+    send->own.noted = MG_MAX(send->own.noted, writing->record.position);
+    send->own.batches++;
+    send->own.spans += writing->spans;
+    send->own.bytes += (int64_t)(writing->record.head.len + writing->record.body.len);
+}
+
+static void returned(struct send *send, struct writing *writing)
+{
+    bool is_written = writing->err == MG_OK;
     send->own.lot_left--;
-    item->own.state = item->own.err == MG_OK ? ITEM_DURABLE : ITEM_WAITING;
-    if (item->own.state == ITEM_DURABLE) {
+    if (is_written) {
         disk_works(send);
-        send->own.noted = MG_MAX(send->own.noted, item->record.position);
-        send->own.batches++;
-        send->own.spans += item->spans;
-        send->own.bytes += (int64_t)(item->record.head.len + item->record.body.len);
+        in_queue(send, writing);
     } else {
         disk_failed(send);
     }
-    record_release(item);
+    if (writing->item) {
+        writing->item->own.state = is_written ? ITEM_DURABLE : ITEM_WAITING;
+        writing->item->own.writing = NULL;
+    } else {
+        send->own.adrift--;
+        send->own.adrift_spans -= writing->spans;
+        if (!is_written)
+            bound_lost(send, OUT_DISK, writing->spans, 1, disk_reason);
+    }
+    writing_free(writing);
 }
 
 /* What one batch may take at most: the queue without the segment being written and a recycled one. */
@@ -161,21 +198,23 @@ static uint64_t record_most(const struct send *send)
 /* false: the journal refuses. */
 static bool item_append(struct send *send, struct send_item *item)
 {
-    record_pack(send->own.zip, item, send->own.lot_left == 0, send->wall_ns());
-    item->record.done = on_record_done;
-    if (item->record.body.len > record_most(send)) {
+    struct writing *writing = MEM_NEW(struct writing);
+    *writing = (struct writing){.send = send, .item = item, .spans = item->spans};
+    record_pack(send->own.zip, item, send->own.lot_left == 0, send->wall_ns(), &writing->record);
+    writing->record.done = on_record_done;
+    if (writing->record.body.len > record_most(send)) {
         item_drop(send, item, OUT_QUEUE_FULL, "a batch larger than the queue");
-        record_release(item);
+        writing_free(writing);
         return true;
     }
-    item->own.state = ITEM_APPENDED;
-    enum mg_err err = journal_append(send->journal, &item->record);
+    enum mg_err err = journal_append(send->journal, &writing->record);
     if (err == MG_OK) {
+        item->own.state = ITEM_APPENDED;
+        item->own.writing = writing;
         send->own.lot_left++;
         return true;
     }
-    item->own.state = ITEM_WAITING;
-    record_release(item);
+    writing_free(writing);
     if (err == MG_E_TOO_BIG)
         item_drop(send, item, OUT_QUEUE_FULL, "a batch larger than a record of the queue");
     return err == MG_E_TOO_BIG;
@@ -201,7 +240,17 @@ static void lot_begin(struct send *send)
     }
 }
 
-/* The oldest of those that the journal does not hold at the moment. */
+/* The journal goes on with its copy. */
+static void let_go(struct send *send, struct send_item *item)
+{
+    item->own.writing->item = NULL;
+    item->own.writing = NULL;
+    item->own.state = ITEM_GONE;
+    send->own.adrift++;
+    send->own.adrift_spans += item->spans;
+}
+
+/* The oldest first, whatever their state, since done comes in order: all that is passed here is done next, and its memory free. */
 static void memory_bound(struct send *send)
 {
     uint64_t gone = 0;
@@ -211,10 +260,11 @@ static void memory_bound(struct send *send)
         struct send_item *item = item_of_list(link);
         if (send->own.undone_bytes - gone <= SEND_MEMORY_MAX)
             return;
-        if (item->own.state == ITEM_WAITING)
-            item_drop(send, item, OUT_DISK, "the disk of the queue refuses");
-        if (item->own.state == ITEM_GONE)
-            gone += item->body.len;
+        if (item->own.state == ITEM_APPENDED)
+            let_go(send, item);
+        else if (item->own.state == ITEM_WAITING)
+            item_drop(send, item, OUT_DISK, disk_reason);
+        gone += item->body.len;
     }
 }
 
@@ -226,19 +276,24 @@ void intake_work(struct send *send)
     tell_owners(send);
 }
 
-void intake_take(struct send *send, struct queue_item *put, struct queue_item *returned)
+static void take_written(struct send *send, struct queue_item *written)
+{
+    while (written) {
+        struct writing *writing = writing_of(written);
+        written = written->next;
+        returned(send, writing);
+    }
+}
+
+void intake_take(struct send *send, struct queue_item *put, struct queue_item *written)
 {
     uint64_t spans = 0;
-    while (returned) {
-        struct send_item *item = item_of(returned);
-        returned = returned->next; /* before record_pack writes the record anew */
-        item_returned(send, item);
-    }
+    take_written(send, written);
     while (put) {
         struct send_item *item = item_of(put);
         put = put->next;
         item->own.state = item->body.len > 0 ? ITEM_WAITING : ITEM_GONE;
-        item->record = (struct journal_record){0};
+        item->own.writing = NULL;
         list_add_last(&send->own.undone, &item->own.link);
         send->own.undone_bytes += item->body.len;
         spans += item->spans;
@@ -254,9 +309,30 @@ bool intake_is_idle(struct send *send)
     return send->own.lot_left == 0 && (list_empty(&send->own.undone) || send->own.is_disk_failing);
 }
 
-void intake_abandon(struct send *send)
+struct intake_left intake_abandon(struct send *send, struct queue_item *written)
 {
+    struct intake_left left = {0};
     struct send_item *item;
-    while ((item = LIST_FIRST(&send->own.undone, struct send_item, own.link)))
+    take_written(send, written);
+    left.adrift = send->own.adrift;
+    while ((item = LIST_FIRST(&send->own.undone, struct send_item, own.link))) {
+        if (item->own.writing)
+            item->own.writing->item = NULL;
+        left.batches += item->body.len > 0;
+        left.spans += item->spans;
         list_remove(&item->own.link);
+    }
+    if (send->own.adrift)
+        bound_lost(send, OUT_DISK, send->own.adrift_spans, send->own.adrift, "the disk of the queue does not answer");
+    send->own.adrift = send->own.adrift_spans = 0;
+    return left;
+}
+
+void intake_free(struct queue_item *written)
+{
+    while (written) {
+        struct writing *writing = writing_of(written);
+        written = written->next;
+        writing_free(writing);
+    }
 }

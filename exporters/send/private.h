@@ -2,7 +2,9 @@
  *
  *   send.c      life, the loop's thread, the tick, the state file, figures
  *   intake.c    what was put -> the journal -> done
- *   dispatch.c  the journal -> the wire -> finished; retries, probing, bounds
+ *   saver.c     the state file's thread
+ *   dispatch.c  the journal -> the wire -> finished; retries, probing
+ *   bound.c     what leaves without an answer: age, damage, space
  *
  * Everything under `own` is the loop thread's (and the opening thread's before it runs, the closing one's
  * after it ended); what givers, the journal's thread and send_stat touch is under `shared`. */
@@ -12,6 +14,7 @@
 #include "base/list.h"
 #include "base/random.h"
 #include "send/record.h"
+#include "send/saver.h"
 #include "send/send.h"
 #include "send/state.h"
 
@@ -30,6 +33,8 @@ enum {
 #define SEND_STATE_EVERY_NS UINT64_C(1000000000)
 #define SEND_LOG_EVERY_NS   (UINT64_C(60) * 1000000000)
 #define SEND_AGAIN_NS       UINT64_C(1000000000)      /* after the disk failed */
+#define SEND_SAVE_LATE_NS   (UINT64_C(5) * 1000000000) /* a state that takes longer holds up no release of space */
+#define SEND_DISK_END_NS    UINT64_C(1000000000)      /* a stop waits so long for what the disk has, and so long for its threads */
 
 struct flight { /* a batch at the wire */
     struct send_batch batch; /* body and all: ours until send_done */
@@ -57,9 +62,10 @@ struct send {
     uint64_t (*mono_ns)(void), (*wall_ns)(void);
     _Atomic(const struct send_conf *) conf;
     struct journal *journal;
+    struct saver *saver;
     uint64_t segment_bytes; /* of the journal */
     uint64_t recovered;     /* as of the opening */
-    bool has_thread;
+    bool has_thread, has_ended;
     pthread_t thread;
 
     struct {
@@ -75,6 +81,7 @@ struct send {
         uint64_t undone_bytes;
         size_t lot_left;      /* records that are with the journal; the next lot waits for all of them */
         uint64_t lot_at_ns;   /* not before: the disk failed a moment ago */
+        uint64_t adrift, adrift_spans; /* batches with the journal whose items were let go of */
         bool is_disk_failing;
         uint64_t given;       /* send_item.position of the last item that was done */
         uint64_t noted;       /* journal position of the last one that has one */
@@ -104,8 +111,10 @@ struct send {
 
         /* the state file */
         bool is_dirty;
+        bool is_saving;       /* saver has it; what follows is of that one */
+        uint64_t saved_at_ns; /* when it was given */
+        uint64_t finished;    /* to be released once it is written */
         uint64_t trimmed_to;
-        uint64_t saved_at_ns;
         uint64_t save_log_at_ns;
 
         bool is_stopping, is_closing, is_closed;
@@ -114,9 +123,9 @@ struct send {
 
     struct {
         pthread_mutex_t lock;
-        pthread_cond_t changed; /* has_opened */
-        struct queue_item *put, **put_tail;           /* items, by record.link */
-        struct queue_item *returned, **returned_tail; /* from the journal's thread */
+        pthread_cond_t changed; /* has_opened, is_disk_over */
+        struct queue_item *put, **put_tail;           /* items, by own.put */
+        struct queue_item *returned, **returned_tail; /* struct writing, from the journal's thread */
         struct message wake;
         bool is_woken;          /* the message is on its way */
         struct mailbox *mailbox; /* own's, while it can be posted to */
@@ -125,6 +134,8 @@ struct send {
         bool has_opened;        /* the wire answered: */
         enum mg_err open_err;
         struct mg_why open_why;
+        bool is_disk_over; /* stopped: the threads that write have ended */
+        bool is_orphan;    /* closed before that: who ends them frees all */
         struct send_stats stats;
     } shared; /* any thread, under the lock */
 };
@@ -146,17 +157,33 @@ void send_gauges(struct send *send, const struct send_stats *stats);
 /* intake.c */
 enum item_state { ITEM_WAITING, ITEM_APPENDED, ITEM_DURABLE, ITEM_GONE /* empty or dropped */ };
 enum mg_err intake_recover(struct send *send, const struct state *state, struct mg_why *why) MG_MUST_USE;
-void intake_take(struct send *send, struct queue_item *put, struct queue_item *returned);
+void intake_take(struct send *send, struct queue_item *put, struct queue_item *written);
 void intake_work(struct send *send);      /* appends, and tells the owners */
 bool intake_has_hole(const struct send *send); /* an item is not written, and one after it is */
 bool intake_is_idle(struct send *send);   /* nothing is with the journal, nor could be given to it now */
-void intake_abandon(struct send *send);   /* after the end: the rest is the givers' again */
+struct intake_left {
+    uint64_t batches, spans; /* that are the givers' again */
+    uint64_t adrift;         /* batches that are the disk's, and counted as dropped */
+};
+struct intake_left intake_abandon(struct send *send, struct queue_item *written); /* after the end */
+void intake_free(struct queue_item *written); /* what came back later still */
 
 /* dispatch.c */
 void dispatch_pump(void *send);           /* a loop_task */
-bool dispatch_bound(struct send *send);   /* age, damage and disk space; true: a trim is needed now */
-void dispatch_lost(struct send *send, enum outcome outcome, uint64_t spans, uint64_t batches, const char *reason);
-void dispatch_log_losses(struct send *send);
+bool dispatch_is_down(const struct send *send); /* the peer refuses everything */
+bool dispatch_fill(struct send *send);    /* is there a next batch? Then own.ahead is it, */
+struct ticket dispatch_ahead(const struct send *send); /* this its ticket, */
+void dispatch_pass(struct send *send);    /* and this takes it */
+void dispatch_unpark(struct send *send, size_t i);
 uint64_t dispatch_finished(const struct send *send); /* every batch up to here is finished */
 uint64_t dispatch_oldest(const struct send *send);   /* wall time; 0: the queue is empty */
 void dispatch_state(const struct send *send, struct state *state); /* read_to and the unfinished; adds */
+
+/* bound.c */
+#define BOUND_DAMAGE "batches of the queue are damaged"
+bool bound_work(struct send *send);       /* age, damage and disk space; true: a trim is needed now */
+bool bound_is_too_old(const struct send *send, const struct ticket *ticket);
+void bound_leave(struct send *send, const struct ticket *ticket); /* the sums */
+void bound_drop(struct send *send, const struct ticket *ticket, enum outcome outcome, const char *reason);
+void bound_lost(struct send *send, enum outcome outcome, uint64_t spans, uint64_t batches, const char *reason);
+void bound_log_losses(struct send *send);

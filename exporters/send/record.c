@@ -32,32 +32,34 @@ static size_t head_write(uint8_t *out, const struct send_item *item, bool is_fir
     return (size_t)(p - out);
 }
 
-/* One allocation: the head, then the frame, if there is one. It begins where record.head does. */
-void record_pack(struct zip *zip, struct send_item *item, bool is_first, uint64_t wall_ns)
+/* One allocation: the head, then the frame or the plain body. It begins where record.head does. */
+void record_pack(struct zip *zip, const struct send_item *item, bool is_first, uint64_t wall_ns, struct journal_record *record)
 {
     size_t plain = item->body.len, packed = 0;
     bool may_pack = plain >= PACK_MIN && plain <= plain_max;
-    size_t room = may_pack ? zip_zstd_bound(plain) : 0;
+    size_t room = may_pack ? MG_MAX(zip_zstd_bound(plain), plain) : plain;
     char *memory = mem_alloc(HEAD_MAX + room);
     size_t head_len = head_write((uint8_t *)memory, item, is_first);
 
     bool is_packed = may_pack &&
                      zip_zstd_pack(zip, item->body.ptr, plain, memory + HEAD_MAX, room, &packed) &&
                      packed <= plain - plain / PACK_GAIN;
-    memory = mem_grow(memory, HEAD_MAX + (is_packed ? packed : 0));
-    item->record = (struct journal_record){
+    if (!is_packed && plain > 0)
+        memcpy(memory + HEAD_MAX, item->body.ptr, plain);
+    memory = mem_grow(memory, HEAD_MAX + (is_packed ? packed : plain));
+    *record = (struct journal_record){
         .kind = JOURNAL_BODY,
         .encoding = is_packed ? ZIP_ZSTD : ZIP_IDENTITY,
         .wall_ns = wall_ns,
         .head = str_n(memory, head_len),
-        .body = is_packed ? str_n(memory + HEAD_MAX, packed) : buf_str(&item->body),
+        .body = str_n(memory + HEAD_MAX, is_packed ? packed : plain),
     };
 }
 
-void record_release(struct send_item *item)
+void record_release(struct journal_record *record)
 {
-    mem_free((char *)item->record.head.ptr);
-    item->record.head = item->record.body = str_n(NULL, 0);
+    mem_free((char *)record->head.ptr);
+    record->head = record->body = str_n(NULL, 0);
 }
 
 static bool meta_set(struct record_meta *meta, uint64_t field, uint64_t value)

@@ -14,9 +14,10 @@ struct record_meta {
     bool is_first; /* it was appended when all items given before it were durable or dropped */
 };
 
-/* Composes item->record but for done; what it allocates goes with record_release. */
-void record_pack(struct zip *zip, struct send_item *item, bool is_first, uint64_t wall_ns);
-void record_release(struct send_item *item); /* zeroed memory is fine */
+/* Composes *record but for done, in new memory that goes with record_release: nothing in it is the item's, whose owner need not
+ * keep it until the disk has answered. */
+void record_pack(struct zip *zip, const struct send_item *item, bool is_first, uint64_t wall_ns, struct journal_record *record);
+void record_release(struct journal_record *record); /* zeroed memory is fine */
 /* E_FORMAT: malformed, or of a later version. */
 enum mg_err record_meta_read(struct str head, struct record_meta *meta, struct mg_why *why) MG_MUST_USE;
 /* Returns the plain request, meta->plain_bytes, in new memory (mem_free). */

@@ -3,9 +3,13 @@
  * are, makes the loop take both. Time is read from the clocks that were given, at a tick of 20 ms, so that a
  * test that moves them need not wait.
  *
- * The state file is written once a second when something has changed. What finished since then is sent again
- * after a crash. Space is released after it was written, so that it knows of everything that is gone; should
- * it not be possible to write it, space is released all the same, or a full disk could never recover. */
+ * The state file is written once a second when something has changed, by a thread that does nothing else: a disk may answer
+ * late, or never, and the loop has a peer to answer. What finished since then is sent again after a crash. Space is released
+ * after it was written, so that it knows of everything that is gone; should it not be possible to write it, space is released all
+ * the same, or a full disk could never recover.
+ *
+ * The end: the loop stops first, then the threads that write. Those may hang in the disk; then they are left to themselves, with
+ * all the memory they look at, and the last of them frees it. Nothing in it is a giver's. */
 #define _GNU_SOURCE /* pthread_setname_np */
 #include "send/private.h"
 #include <assert.h>
@@ -17,6 +21,15 @@
 static const uint64_t segment_least = 64 << 10, segment_most = 64 << 20;
 
 /* --- opening --- */
+
+/* The saver's thread. */
+static void on_saved(void *owner)
+{
+    struct send *send = owner;
+    pthread_mutex_lock(&send->shared.lock);
+    send_wake(send);
+    pthread_mutex_unlock(&send->shared.lock);
+}
 
 static struct send *send_new(const struct send_options *options)
 {
@@ -41,7 +54,8 @@ static struct send *send_new(const struct send_options *options)
     send->shared.put_tail = &send->shared.put;
     send->shared.returned_tail = &send->shared.returned;
     pthread_mutex_init(&send->shared.lock, NULL);
-    pthread_cond_init(&send->shared.changed, NULL);
+    clock_cond_init(&send->shared.changed);
+    send->saver = saver_new(&(struct saver_options){.dir = send->dir, .io = send->io, .on_saved = on_saved, .owner = send});
     return send;
 }
 
@@ -53,6 +67,8 @@ static void send_free(struct send **at)
     journal_reader_free(&send->own.reader);
     journal_reader_free(&send->own.searcher);
     journal_close(&send->journal);
+    saver_free(&send->saver);
+    intake_free(send->shared.returned);
     zip_free(&send->own.zip);
     VEC_FINI(&send->own.parked);
     pthread_cond_destroy(&send->shared.changed);
@@ -137,21 +153,47 @@ static void state_write(struct send *send)
                           .batches = (uint64_t)MG_MAX(send->own.batches, (int64_t)0),
                           .spans = (uint64_t)MG_MAX(send->own.spans, (int64_t)0),
                           .bytes = (uint64_t)MG_MAX(send->own.bytes, (int64_t)0)};
-    uint64_t now = send->mono_ns(), finished = dispatch_finished(send);
-    struct mg_why why = {""};
-
     dispatch_state(send, &state);
-    send->own.saved_at_ns = now;
-    if (state_save(&state, send->io, send->dir, &why) == MG_OK) {
-        send->own.is_dirty = false;
-    } else if (now >= send->own.save_log_at_ns) {
-        send->own.save_log_at_ns = now + SEND_LOG_EVERY_NS;
-        LOG(WARN, "export queue cannot note what was sent: it would be sent again after a crash",
-            F_TEXT("exporter", send->wire.name), F_WHY(&why));
-    }
-    state_fini(&state);
+    send->own.is_dirty = false;
+    send->own.is_saving = true;
+    send->own.saved_at_ns = send->mono_ns();
+    send->own.finished = dispatch_finished(send);
+    saver_give(send->saver, &state);
+}
+
+static void space_release(struct send *send, uint64_t finished)
+{
     send->own.trimmed_to = finished;
     journal_trim(send->journal, finished);
+}
+
+static void state_written(struct send *send)
+{
+    struct mg_why why;
+    enum mg_err err;
+    uint64_t now = send->mono_ns();
+    if (!saver_take(send->saver, &err, &why))
+        return;
+    send->own.is_saving = false;
+    space_release(send, send->own.finished);
+    if (err == MG_OK)
+        return;
+    send->own.is_dirty = true;
+    if (now < send->own.save_log_at_ns)
+        return;
+    send->own.save_log_at_ns = now + SEND_LOG_EVERY_NS;
+    LOG(WARN, "export queue cannot note what was sent: it would be sent again after a crash",
+        F_TEXT("exporter", send->wire.name), F_WHY(&why));
+}
+
+/* One state at a time is with the saver. */
+static void state_work(struct send *send, bool needs_space)
+{
+    uint64_t since = send->mono_ns() - send->own.saved_at_ns;
+    if (!send->own.is_saving && (needs_space || (send->own.is_dirty && since >= SEND_STATE_EVERY_NS)))
+        state_write(send);
+    else if (send->own.is_saving && needs_space && since >= SEND_SAVE_LATE_NS)
+        space_release(send, dispatch_finished(send));
 }
 
 /* --- the loop's thread --- */
@@ -166,10 +208,10 @@ static void on_wire_closed(void *owner)
 
 static void stop_work(struct send *send)
 {
-    bool is_late = send->mono_ns() >= send->own.stop_by_ns;
-    if (send->own.is_closing || send->own.lot_left > 0)
+    uint64_t now = send->mono_ns();
+    if (send->own.is_closing || (send->own.lot_left > 0 && now < send->own.stop_by_ns + SEND_DISK_END_NS))
         return;
-    if (!is_late && (send->own.n_flights > 0 || !intake_is_idle(send)))
+    if (now < send->own.stop_by_ns && (send->own.n_flights > 0 || !intake_is_idle(send)))
         return;
     send->own.is_closing = true;
     send->wire.close(send->wire.wire, on_wire_closed, send);
@@ -188,14 +230,13 @@ static void sums_settle(struct send *send)
 
 void send_tick(struct send *send)
 {
-    uint64_t now = send->mono_ns();
     intake_work(send);
-    bool needs_space = dispatch_bound(send);
+    bool needs_space = bound_work(send);
     dispatch_pump(send);
     sums_settle(send);
-    if (needs_space || (send->own.is_dirty && now - send->own.saved_at_ns >= SEND_STATE_EVERY_NS))
-        state_write(send);
-    dispatch_log_losses(send);
+    state_written(send);
+    state_work(send, needs_space);
+    bound_log_losses(send);
     figures_publish(send);
     if (send->own.is_stopping)
         stop_work(send);
@@ -233,6 +274,7 @@ static void on_wake(void *owner, struct message *message)
         send->own.stop_by_ns = send->mono_ns() + grace_ns;
     }
     intake_take(send, put, returned);
+    state_written(send);
     dispatch_pump(send);
     if (send->own.is_stopping)
         stop_work(send);
@@ -286,7 +328,7 @@ static void *thread_run(void *owner)
         loop_run(send->own.loop);
         assert(send->own.is_closed);
         state_write(send);
-        dispatch_log_losses(send);
+        bound_log_losses(send);
         figures_publish(send);
     }
     thread_end(send);
@@ -324,14 +366,83 @@ enum mg_err send_start(struct send *send, struct mg_why *why)
     assert(send->shared.life == SEND_OPEN);
     MG_TRY(journal_start(send->journal, why));
     life_set(send, SEND_STARTED);
-    enum mg_err err = thread_start(send, why);
+    enum mg_err err = saver_start(send->saver, why);
+    if (err == MG_OK)
+        err = thread_start(send, why);
     if (err != MG_OK) {
+        saver_stop(send->saver);
         journal_stop(send->journal);
         life_set(send, SEND_STOPPED);
         return err;
     }
     send->has_thread = true;
     return MG_OK;
+}
+
+/* Waits as long as the disk does. */
+static void disk_end(struct send *send)
+{
+    saver_stop(send->saver);
+    journal_trim(send->journal, send->own.finished);
+    journal_stop(send->journal);
+}
+
+static void *disk_end_run(void *owner)
+{
+    struct send *send = owner;
+    disk_end(send);
+    pthread_mutex_lock(&send->shared.lock);
+    bool is_orphan = send->shared.is_orphan;
+    send->shared.is_disk_over = true;
+    pthread_cond_signal(&send->shared.changed);
+    pthread_mutex_unlock(&send->shared.lock); /* without an orphan its memory may be gone now */
+    if (is_orphan)
+        send_free(&send);
+    return NULL;
+}
+
+/* false: it does not end in time, and is left to itself. */
+static bool disk_end_await(struct send *send)
+{
+    uint64_t until = clock_mono_ns() + SEND_DISK_END_NS;
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, disk_end_run, send) != 0) {
+        disk_end(send);
+        send->shared.is_disk_over = true;
+        return true;
+    }
+    pthread_mutex_lock(&send->shared.lock);
+    while (!send->shared.is_disk_over && clock_cond_wait_until(&send->shared.changed, &send->shared.lock, until))
+        ;
+    bool is_over = send->shared.is_disk_over;
+    pthread_mutex_unlock(&send->shared.lock);
+    if (is_over)
+        pthread_join(thread, NULL);
+    else
+        pthread_detach(thread);
+    return is_over;
+}
+
+static struct queue_item *returned_take(struct send *send)
+{
+    pthread_mutex_lock(&send->shared.lock);
+    struct queue_item *returned = list_take(&send->shared.returned, &send->shared.returned_tail);
+    pthread_mutex_unlock(&send->shared.lock);
+    return returned;
+}
+
+static void tell_left(const struct send *send, const struct intake_left *left, bool is_over)
+{
+    struct send_stats stats;
+    send_stat(send, &stats);
+    if (!is_over)
+        LOG(WARN, "the disk of an export queue does not answer: its threads are left to themselves",
+            F_TEXT("exporter", send->wire.name), F_TEXT("path", send->dir), F_U64("unwritten_batches", left->batches),
+            F_U64("unwritten_spans", left->spans), F_U64("dropped_batches", left->adrift));
+    if (stats.queued_batches > 0 || left->batches > 0)
+        LOG(INFO, "export queue has batches left", F_TEXT("exporter", send->wire.name),
+            F_U64("queued_batches", stats.queued_batches), F_U64("queued_bytes", stats.queued_bytes),
+            F_U64("unwritten_batches", left->batches), F_TEXT("last_error", stats.last_error));
 }
 
 void send_stop(struct send *send, uint64_t grace_ms)
@@ -345,15 +456,30 @@ void send_stop(struct send *send, uint64_t grace_ms)
     pthread_mutex_unlock(&send->shared.lock);
     pthread_join(send->thread, NULL);
     send->has_thread = false;
-    journal_stop(send->journal);
-    intake_abandon(send);
+    send->has_ended = true;
+    bool is_over = disk_end_await(send);
+    struct intake_left left = intake_abandon(send, returned_take(send));
+    tell_left(send, &left, is_over);
     life_set(send, SEND_STOPPED);
+}
+
+/* true: it is whoever waits for the disk that frees it. */
+static bool orphan(struct send *send)
+{
+    pthread_mutex_lock(&send->shared.lock);
+    send->shared.is_orphan = send->has_ended && !send->shared.is_disk_over;
+    bool is_orphan = send->shared.is_orphan;
+    pthread_mutex_unlock(&send->shared.lock);
+    return is_orphan;
 }
 
 void send_close(struct send **at)
 {
-    if (*at)
-        send_stop(*at, 0);
+    if (!*at)
+        return;
+    send_stop(*at, 0);
+    if (orphan(*at))
+        *at = NULL;
     send_free(at);
 }
 
@@ -362,18 +488,27 @@ void send_close(struct send **at)
 void send_put(struct send *send, struct send_item *item)
 {
     assert(item->done);
-    item->own.send = send;
-    item->record.link.next = NULL;
+    item->own.put.next = NULL;
     pthread_mutex_lock(&send->shared.lock);
     assert(send->shared.life != SEND_OPEN);
-    *send->shared.put_tail = &item->record.link;
-    send->shared.put_tail = &item->record.link.next;
+    *send->shared.put_tail = &item->own.put;
+    send->shared.put_tail = &item->own.put.next;
     send_wake(send);
     pthread_mutex_unlock(&send->shared.lock);
 }
 
+/* A segment is as large as it was made, one is being written and one is kept: the queue cannot be smaller. */
+static void warn_of_restart(const struct send *send, const struct send_conf *conf)
+{
+    uint64_t least = 2 * send->segment_bytes;
+    if (conf->queue_bytes < least && conf->queue_bytes != send_conf_of(send)->queue_bytes)
+        LOG(WARN, "an export queue can become so small only at the next start", F_TEXT("exporter", send->wire.name),
+            F_U64("queue_bytes", conf->queue_bytes), F_U64("until_then", least));
+}
+
 void send_reload(struct send *send, const struct send_conf *conf)
 {
+    warn_of_restart(send, conf);
     atomic_store_explicit(&send->conf, conf, memory_order_release);
 }
 

@@ -11,7 +11,8 @@
  *
  * Bounded: queue_bytes on disk. When it is full the oldest batches are dropped (spans counted, reason=queue_full, one log line
  * a minute) and what is new is taken: put never blocks and never refuses. Space is freed a segment at a time: a sixteenth of
- * queue_bytes, 64 KiB to 64 MiB. In memory are at most the batches in flight; all others, also those that wait for a retry,
+ * queue_bytes at the start, 64 KiB to 64 MiB. A reload that changes queue_bytes counts at once, but two segments are the least there
+ * can be until the next start: of less a line in the log says so. In memory are at most the batches in flight; all others, also those that wait for a retry,
  * are read from the journal when their turn comes. A batch that never succeeds holds back nothing but disk space; when 1024
  * wait for another attempt though the peer takes others, the one that was tried most is dropped for each new one (spans counted,
  * reason=too_old, one log line a minute).
@@ -23,7 +24,11 @@
  *
  * `timeout` is for the wire to keep: it answers SEND_RETRY.
  *
- * Threads: its own loop thread, and its journal's. It logs what an operator must know of it: when sending begins to fail and when
+ * A disk that writes nothing and fails nothing either stops neither the sending of what was read nor the end: what is given waits in
+ * memory, within the bound of send_put, and send_stop leaves the threads that write to themselves. A disk that answers no read is
+ * waited for.
+ *
+ * Threads: its own loop thread, its journal's, and one for the state file. It logs what an operator must know of it: when sending begins to fail and when
  * it works again, and once a minute what was refused or dropped. */
 #pragma once
 #include "conf/conf.h"
@@ -48,7 +53,8 @@ struct send_conf {               /* rows of every exporter, by SEND_ROWS */
     CONF_ROW(type, CONF_U64, "batch_spans", member.batch_spans, "8192", "1", "100000", "Spans of a batch, at most."), \
     CONF_ROW(type, CONF_DURATION, "batch_wait", member.batch_wait_ns, "200ms", "0", "1m", "Time a batch waits for more spans."), \
     CONF_ROW(type, CONF_U64, "in_flight", member.in_flight, "4", "1", "64", "Batches sent at a time."), \
-    CONF_ROW(type, CONF_DURATION, "timeout", member.timeout_ns, "10s", "10ms", "10m", "Time for the answer to one batch."), \
+    CONF_ROW(type, CONF_DURATION, "timeout", member.timeout_ns, "10s", "10ms", "10m", "Time for the answer to one batch.", \
+             CONF_NEEDS_RESTART), \
     CONF_ROW(type, CONF_DURATION, "retry_initial", member.retry_initial_ns, "1s", "1ms", "1h", "Wait before the first retry; doubled each time."), \
     CONF_ROW(type, CONF_DURATION, "retry_max", member.retry_max_ns, "30s", "1ms", "1h", "Longest wait between retries."), \
     CONF_ROW(type, CONF_DURATION, "retry_for", member.retry_for_ns, "0", "0", "365d", "Age at which a batch that could not be sent is dropped; 0: never.")
@@ -101,34 +107,38 @@ uint64_t send_recovered(const struct send *send);
 enum mg_err send_start(struct send *send, struct mg_why *why) MG_MUST_USE;
 
 struct send_item {               /* the giver's memory, until done */
-    struct journal_record record; /* send's */
     struct buf body;             /* OTLP request; empty: nothing to send, only the position moves */
     uint32_t spans;
     uint64_t position;           /* not falling; what a restart need not give again once done was called. When several items
                                   * make up one position, all but the last carry the position before */
     void (*done)(struct send_item *item); /* send's thread, in the order of send_put: must not block. Durable or counted as
-                                  * dropped; never an error: while the disk refuses it comes later */
+                                  * dropped; never an error: while the disk refuses it comes later. See send_put for the one case
+                                  * in which neither is decided yet */
     struct {
+        struct queue_item put;   /* until the loop has it */
         struct list link;
-        struct send *send;
+        struct writing *writing; /* with the journal; else NULL */
         int state;
-        enum mg_err err;
     } own;                       /* send's */
 };
 /* Any thread, after start; never blocks. While the disk refuses, items wait in memory: at most 64 MiB of bodies, then the oldest
- * are dropped (spans counted, reason=disk) and done. An empty item is done after those before it; its position is noted within
+ * are dropped (spans counted, reason=disk) and done. The oldest may be with the disk already, which has not answered: they are done
+ * too, a copy of up to 16 MiB and one batch stays there, and they are counted as dropped when the disk refuses in the end, at the
+ * latest by send_stop. An empty item is done after those before it; its position is noted within
  * a second, so that a crash may ask for it again. */
 void send_put(struct send *send, struct send_item *item);
 void send_reload(struct send *send, const struct send_conf *conf); /* any thread; the old one stays readable until send_close */
-/* Stops: nothing more is put; batches in flight get up to grace_ms; the rest stays in the queue. Joins its threads. Items that the
- * disk still refuses then are the giver's again without done: send_recovered of the next start is below them. */
+/* Stops: nothing more is put; batches in flight get up to grace_ms, what is with the disk a second more; the rest stays in the queue.
+ * Joins its threads. Items that the disk has not taken then are the giver's again without done; unless they were written all the same,
+ * send_recovered of the next start is below them. When the threads that write do not end within another second they are left to
+ * themselves, and a line in the log tells what was not written: *options->io must then outlive them. */
 void send_stop(struct send *send, uint64_t grace_ms);
-void send_close(struct send **send);
+void send_close(struct send **send); /* what such threads still look at is freed when they end */
 
 struct send_stats {
     uint64_t put_spans, sent_spans, refused_spans, dropped_full_spans, dropped_old_spans, dropped_disk_spans; /* since the start */
     uint64_t batches, retries;   /* batches: that left the queue; retries: attempts after a batch's first */
     uint64_t queued_bytes, queued_batches, oldest_wall_ns; /* of the queue now; 0: empty */
-    char last_error[200];        /* "" when the last attempt was taken */
+    char last_error[200];        /* "" when the last attempt was taken; the last line in the log of a stop has it */
 };
 void send_stat(const struct send *send, struct send_stats *out); /* any thread */

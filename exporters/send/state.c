@@ -5,13 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/uio.h>
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "codec/hash.h"
+#include "journal/file.h"
 
 enum { VERSION = 1, HEADER = 16, CHECK = 8, TICKET_MAX = 35 /* varints of 10, 5, 10 and 10 bytes */ };
 #define PAYLOAD_MAX (80 + STATE_UNFINISHED_MAX * TICKET_MAX)
+#define FILE_MAX    (HEADER + PAYLOAD_MAX + CHECK)
 static const char magic[8] = {'M', 'G', 'S', 'E', 'N', 'D', '\r', '\n'};
 
 void state_fini(struct state *state)
@@ -71,28 +72,22 @@ static void state_write(struct buf *out, const struct state *state)
     buf_put(out, check, CHECK);
 }
 
-static int write_all(const struct journal_io *io, int fd, struct str bytes)
+/* 0, or the errno of what failed. */
+static int write_and_sync(const struct journal_io *io, int fd, struct str bytes)
 {
-    size_t done = 0;
-    while (done < bytes.len) {
-        struct iovec iov = {(char *)bytes.ptr + done, bytes.len - done};
-        long written = io->pwritev(io->ctx, fd, &iov, 1, (int64_t)done);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return -1;
-        done += (size_t)written;
-    }
-    return io->fdatasync(io->ctx, fd);
+    struct iovec iov = {(char *)bytes.ptr, bytes.len};
+    if (file_write(io, fd, &iov, 1, 0) != MG_OK || io->fdatasync(io->ctx, fd) < 0)
+        return errno;
+    return 0;
 }
 
-static enum mg_err file_write(const struct journal_io *io, const char *path, struct str bytes,
-                              struct mg_why *why)
+static enum mg_err file_make(const struct journal_io *io, const char *path, struct str bytes,
+                             struct mg_why *why)
 {
     int fd = io->open(io->ctx, path, O_RDWR | O_CREAT, 0600);
     if (fd < 0)
         return mg_fail_os(why, errno, "%s: cannot open", path);
-    int failed = write_all(io, fd, bytes) < 0 ? errno : 0;
+    int failed = write_and_sync(io, fd, bytes);
     if (io->close(io->ctx, fd) < 0 && !failed)
         failed = errno;
     return failed ? mg_fail_os(why, failed, "%s: cannot write", path) : MG_OK;
@@ -101,7 +96,7 @@ static enum mg_err file_write(const struct journal_io *io, const char *path, str
 static enum mg_err file_replace(const struct journal_io *io, const char *dir, const char *from,
                                 const char *to, struct str bytes, struct mg_why *why)
 {
-    MG_TRY(file_write(io, from, bytes, why));
+    MG_TRY(file_make(io, from, bytes, why));
     if (io->rename(io->ctx, from, to) < 0)
         return mg_fail_os(why, errno, "%s: cannot replace", to);
     if (io->fsync_dir(io->ctx, dir) < 0)
@@ -116,7 +111,7 @@ enum mg_err state_save(const struct state *state, const struct journal_io *io, c
         return mg_fail(why, MG_E_TOO_BIG, "%s: too many unfinished batches to note", dir);
     char *from = path_of(dir, "state.new"), *to = path_of(dir, "state");
     struct buf bytes;
-    buf_init(&bytes, HEADER + PAYLOAD_MAX + CHECK);
+    buf_init(&bytes, FILE_MAX);
     state_write(&bytes, state);
     enum mg_err err = buf_err(&bytes);
     if (err == MG_OK)
@@ -158,30 +153,14 @@ static bool payload_read(struct state *state, const uint8_t *p, const uint8_t *e
            tickets_read(state, n, p, end);
 }
 
-/* As much as there is, at most `room`; -1: errno tells. */
-static long read_all(const struct journal_io *io, int fd, uint8_t *out, size_t room)
+/* `bytes` has FILE_MAX of them; those behind the end of the file are zeros, and belong to no checksum that fits. */
+static enum mg_err parse(struct state *state, const char *path, const uint8_t *bytes, bool *is_newer,
+                         struct mg_why *why)
 {
-    size_t len = 0;
-    while (len < room) {
-        long got = io->pread(io->ctx, fd, out + len, room - len, (int64_t)len);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -1;
-        if (got == 0)
-            break;
-        len += (size_t)got;
-    }
-    return (long)len;
-}
-
-static enum mg_err parse(struct state *state, const char *path, const uint8_t *bytes, size_t len,
-                         bool *is_newer, struct mg_why *why)
-{
-    size_t payload = len >= HEADER ? get_le32(bytes + 12) : 0;
+    size_t payload = get_le32(bytes + 12);
     struct state read = {0};
     *is_newer = false;
-    if (len < HEADER + CHECK || memcmp(bytes, magic, sizeof magic) != 0 || payload > len - HEADER - CHECK ||
+    if (memcmp(bytes, magic, sizeof magic) != 0 || payload > PAYLOAD_MAX ||
         get_le64(bytes + HEADER + payload) != hash64(bytes, HEADER + payload, get_le32(bytes + 8)))
         return mg_fail(why, MG_E_FORMAT, "%s: damaged", path);
     if (get_le32(bytes + 8) != VERSION) {
@@ -199,17 +178,15 @@ static enum mg_err parse(struct state *state, const char *path, const uint8_t *b
 enum mg_err state_load(struct state *state, const struct journal_io *io, const char *dir, bool *is_newer,
                        struct mg_why *why)
 {
-    static const size_t room = HEADER + PAYLOAD_MAX + CHECK;
     char *path = path_of(dir, "state");
-    uint8_t *bytes = mem_alloc(room);
+    uint8_t *bytes = mem_alloc(FILE_MAX);
     enum mg_err err = MG_OK;
     int fd = io->open(io->ctx, path, O_RDONLY, 0);
 
     *is_newer = false;
     if (fd >= 0) {
-        long len = read_all(io, fd, bytes, room);
-        err = len < 0 ? mg_fail_os(why, errno, "%s: cannot read", path)
-                      : parse(state, path, bytes, (size_t)len, is_newer, why);
+        err = file_read(io, fd, bytes, FILE_MAX, 0);
+        err = err != MG_OK ? mg_fail_os(why, errno, "%s: cannot read", path) : parse(state, path, bytes, is_newer, why);
         io->close(io->ctx, fd);
     } else if (errno != ENOENT) {
         err = mg_fail_os(why, errno, "%s: cannot open", path);

@@ -16,6 +16,8 @@ static const struct otlp_limits limits = {.depth_max = WIRE_DEPTH_MAX,
 const struct conf_field zipkin_export_fields[] = {
     PEER_ROWS(TYPE, peer,
               "URL of the Zipkin server with its path, http://host:9411/api/v2/spans; empty: off."),
+    CONF_ROW_CHOICE(TYPE, "compression", compression, "gzip", "gzip|none", "Compression of what is sent.",
+                    CONF_NEEDS_RESTART),
     SEND_ROWS(TYPE, send),
 };
 #undef TYPE
@@ -26,6 +28,7 @@ struct zipkin_export {
     struct peer *peer;
     struct str path;
     struct otlp_scanner *scanner;
+    struct zip *zip;    /* NULL: bodies go as they are */
     struct arena arena; /* one span's */
     struct buf text;    /* one span's */
     /* the batch that is being converted */
@@ -50,6 +53,7 @@ enum mg_err zipkin_export_new(struct zipkin_export **out, const struct zipkin_ex
     if (export->path.len == 0 || str_eq(export->path, STR("/")))
         export->path = STR("/api/v2/spans");
     export->scanner = otlp_scanner_new(&limits);
+    export->zip = conf->compression == ZIPKIN_EXPORT_GZIP ? zip_new() : NULL;
     buf_init(&export->text, SPAN_BYTES_MAX);
     *out = MG_STEAL(export);
     return MG_OK;
@@ -63,6 +67,7 @@ void zipkin_export_free(struct zipkin_export **at)
         return;
     peer_free(&export->peer);
     otlp_scanner_free(&export->scanner);
+    zip_free(&export->zip);
     arena_fini(&export->arena);
     buf_fini(&export->text);
     mem_free(export);
@@ -110,7 +115,7 @@ static enum mg_err convert(struct zipkin_export *export, struct str body, struct
     enum { KEEP_BYTES = 1 << 20 };
 
     export->parts =
-        (struct peer_parts){.open = "[", .between = ",", .close = "]", .part_bytes = PART_BYTES};
+        (struct peer_parts){.open = "[", .between = ",", .close = "]", .part_bytes = PART_BYTES, .zip = export->zip};
     export->left_out = 0;
     enum mg_err err = otlp_scan(export->scanner, body, &visitor, export, why);
     export->left_out += (uint32_t)otlp_scanner_unread(export->scanner);

@@ -1,13 +1,14 @@
 /* zipkin.h - sends batches to a Zipkin server as JSON v2 (zipkin.md 2, 6, 10.2, 12). 202, as any 2xx, is taken; 400 refuses the
- * batch.
+ * batch. Bodies are packed with gzip, which every Zipkin server reads, unless `compression` says none.
  *
- * A request has at most about 4 MiB, because the server refuses more than 10: a larger batch goes in several requests, one after
+ * A request has at most about 4 MiB before it is packed, because the server refuses more than 10: a larger batch goes in several requests, one after
  * the other. When a later one fails the batch is sent again as a whole, which Zipkin shows once. Spans without valid ids, or of
  * more than 9 MiB, are left out and counted as refused: one of them would make the server refuse the whole list. */
 #pragma once
 #include "peer/peer.h"
 
-struct zipkin_export_conf { struct send_conf send; struct peer_conf peer; };
+enum { ZIPKIN_EXPORT_GZIP, ZIPKIN_EXPORT_PLAIN };
+struct zipkin_export_conf { struct send_conf send; struct peer_conf peer; int compression; };
 extern const struct conf_field zipkin_export_fields[]; /* section exporters.zipkin; endpoint with its path: http://host:9411/api/v2/spans */
 extern const size_t zipkin_export_fields_n;
 struct zipkin_export;

@@ -5,7 +5,7 @@
 #include "http/auth.h"
 
 #define ROW(type, key, field, def, min, max, help)                                                 \
-    CONF_ROW(struct http_conf, type, key, field, def, min, max, help)
+    CONF_ROW(struct http_conf, type, key, field, def, min, max, help, CONF_NEEDS_RESTART)
 #define AUTH_LIST(key, field, def, help)                                                           \
     CONF_ROW(struct http_auth_conf, CONF_LIST, key, field, def, NULL, NULL, help)
 #define CORS_ROW(type, key, field, max, help)                                                      \

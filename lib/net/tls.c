@@ -29,7 +29,7 @@ struct tls_context {
 };
 
 #define ROW(type, key, field, def, help)                                                           \
-    CONF_ROW(struct tls_conf, type, key, field, def, NULL, NULL, help)
+    CONF_ROW(struct tls_conf, type, key, field, def, NULL, NULL, help, CONF_NEEDS_RESTART)
 
 /* clang-format off */
 const struct conf_field tls_fields[] = {
@@ -43,7 +43,8 @@ const struct conf_field tls_fields[] = {
         "Subject alternative names of which a client's certificate must have one: DNS name (*.example.com: one label), "
         "URI (a * at the end: the rest of the path) or IP address; empty: any of client_ca."),
     CONF_ROW_CHOICE(struct tls_conf, "min_version", min_version, "1.3", "1.2|1.3",
-        "Lowest version of TLS; 1.2 is spoken with ECDHE and AEAD ciphers only."),
+        "Lowest version of TLS; 1.2 is spoken with ECDHE and AEAD ciphers only.",
+        CONF_NEEDS_RESTART),
     ROW(CONF_LIST, "doors", doors, NULL,
         "Doors that speak TLS; empty: every TCP door."),
 };

@@ -185,6 +185,15 @@ def test_compression(make):
         assert {headers.get("content-encoding", "none") for _, _, headers, _ in peer.got} == {"gzip", "zstd", "none"}
 
 
+@row("exporters.zipkin.compression")
+def test_zipkin_compression(make):
+    with Receiver(lambda *_: (202, {}, b"")) as peer:
+        for value in ("gzip", "none"):
+            send(make(exporting(peer.url, ["zipkin"], compression=value), name=value))
+        until(lambda: len(peer.got) == 2)
+        assert {headers.get("content-encoding", "none") for _, _, headers, _ in peer.got} == {"gzip", "none"}
+
+
 def over_tls(receiver, certificate, client_ca=None):
     """The receiver's doors from now on; https URL."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -37,7 +37,8 @@ static void wrong_rows_are_named(void **state)
         { .group = "", .want = "kafka.group: " },
         { .dead_topic = "a b", .want = "kafka.dead_letter_topic: 'a b'" },
         { .dead_topic = TOPIC, .want = "kafka.dead_letter_topic: 'otlp_spans' is one of kafka.topics" },
-        { .dead_topic = "dead", .dead_file = "dead.jsonl", .want = "only one of them" },
+        { .dead_topic = "dead", .dead_file = "/nowhere/dead.jsonl", .want = "kafka.dead_letter_file: cannot open", .err = MG_E_IO },
+        { .dead_topic = "a/b", .dead_file = "/tmp", .want = "kafka.dead_letter_topic: 'a/b'" },
         { .dead_file = "/nowhere/dead.jsonl", .want = "kafka.dead_letter_file: cannot open /nowhere/dead.jsonl", .err = MG_E_IO },
     };
     const struct consume_conf fine = kit.conf;

@@ -1,4 +1,7 @@
+#define _GNU_SOURCE /* RTLD_NEXT */
 /* group_test.c - partitions come and go: what is under way when they do, and which offsets are committed. */
+#include <dlfcn.h>
+#include <stdatomic.h>
 #include "kit.h"
 #include "base/clock.h"
 
@@ -135,6 +138,105 @@ static void a_commit_that_fails_is_tried_again(void **state)
     kit_until(&kit, CONSUME_commits, 0, 1);
 }
 
+/* --- stores that are refused --- */
+
+/* librdkafka's, which refuses partition `refused` so often. */
+static _Atomic int refused = -1;
+static _Atomic unsigned refusals, refused_calls;
+
+rd_kafka_resp_err_t rd_kafka_offsets_store(rd_kafka_t *client, rd_kafka_topic_partition_list_t *offsets)
+{
+    rd_kafka_resp_err_t (*real)(rd_kafka_t *, rd_kafka_topic_partition_list_t *) =
+        (rd_kafka_resp_err_t (*)(rd_kafka_t *, rd_kafka_topic_partition_list_t *))dlsym(RTLD_NEXT, "rd_kafka_offsets_store");
+    rd_kafka_topic_partition_t *one = rd_kafka_topic_partition_list_find(offsets, TOPIC, refused);
+
+    if (!one || refusals == 0)
+        return real(client, offsets);
+    refusals--;
+    refused_calls++;
+    rd_kafka_topic_partition_list_t *others = rd_kafka_topic_partition_list_copy(offsets);
+    (void)rd_kafka_topic_partition_list_del(others, TOPIC, refused);
+    rd_kafka_resp_err_t err = others->cnt > 0 ? real(client, others) : RD_KAFKA_RESP_ERR__STATE;
+    rd_kafka_topic_partition_list_destroy(others);
+    one->err = RD_KAFKA_RESP_ERR__STATE;
+    return err;
+}
+
+static void refuse_stores(int partition, unsigned n)
+{
+    refused = partition;
+    refusals = n;
+    refused_calls = 0;
+}
+
+/* One message, after which nothing else happens. */
+static void a_refused_offset_is_stored_again(void **state)
+{
+    static const unsigned times[] = { 1, 2, 4 };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(times); i++) {
+        kit_open(&kit, 1);
+        refuse_stores(0, times[i]);
+        (void)kit_put(&kit, 0, 1);
+        kit_start(&kit);
+        kit_until_committed(&kit, 0, 1);
+        assert_int_equal(refused_calls, times[i]);
+        kit_close(&kit);
+    }
+    kit_open(&kit, 1); /* for the teardown */
+}
+
+static void a_refused_offset_holds_up_no_other_partition(void **state)
+{
+    (void)state;
+    kit_open(&kit, 2);
+    refuse_stores(1, UINT32_MAX);
+    (void)kit_put(&kit, 1, 1);
+    kit_start(&kit);
+    kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 1);
+    for (int i = 1; i <= 3; i++) {
+        (void)kit_put(&kit, 0, 1);
+        kit_until_committed(&kit, 0, i);
+    }
+    assert_int_equal(mock_committed(&kit.mock, "g", TOPIC, 1), -1);
+    refusals = 0;
+    kit_until_committed(&kit, 1, 1);
+}
+
+/* It waits longer each time: in 3 s 200 + 400 + 800 + 1600 ms, and not every 200. */
+static void a_refused_offset_is_not_stored_all_the_time(void **state)
+{
+    (void)state;
+    kit_open(&kit, 2);
+    refuse_stores(0, UINT32_MAX);
+    (void)kit_put(&kit, 0, 1);
+    kit_start(&kit);
+    kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 1);
+    uint64_t until_ns = clock_mono_ns() + 3000 * MS;
+    for (uint64_t n = 2; clock_mono_ns() < until_ns; n++) { /* the other one is busy */
+        (void)kit_put(&kit, 1, 1);
+        kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, n);
+    }
+    assert_in_range(refused_calls, 2, 6);
+    refusals = 0;
+}
+
+/* What was finished meanwhile is stored with it, and a stop commits it, whatever the wait. */
+static void a_stop_stores_what_was_refused(void **state)
+{
+    (void)state;
+    kit_open(&kit, 1);
+    refuse_stores(0, 3);
+    (void)kit_put(&kit, 0, 1);
+    (void)kit_put(&kit, 0, 1);
+    kit_start(&kit);
+    kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 2);
+    kit_stop(&kit);
+    assert_int_equal(mock_committed(&kit.mock, "g", TOPIC, 0), 2);
+    refusals = 0;
+}
+
 static void a_topic_that_comes_later_is_found(void **state)
 {
     (void)state;
@@ -172,6 +274,10 @@ int main(void)
         TEST(a_second_member_eager),
         TEST(what_does_not_come_to_rest_comes_again),
         TEST(a_commit_that_fails_is_tried_again),
+        TEST(a_refused_offset_is_stored_again),
+        TEST(a_refused_offset_holds_up_no_other_partition),
+        TEST(a_refused_offset_is_not_stored_all_the_time),
+        TEST(a_stop_stores_what_was_refused),
         TEST(a_topic_that_comes_later_is_found),
         TEST(a_broker_may_be_away),
     };

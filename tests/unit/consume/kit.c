@@ -33,6 +33,11 @@ void kit_start(struct kit *kit)
 
     if (kit_try(kit, &why) != MG_OK)
         fail_msg("%s", why.text);
+    kit_go(kit);
+}
+
+void kit_go(struct kit *kit)
+{
     consume_start(kit->consume, &kit->rig.doors, 1);
     assert_true(kit->consume->has_thread);
 }
@@ -72,6 +77,38 @@ uint8_t kit_put(struct kit *kit, int32_t partition, unsigned spans)
 uint64_t kit_metric(struct kit *kit, enum consume_metric row, unsigned i)
 {
     return metric_get(kit->consume->metrics, row, i, 0);
+}
+
+uint64_t kit_gauge(struct kit *kit, const char *name)
+{
+    struct buf text;
+    struct str rest, line, key, value;
+    uint64_t found = UINT64_MAX;
+
+    buf_init(&text, 1 << 20);
+    metric_write(kit->registry, METRIC_TEXT_0_0_4, &text);
+    rest = buf_str(&text);
+    while (str_cut(&rest, '\n', &line))
+        if (str_split_at(line, ' ', &key, &value) && str_eq(key, str_of(name)))
+            assert_int_equal(str_u64(value, &found), MG_OK);
+    buf_fini(&text);
+    return found;
+}
+
+struct gauge { struct kit *kit; const char *name; uint64_t value; };
+
+static bool is_so(void *owner)
+{
+    const struct gauge *gauge = owner;
+
+    return kit_gauge(gauge->kit, gauge->name) == gauge->value;
+}
+
+void kit_until_gauge(struct kit *kit, const char *name, uint64_t value)
+{
+    struct gauge gauge = { kit, name, value };
+
+    rig_run(&kit->rig, is_so, &gauge);
 }
 
 struct wish { struct kit *kit; enum consume_metric row; unsigned i; uint64_t value; };

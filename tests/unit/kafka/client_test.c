@@ -1,7 +1,12 @@
 /* client_test.c - settings for librdkafka: what is refused, by which row, and that no value shows. */
+#define _GNU_SOURCE /* syscall */
 #include "mock.h"
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 #include "base/clock.h"
 #include "kafka/client.h"
+#include "unit/peer/log.h"
 
 static const char *const fixed[] = { "bootstrap.servers", "metadata.broker.list", "acks" };
 static const struct kafka_setting ours[] = { { "client.id", "meshglass" }, { "acks", "all" } };
@@ -179,6 +184,46 @@ static void the_end_takes_no_longer_than_said(void **state)
     }
 }
 
+/* The C library's, for everybody; with a wall clock of its own for the thread that sets `step_s`, as if it had been stepped since the
+ * kernel, which keeps the time of waits, was asked. */
+static _Thread_local int64_t step_s;
+
+int clock_gettime(clockid_t id, struct timespec *out)
+{
+    int result = (int)syscall(SYS_clock_gettime, id, out);
+
+    if (result == 0 && id == CLOCK_REALTIME)
+        out->tv_sec += step_s;
+    return result;
+}
+
+/* Back: it is waited for all the same, and not left to itself at once. Ahead: it is waited for no longer than said. */
+static void a_step_of_the_wall_clock_changes_no_wait(void **state)
+{
+    static const char *const brokers[] = { "127.0.0.1:1", "10.255.255.1:9092", "no-such-name.invalid:9092" };
+    static const int64_t steps_s[] = { -3600, 3600, -86400 * 365, 86400 * 365 };
+    static const char *const none[] = { NULL };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(steps_s); i++)
+        for (size_t k = 0; k < MG_COUNT(brokers); k++) {
+            rd_kafka_conf_t *conf;
+            rd_kafka_t *client;
+            assert_int_equal(make(brokers[k], none, &conf, NULL), MG_OK);
+            assert_int_equal(kafka_client_new(&client, true, &conf, "exporters.kafka", NULL), MG_OK);
+            bool ends_at_once = k == 0; /* nobody listens there */
+            uint64_t begun_ns = clock_mono_ns();
+            rig_log_begin();
+            step_s = steps_s[i];
+            kafka_client_end(&client, ends_at_once ? 10000 : 500);
+            step_s = 0;
+            bool was_left = strstr(rig_log_end(), "takes long to end") != NULL;
+            assert_true(clock_mono_ns() - begun_ns < UINT64_C(8000000000));
+            if (ends_at_once)
+                assert_false(was_left);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +233,7 @@ int main(void)
         cmocka_unit_test(topics_are_names),
         cmocka_unit_test(what_does_not_go_together_is_said),
         cmocka_unit_test(the_end_takes_no_longer_than_said),
+        cmocka_unit_test(a_step_of_the_wall_clock_changes_no_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,14 @@
 /* kafka_test.c - the wire against a broker in this process: what is published, and what each failure means for a batch. */
 #include "mock.h"
+#include <time.h>
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "kafka/kafka.h"
 #include "model/otlp_scan.h"
 #include "model/otlp_write.h"
+#include "unit/net/certs.h"
+#include "unit/peer/log.h"
 
 #define SECOND UINT64_C(1000000000)
 enum { BATCHES_MAX = 64 };
@@ -356,6 +359,107 @@ static void a_failed_producer_is_made_anew(void **state)
     stop();
 }
 
+/* --- files --- */
+
+static void await_log(const char *text)
+{
+    const struct timespec pause = { .tv_nsec = 1000000 };
+    uint64_t until_ns = clock_mono_ns() + 30 * SECOND;
+
+    while (!strstr(rig_log_so_far(), text)) {
+        if (clock_mono_ns() > until_ns)
+            fail_msg("waited in vain for \"%s\"", text);
+        nanosleep(&pause, NULL);
+    }
+}
+
+static char row[200];
+
+static void file_property(struct certs *certs, const char *name, const char *file)
+{
+    snprintf(row, sizeof row, "%s=%.*s", name, STR_ARG(certs_path(certs, file)));
+    property(row);
+}
+
+/* What is under way when the file changes is taken or comes again. */
+static void changed_files_make_a_new_producer(void **state)
+{
+    struct certs certs;
+
+    (void)state;
+    certs_init(&certs);
+    certs_standard(&certs);
+    file_property(&certs, "ssl.ca.location", "now.pem");
+    certs_copy(&certs, "ca.pem", "now.pem");
+    start();
+    send_until_taken(3, 2, 10);
+    log_configure(LOG_INFO, LOG_LOGFMT);
+    for (int i = 0; i < 3; i++) {
+        rig_log_begin();
+        (void)begin(3, 2, 10);
+        certs_copy(&certs, i % 2 ? "ca.pem" : "other-ca.pem", "now.pem");
+        await_log("kafka files taken");
+        run_until_done();
+        send_until_taken(3, 2, 10);
+        assert_null(strstr(rig_log_end(), "not taken"));
+    }
+    stop();
+    certs_fini(&certs);
+}
+
+/* Only with TLS are they read, so no broker is reached here: it is the producer that stays. */
+static void files_that_cannot_be_used_leave_the_old_producer(void **state)
+{
+    static const char *const junk[] = { "no certificate", "", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n" };
+    struct certs certs;
+
+    (void)state;
+    certs_init(&certs);
+    certs_standard(&certs);
+    property("security.protocol=ssl");
+    file_property(&certs, "ssl.ca.location", "now.pem");
+    rig.conf.send.timeout_ns = SECOND / 2;
+    assert_int_equal(kafka_export_new(&rig.export, &rig.conf, NULL), MG_E_FORMAT); /* at the start it is an error */
+    certs_copy(&certs, "ca.pem", "now.pem");
+    start();
+    log_configure(LOG_WARN, LOG_LOGFMT);
+    for (size_t i = 0; i < MG_COUNT(junk); i++) {
+        rig_log_begin();
+        certs_write(&certs, "now.pem", junk[i]);
+        await_log("kafka files not taken, the old ones stay in force");
+        (void)rig_log_end();
+        assert_int_equal(send_batch(1, 1, 10)->result.verdict, SEND_RETRY); /* it still answers */
+    }
+    log_configure(LOG_INFO, LOG_LOGFMT);
+    rig_log_begin();
+    certs_copy(&certs, "other-ca.pem", "now.pem");
+    await_log("kafka files taken");
+    (void)rig_log_end();
+    stop();
+    certs_fini(&certs);
+}
+
+/* The old producer may have 3 s for what it has; who closes meanwhile does not wait for that. */
+static void a_close_does_not_wait_for_an_exchange(void **state)
+{
+    struct certs certs;
+
+    (void)state;
+    certs_init(&certs);
+    certs_standard(&certs);
+    file_property(&certs, "ssl.ca.location", "now.pem");
+    certs_copy(&certs, "ca.pem", "now.pem");
+    start();
+    send_until_taken(1, 1, 10);
+    rd_kafka_mock_broker_set_rtt(rig.mock.cluster, 1, 5000);
+    (void)begin(5, 2, 100);
+    certs_copy(&certs, "other-ca.pem", "now.pem");
+    stop(); /* in less than 2 s */
+    assert_int_equal(rig.n_done, rig.n_jobs);
+    expect(&rig.jobs[rig.n_jobs - 1], SEND_RETRY, 0, "");
+    certs_fini(&certs);
+}
+
 static void no_broker_means_retry_with_its_reason(void **state)
 {
     (void)state;
@@ -445,6 +549,9 @@ int main(void)
         TEST(what_a_broker_says_decides),
         TEST(a_topic_that_takes_less_gets_smaller_messages),
         TEST(a_failed_producer_is_made_anew),
+        TEST(changed_files_make_a_new_producer),
+        TEST(files_that_cannot_be_used_leave_the_old_producer),
+        TEST(a_close_does_not_wait_for_an_exchange),
         TEST(no_broker_means_retry_with_its_reason),
         TEST(closing_answers_what_is_open_and_does_not_hang),
         TEST(a_closed_wire_answers_retry),

@@ -455,6 +455,176 @@ static void test_tls(void **state)
     }
 }
 
+/* --- TLS files that change --- */
+
+struct awaited {
+    struct rig *rig;
+    struct timer *timer;
+    const char *text;
+    bool is_there;
+};
+
+static void look_at_log(void *owner)
+{
+    struct awaited *awaited = owner;
+    awaited->is_there = strstr(rig_log_so_far(), awaited->text) != NULL;
+    if (awaited->is_there)
+        loop_stop(awaited->rig->loop);
+    else
+        timer_start(awaited->timer, 5);
+}
+
+/* Runs the loop until it is logged; the rig has a deadline. */
+static void await_log(struct rig *rig, const char *text)
+{
+    struct awaited awaited = {.rig = rig, .text = text};
+    awaited.timer = timer_new(rig->loop, look_at_log, &awaited);
+    timer_start(awaited.timer, 0);
+    while (!awaited.is_there)
+        loop_run(rig->loop);
+    timer_free(&awaited.timer);
+    (void)rig_log_end();
+}
+
+/* The key first: a pair that does not fit together for a moment is not taken. */
+static void exchange(const char *name, const char *logged, struct rig *rig)
+{
+    char pem[64], key[64];
+    snprintf(pem, sizeof pem, "%s.pem", name);
+    snprintf(key, sizeof key, "%s.key", name);
+    rig_log_begin();
+    certs_copy(&certs, key, "now.key");
+    certs_copy(&certs, pem, "now.pem");
+    await_log(rig, logged);
+}
+
+static void start_with_files(struct scene *scene, bool http2)
+{
+    certs_copy(&certs, "client.key", "now.key");
+    certs_copy(&certs, "client.pem", "now.pem");
+    certs_copy(&certs, "ca.pem", "now-ca.pem");
+    scene_init(scene, server_tls("server", "ca.pem"));
+    scene->conf.ca = certs_path(&certs, "now-ca.pem");
+    scene->conf.cert = certs_path(&certs, "now.pem");
+    scene->conf.key = certs_path(&certs, "now.key");
+    scene->http2 = http2;
+    scene_start(scene);
+    assert_int_equal(rig_send(&scene->rig, STR("body"), 1)->verdict, SEND_TAKEN);
+}
+
+/* A certificate that the server refuses makes batches wait, and the right one makes them go: without a start in between. */
+static void test_a_changed_certificate_is_taken(void **state)
+{
+    static const struct {
+        const char *name;
+        enum send_verdict want;
+    } steps[] = {{"client-other", SEND_RETRY}, {"client", SEND_TAKEN}, {"client-expired", SEND_RETRY}, {"client", SEND_TAKEN}};
+    (void)state;
+    for (int http2 = 0; http2 < 2; http2++) {
+        struct scene scene;
+        start_with_files(&scene, http2);
+        for (size_t i = 0; i < MG_COUNT(steps); i++) {
+            exchange(steps[i].name, "tls files taken", &scene.rig);
+            const struct rig_result *result = rig_send(&scene.rig, STR("body"), 1);
+            if (result->verdict != steps[i].want)
+                fail_msg("step %zu: %d, %s", i, result->verdict, result->reason);
+        }
+        scene_close(&scene);
+    }
+}
+
+static void test_a_changed_authority_is_taken(void **state)
+{
+    static const struct {
+        const char *file;
+        enum send_verdict want;
+    } steps[] = {{"other-ca.pem", SEND_RETRY}, {"ca.pem", SEND_TAKEN}, {"other-ca.pem", SEND_RETRY}};
+    struct scene scene;
+    (void)state;
+    start_with_files(&scene, false);
+    for (size_t i = 0; i < MG_COUNT(steps); i++) {
+        rig_log_begin();
+        certs_copy(&certs, steps[i].file, "now-ca.pem");
+        await_log(&scene.rig, "tls files taken");
+        assert_int_equal(rig_send(&scene.rig, STR("body"), 1)->verdict, steps[i].want);
+    }
+    scene_close(&scene);
+}
+
+static void test_files_that_cannot_be_used_are_not_taken(void **state)
+{
+    static const char *const junk[] = {"", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"};
+    static const char *const files[] = {"now.pem", "now.key", "now-ca.pem"};
+    struct scene scene;
+    (void)state;
+    start_with_files(&scene, false);
+    for (size_t i = 0; i < MG_COUNT(files); i++)
+        for (size_t k = 0; k < MG_COUNT(junk); k++) {
+            rig_log_begin();
+            certs_write(&certs, files[i], junk[k]);
+            await_log(&scene.rig, "tls files not taken, the old ones stay in force");
+            assert_int_equal(rig_send(&scene.rig, STR("body"), 1)->verdict, SEND_TAKEN);
+            certs_copy(&certs, "client.key", "now.key");
+            certs_copy(&certs, "client.pem", "now.pem");
+            rig_log_begin();
+            certs_copy(&certs, "ca.pem", "now-ca.pem");
+            await_log(&scene.rig, "tls files taken");
+        }
+    exchange("client-other", "tls files taken", &scene.rig);
+    rig_log_begin();
+    certs_copy(&certs, "server.key", "now.key"); /* of another pair */
+    await_log(&scene.rig, "tls files not taken");
+    assert_int_equal(rig_send(&scene.rig, STR("body"), 1)->verdict, SEND_RETRY);
+    scene_close(&scene);
+}
+
+/* The batch at the wire began with the old certificate, and ends with it. */
+static void test_what_is_at_the_wire_is_not_cut_off(void **state)
+{
+    static const struct rig_answer answers[] = {{.is_held = true}, {0}};
+    struct scene scene;
+    (void)state;
+    for (int http2 = 0; http2 < 2; http2++) {
+        start_with_files(&scene, http2);
+        rig_script(&scene.rig, answers, MG_COUNT(answers));
+        scene.rig.n_sent = scene.rig.n_done = 0;
+        (void)rig_begin(&scene.rig, STR("old"), 1);
+        rig_run_until_requests(&scene.rig, 1);
+        exchange("client", "tls files taken", &scene.rig);
+        (void)rig_begin(&scene.rig, STR("new"), 1);
+        while (scene.rig.n_done < 1)
+            loop_run(scene.rig.loop);
+        assert_int_equal(scene.rig.results[1].verdict, SEND_TAKEN);
+        assert_int_equal(http_server_connections(scene.rig.server), 2);
+        http_respond_with(scene.rig.held.at[0], 200, "text/plain", STR(""), NULL, 0);
+        scene.rig.held.n = 0;
+        rig_wait(&scene.rig);
+        assert_int_equal(scene.rig.results[0].verdict, SEND_TAKEN);
+        assert_int_equal(rig_send(&scene.rig, STR("body"), 1)->verdict, SEND_TAKEN);
+        scene_close(&scene);
+    }
+}
+
+static void test_a_close_ends_old_and_new(void **state)
+{
+    static const struct rig_answer answers[] = {{.is_held = true}};
+    struct scene scene;
+    (void)state;
+    start_with_files(&scene, false);
+    rig_script(&scene.rig, answers, MG_COUNT(answers));
+    scene.rig.n_sent = scene.rig.n_done = 0;
+    for (size_t i = 0; i < 3; i++) {
+        (void)rig_begin(&scene.rig, STR("body"), 1);
+        rig_run_until_requests(&scene.rig, i + 1);
+        exchange("client", "tls files taken", &scene.rig);
+    }
+    assert_int_equal(scene.rig.n_done, 0);
+    rig_close_wire(&scene.rig);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(scene.rig.results[i].verdict, SEND_RETRY);
+    scene_close(&scene);
+}
+
 /* --- secrets --- */
 
 static void test_no_secret_is_logged(void **state)
@@ -522,6 +692,11 @@ int main(void)
         cmocka_unit_test(test_grpc_of_others),
         cmocka_unit_test(test_grpc_to_one_that_speaks_http1),
         cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_a_changed_certificate_is_taken),
+        cmocka_unit_test(test_a_changed_authority_is_taken),
+        cmocka_unit_test(test_files_that_cannot_be_used_are_not_taken),
+        cmocka_unit_test(test_what_is_at_the_wire_is_not_cut_off),
+        cmocka_unit_test(test_a_close_ends_old_and_new),
         cmocka_unit_test(test_no_secret_is_logged),
     };
     return cmocka_run_group_tests(tests, make, unmake);

@@ -1,13 +1,10 @@
-#define _GNU_SOURCE /* memfd_create */
 #include "unit/peer/rig.h"
 #include <stdio.h>
-#include <sys/mman.h>
-#include <unistd.h>
 #include "base/mem.h"
 #include "model/wire.h"
 #include "net/tls.h"
 
-enum { DEADLINE_MS = 60000, LOG_BYTES_MAX = 60 << 10 };
+enum { DEADLINE_MS = 60000 };
 
 /* --- the server --- */
 
@@ -218,31 +215,6 @@ void rig_close(struct rig *rig)
     VEC_FINI(&rig->held);
     arena_fini(&rig->arena);
     loop_free(&rig->loop);
-}
-
-/* --- the log --- */
-
-static int log_file = -1, log_saved;
-
-void rig_log_begin(void)
-{
-    log_file = memfd_create("log", MFD_CLOEXEC);
-    assert_true(log_file >= 0);
-    log_saved = dup(STDERR_FILENO);
-    dup2(log_file, STDERR_FILENO);
-}
-
-const char *rig_log_end(void)
-{
-    static char text[LOG_BYTES_MAX];
-
-    dup2(log_saved, STDERR_FILENO);
-    close(log_saved);
-    ssize_t n = pread(log_file, text, sizeof text - 1, 0);
-    assert_true(n >= 0 && n < (ssize_t)sizeof text - 1);
-    text[n] = '\0';
-    close(log_file);
-    return text;
 }
 
 /* --- OTLP requests --- */

@@ -10,6 +10,7 @@
 #include "base/vec.h"
 #include "http/http.h"
 #include "send/send.h"
+#include "unit/peer/log.h"
 
 struct rig_answer {
     int status;              /* 0: 200 */
@@ -61,10 +62,6 @@ void rig_wait(struct rig *rig); /* until all are done */
 void rig_run_until_requests(struct rig *rig, size_t n);
 void rig_close_wire(struct rig *rig);
 void rig_close(struct rig *rig);
-
-/* What is logged in between, and fails when that is more than 60 KiB. */
-void rig_log_begin(void);
-const char *rig_log_end(void);
 
 /* --- OTLP requests --- */
 struct rig_span {

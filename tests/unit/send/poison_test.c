@@ -205,6 +205,73 @@ static void much_old_poison_stops_no_other(void **state)
     AWAIT(rig_stat(&rig).queued_batches == 0);
 }
 
+/* --- what the peer refuses for good -------------------------------------------------------------- */
+
+enum { POISONS = 20, GOOD = 10 };
+
+/* Whatever their number and place: they say that the peer works. The clock stands, so nobody waits for anything. */
+static void what_is_refused_for_good_is_no_sign_of_a_dead_peer(void **state)
+{
+    (void)state;
+    static const uint64_t in_flight[] = {1, 4, 8, 64};
+    for (size_t i = 0; i < MG_COUNT(in_flight); i++) {
+        for (int at_once = 0; at_once < 2; at_once++) {
+            uint64_t first = 1 + (i * 2 + (uint64_t)at_once) * (POISONS + 2 * GOOD), end = first + POISONS + 2 * GOOD;
+            size_t before = peer_attempts(&rig.peer);
+            rig.conf.in_flight = in_flight[i];
+            rig.peer.answers_at_once = at_once;
+            rig.peer.refused_from = first + GOOD;
+            rig.peer.refused_to = first + GOOD + POISONS - 1;
+            rig_start(&rig);
+            rig_give(&rig, first, POISONS + 2 * GOOD, 100);
+            AWAIT(rig_is_drained(&rig));
+            for (uint64_t id = first; id < end; id++)
+                assert_int_equal(peer_times(&rig.peer, id), id < rig.peer.refused_from || id > rig.peer.refused_to);
+            struct send_stats stats = rig_stat(&rig);
+            assert_int_equal(peer_attempts(&rig.peer) - before, POISONS + 2 * GOOD);
+            assert_int_equal(stats.retries, 0);
+            assert_int_equal(stats.refused_spans, gift_spans_of(first + GOOD, first + GOOD + POISONS - 1));
+            assert_int_equal(stats.sent_spans + stats.refused_spans, stats.put_spans);
+            assert_int_equal(stats.dropped_old_spans + stats.dropped_full_spans, 0);
+            send_close(&rig.send);
+        }
+    }
+}
+
+/* At the start, when nothing is known of the peer yet, and with nothing good behind them. */
+static void only_poison_opens_no_back_off_either(void **state)
+{
+    (void)state;
+    rig.peer.refused_from = 1;
+    rig.peer.refused_to = POISONS;
+    rig_start(&rig);
+    rig_give(&rig, 1, POISONS, 100);
+    AWAIT(rig_is_drained(&rig));
+    assert_int_equal(rig_counted(&rig, "refused"), gift_spans_of(1, POISONS));
+    assert_string_equal(rig_stat(&rig).last_error, "400 malformed");
+    rig_give(&rig, POISONS + 1, 1, 100);
+    AWAIT(peer_taken(&rig.peer) == 1);
+}
+
+/* A peer that is dead and comes back with refusals works again: what waited is sent at once. */
+static void a_refusal_ends_the_back_off(void **state)
+{
+    (void)state;
+    peer_mode(&rig.peer, PEER_RETRIES);
+    rig.conf.retry_initial_ns = rig.conf.retry_max_ns = 1000 * SECOND;
+    rig_start(&rig);
+    rig_give(&rig, 1, POISONS, 100);
+    AWAIT(peer_attempts(&rig.peer) >= 2);
+    rig_settle(&rig);
+    size_t tried = peer_attempts(&rig.peer);
+    assert_in_range(tried, 2, 4);
+    peer_mode(&rig.peer, PEER_REFUSES);
+    rig_move(1000 * SECOND); /* for the probe; the others need no clock any more */
+    AWAIT(rig_is_drained(&rig));
+    assert_int_equal(peer_attempts(&rig.peer), POISONS + tried);
+    assert_int_equal(rig_counted(&rig, "refused"), gift_spans_of(1, POISONS));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -215,6 +282,9 @@ int main(void)
         TEST(more_poison_than_may_wait_stops_no_other),
         TEST(a_long_outage_costs_no_batch),
         TEST(much_old_poison_stops_no_other),
+        TEST(what_is_refused_for_good_is_no_sign_of_a_dead_peer),
+        TEST(only_poison_opens_no_back_off_either),
+        TEST(a_refusal_ends_the_back_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

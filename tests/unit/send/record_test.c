@@ -32,23 +32,24 @@ static void what_is_packed_is_unpacked(void **state)
     struct zip *zip = zip_new();
     for (size_t i = 0; i < MG_COUNT(cases); i++) {
         struct send_item item = {.spans = 8192, .position = UINT64_MAX - i};
+        struct journal_record record;
         struct record_meta meta;
         char *plain;
         body_fill(&item.body, cases[i].bytes, cases[i].is_noise);
-        record_pack(zip, &item, i % 2, 77);
-        assert_int_equal(item.record.encoding, cases[i].kind);
-        assert_int_equal(item.record.kind, JOURNAL_BODY);
-        assert_int_equal(item.record.wall_ns, 77);
-        assert_int_equal(record_meta_read(item.record.head, &meta, NULL), MG_OK);
+        record_pack(zip, &item, i % 2, 77, &record);
+        assert_int_equal(record.encoding, cases[i].kind);
+        assert_int_equal(record.kind, JOURNAL_BODY);
+        assert_int_equal(record.wall_ns, 77);
+        assert_int_equal(record_meta_read(record.head, &meta, NULL), MG_OK);
         assert_int_equal(meta.spans, 8192);
         assert_int_equal(meta.position, UINT64_MAX - i);
         assert_int_equal(meta.plain_bytes, cases[i].bytes);
         assert_int_equal(meta.is_first, i % 2);
-        assert_int_equal(record_unpack(zip, &item.record, &meta, &plain, NULL), MG_OK);
+        assert_int_equal(record_unpack(zip, &record, &meta, &plain, NULL), MG_OK);
         assert_memory_equal(plain, item.body.ptr, cases[i].bytes);
         mem_free(plain);
-        record_release(&item);
-        record_release(&item); /* fine */
+        record_release(&record);
+        record_release(&record); /* fine */
         buf_fini(&item.body);
     }
     zip_free(&zip);
@@ -101,31 +102,31 @@ static void bodies_that_do_not_fit_their_head_are_refused(void **state)
     struct zip *zip = zip_new();
     struct send_item item = {.spans = 1};
     struct record_meta meta, wrong;
-    struct journal_record record;
+    struct journal_record packed, record;
     char *plain = NULL;
     body_fill(&item.body, 10000, false);
-    record_pack(zip, &item, false, 0);
-    assert_int_equal(record_meta_read(item.record.head, &meta, NULL), MG_OK);
+    record_pack(zip, &item, false, 0, &packed);
+    assert_int_equal(record_meta_read(packed.head, &meta, NULL), MG_OK);
 
     static const int64_t off[] = {-1, 1, -10000, 100000};
     for (size_t i = 0; i < MG_COUNT(off); i++) {
         wrong = meta;
         wrong.plain_bytes = (uint64_t)((int64_t)wrong.plain_bytes + off[i]);
-        assert_int_equal(record_unpack(zip, &item.record, &wrong, &plain, NULL), MG_E_FORMAT);
+        assert_int_equal(record_unpack(zip, &packed, &wrong, &plain, NULL), MG_E_FORMAT);
     }
-    for (size_t cut = 0; cut < item.record.body.len; cut++) {
-        record = item.record;
+    for (size_t cut = 0; cut < packed.body.len; cut++) {
+        record = packed;
         record.body.len = cut;
         assert_int_equal(record_unpack(zip, &record, &meta, &plain, NULL), MG_E_FORMAT);
     }
     static const uint8_t encodings[] = {ZIP_IDENTITY, ZIP_GZIP, ZIP_DEFLATE, 200};
     for (size_t i = 0; i < MG_COUNT(encodings); i++) {
-        record = item.record;
+        record = packed;
         record.encoding = encodings[i];
         assert_int_equal(record_unpack(zip, &record, &meta, &plain, NULL), MG_E_FORMAT);
     }
     assert_null(plain);
-    record_release(&item);
+    record_release(&packed);
     buf_fini(&item.body);
     zip_free(&zip);
 }

@@ -84,7 +84,8 @@ static bool answer(struct peer *peer, struct send_batch *batch, bool is_closing)
     struct send_result result = {.verdict = SEND_TAKEN};
     struct str rest;
     uint64_t id = id_of(batch, &rest);
-    enum peer_mode mode = is_closing || is_poison(peer, id) ? PEER_RETRIES : peer->mode;
+    bool is_refused = id >= peer->refused_from && id <= peer->refused_to;
+    enum peer_mode mode = is_closing || is_poison(peer, id) ? PEER_RETRIES : is_refused ? PEER_REFUSES : peer->mode;
     if (mode == PEER_HOLDS)
         return false;
     if (mode == PEER_TAKES) {
@@ -341,11 +342,23 @@ bool rig_is_drained(struct rig *rig)
     return s.queued_batches == 0 && gone >= s.put_spans;
 }
 
-/* The peer's timer is on the same loop: 10 of its rounds are over when two ticks of 20 ms are. */
-void rig_settle(struct rig *rig)
+static void rounds(struct rig *rig, uint64_t n)
 {
     uint64_t from = rig->peer.rounds;
-    AWAIT(rig->peer.rounds >= from + 10);
+    AWAIT(rig->peer.rounds >= from + n);
+}
+
+/* The peer's timer is on the same loop: 10 of its rounds are over when two ticks of 20 ms are. */
+void rig_tick(struct rig *rig)
+{
+    rounds(rig, 10);
+}
+
+void rig_settle(struct rig *rig)
+{
+    rig_tick(rig);
+    AWAIT(saver_is_idle(rig->send->saver));
+    rounds(rig, 2); /* what it wrote is known */
 }
 
 uint64_t rig_metric(struct rig *rig, const char *line)

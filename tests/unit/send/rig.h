@@ -34,6 +34,7 @@ struct peer {
     _Atomic uint64_t poison_id;    /* this one is retried whatever the mode; 0: none */
     _Atomic uint64_t poison_to;    /* so are those from 1 to here, */
     _Atomic uint64_t poison_every; /* and those whose id this divides; 0: none */
+    _Atomic uint64_t refused_from, refused_to; /* these are refused for good whatever the mode; 0: none */
     _Atomic uint64_t hint_ms;
     _Atomic uint32_t refused_spans; /* of what it takes */
     _Atomic size_t at_wire, at_wire_most;
@@ -84,7 +85,8 @@ void rig_put(struct rig *rig, struct gift *gifts, size_t n);
 void rig_give(struct rig *rig, uint64_t first, size_t n, size_t bytes);
 struct send_stats rig_stat(struct rig *rig);
 bool rig_is_drained(struct rig *rig); /* all that was put since the start has left the queue */
-void rig_settle(struct rig *rig);  /* returns when the loop has ticked twice */
+void rig_tick(struct rig *rig);    /* returns when the loop has ticked twice */
+void rig_settle(struct rig *rig);  /* and the state file, if it was due, is written */
 uint64_t rig_metric(struct rig *rig, const char *line); /* value of a line of the exposition; fails without one */
 uint64_t rig_counted(struct rig *rig, const char *outcome); /* spans of an outcome, as the metric says */
 

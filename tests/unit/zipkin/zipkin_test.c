@@ -21,11 +21,11 @@ struct scene {
     char url[160];
 };
 
-static void scene_open(struct scene *scene, const char *path)
+static void scene_open_with(struct scene *scene, const char *path, int compression)
 {
     struct send_wire wire;
     struct mg_why why;
-    *scene = (struct scene){.conf.send = {.in_flight = 2, .timeout_ns = 20000000000u}};
+    *scene = (struct scene){.conf = {.send = {.in_flight = 2, .timeout_ns = 20000000000u}, .compression = compression}};
     rig_open(&scene->rig, NULL);
     snprintf(scene->url, sizeof scene->url, "%s%s", scene->rig.url, path);
     scene->conf.peer.endpoint = str_of(scene->url);
@@ -36,6 +36,11 @@ static void scene_open(struct scene *scene, const char *path)
     rig_wire(&scene->rig, &wire);
 }
 
+static void scene_open(struct scene *scene, const char *path)
+{
+    scene_open_with(scene, path, ZIPKIN_EXPORT_PLAIN);
+}
+
 static void scene_close(struct scene *scene)
 {
     rig_close_wire(&scene->rig);
@@ -43,14 +48,19 @@ static void scene_close(struct scene *scene)
     rig_close(&scene->rig);
 }
 
-static struct json *body_of(const struct rig_request *got)
+static struct json *json_of(struct str body)
 {
     struct json *root;
     struct mg_why why;
-    if (json_parse(&root, got->body, &why) != MG_OK)
-        fail_msg("%s: %.*s", why.text, STR_ARG(got->body));
+    if (json_parse(&root, body, &why) != MG_OK)
+        fail_msg("%s: %.*s", why.text, STR_ARG(body));
     assert_int_equal(json_kind(root), JSON_ARRAY);
     return root;
+}
+
+static struct json *body_of(const struct rig_request *got)
+{
+    return json_of(got->body);
 }
 
 static void assert_text(const struct json *object, const char *key, const char *want)
@@ -256,6 +266,103 @@ static void test_a_part_that_fails(void **state)
     scene_close(&scene);
 }
 
+/* --- gzip --- */
+
+/* What a server that undoes the encoding reads. */
+static void unpack(const struct rig_request *got, struct buf *out)
+{
+    struct zip *zip = zip_new();
+    struct mg_why why;
+    assert_true(str_eq(got->encoding, STR("gzip")));
+    assert_memory_equal(got->body.ptr, "\x1f\x8b", 2);
+    buf_init(out, 64 << 20);
+    if (zip_inflate(zip, ZIP_GZIP, got->body, 64 << 20, out, &why) != MG_OK)
+        fail_msg("%s", why.text);
+    zip_free(&zip);
+}
+
+static void test_packed_bodies_are_the_same_bodies(void **state)
+{
+    static const struct rig_answer taken[] = {{.status = 202}};
+    struct buf bodies[2], plain[MG_COUNT(bodies)];
+    (void)state;
+    buf_init(&bodies[0], 1 << 20);
+    buf_put_str(&bodies[0], capture());
+    put_large(&bodies[1]);
+    for (size_t i = 0; i < MG_COUNT(bodies); i++) {
+        size_t n = 0;
+        buf_init(&plain[i], 64 << 20);
+        for (int compression = ZIPKIN_EXPORT_PLAIN; compression >= ZIPKIN_EXPORT_GZIP; compression--) {
+            struct scene scene;
+            struct buf all;
+            buf_init(&all, 64 << 20);
+            scene_open_with(&scene, "", compression);
+            rig_script(&scene.rig, taken, 1);
+            assert_int_equal(rig_send(&scene.rig, buf_str(&bodies[i]), 12)->verdict, SEND_TAKEN);
+            for (size_t k = 0; k < scene.rig.requests.n; k++) {
+                const struct rig_request *got = &scene.rig.requests.at[k];
+                struct buf unpacked;
+                assert_true(str_eq(got->type, STR("application/json")));
+                if (compression == ZIPKIN_EXPORT_PLAIN) {
+                    assert_int_equal(got->encoding.len, 0);
+                    buf_put_str(&plain[i], got->body);
+                    continue;
+                }
+                unpack(got, &unpacked);
+                assert_true(got->body.len < unpacked.len);
+                struct json *root = json_of(buf_str(&unpacked));
+                assert_true(json_count(root) == 1 || unpacked.len <= 4 << 20);
+                json_free(&root);
+                buf_put_str(&all, buf_str(&unpacked));
+                buf_fini(&unpacked);
+            }
+            if (compression == ZIPKIN_EXPORT_PLAIN)
+                n = scene.rig.requests.n;
+            else
+                assert_true(n == scene.rig.requests.n && str_eq(buf_str(&all), buf_str(&plain[i])));
+            buf_fini(&all);
+            scene_close(&scene);
+        }
+    }
+    for (size_t i = 0; i < MG_COUNT(bodies); i++) {
+        buf_fini(&bodies[i]);
+        buf_fini(&plain[i]);
+    }
+}
+
+/* Nothing of a packed batch is repeated, or lost without a word, when it is not taken. */
+static void test_packed_batches_that_are_not_taken(void **state)
+{
+    static const struct { struct rig_answer answers[2]; enum send_verdict want; unsigned requests; const char *reason; } cases[] = {
+        { { { .status = 400, .body = "Cannot gunzip spans" } }, SEND_REFUSED, 1, "400: Cannot gunzip spans" },
+        { { { .status = 415 } }, SEND_REFUSED, 1, "415" },
+        { { { .status = 503 } }, SEND_RETRY, 1, "503" },
+        { { { .status = 202 }, { .status = 503 } }, SEND_RETRY, 2, "503" },
+    };
+    struct scene scene;
+    struct buf body, unpacked;
+    (void)state;
+    scene_open_with(&scene, "", ZIPKIN_EXPORT_GZIP);
+    put_large(&body);
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        rig_script(&scene.rig, cases[i].answers, 2);
+        const struct rig_result *result = rig_send(&scene.rig, buf_str(&body), 12);
+        if (result->verdict != cases[i].want || !strstr(result->reason, cases[i].reason))
+            fail_msg("row %zu: %d, %s", i, result->verdict, result->reason);
+        assert_int_equal(scene.rig.requests.n, cases[i].requests);
+    }
+    static const struct rig_answer taken[] = {{.status = 202}};
+    rig_script(&scene.rig, taken, 1);
+    assert_int_equal(rig_send(&scene.rig, capture(), OTLP_CAPTURE_SPANS)->verdict, SEND_TAKEN); /* it goes on */
+    unpack(&scene.rig.requests.at[0], &unpacked);
+    buf_fini(&unpacked);
+    assert_int_equal(rig_send(&scene.rig, STR("rubbish"), 1)->verdict, SEND_REFUSED);
+    assert_int_equal(rig_send(&scene.rig, STR(""), 0)->verdict, SEND_TAKEN);
+    assert_int_equal(scene.rig.requests.n, 1);
+    buf_fini(&body);
+    scene_close(&scene);
+}
+
 /* --- answers and rows --- */
 
 static void test_answers(void **state)
@@ -299,7 +406,13 @@ static void test_rows(void **state)
         fail_msg("%s", why.text);
     assert_int_equal(conf.peer.endpoint.len, 0);
     assert_int_equal(conf.send.batch_spans, 8192);
+    assert_int_equal(conf.compression, ZIPKIN_EXPORT_GZIP);
     conf_free(&loaded);
+    static const char *const bad[] = {"exporters.zipkin.compression=zstd", "exporters.zipkin.compression=GZIP", "exporters.zipkin.compression="};
+    for (size_t i = 0; i < MG_COUNT(bad); i++) {
+        assert_int_equal(conf_load(&loaded, &section, 1, &(struct conf_source){.sets = &bad[i], .n_sets = 1}, &why), MG_E_FORMAT);
+        assert_non_null(strstr(why.text, "exporters.zipkin.compression"));
+    }
     for (size_t i = 0; i < zipkin_export_fields_n; i++)
         assert_true(str_ends(str_of(zipkin_export_fields[i].help), STR(".")));
 }
@@ -307,17 +420,19 @@ static void test_rows(void **state)
 static void test_closed_in_the_middle(void **state)
 {
     static const struct rig_answer held[] = {{.status = 202}, {.is_held = true}};
-    struct scene scene;
-    struct buf body;
     (void)state;
-    scene_open(&scene, "");
-    put_large(&body);
-    rig_script(&scene.rig, held, 2);
-    (void)rig_begin(&scene.rig, buf_str(&body), 12);
-    rig_run_until_requests(&scene.rig, 2);
-    scene_close(&scene);
-    assert_int_equal(scene.rig.results[0].verdict, SEND_RETRY);
-    buf_fini(&body);
+    for (int compression = ZIPKIN_EXPORT_GZIP; compression <= ZIPKIN_EXPORT_PLAIN; compression++) {
+        struct scene scene;
+        struct buf body;
+        scene_open_with(&scene, "", compression);
+        put_large(&body);
+        rig_script(&scene.rig, held, 2);
+        (void)rig_begin(&scene.rig, buf_str(&body), 12);
+        rig_run_until_requests(&scene.rig, 2);
+        scene_close(&scene);
+        assert_int_equal(scene.rig.results[0].verdict, SEND_RETRY);
+        buf_fini(&body);
+    }
 }
 
 int main(void)
@@ -330,6 +445,8 @@ int main(void)
         cmocka_unit_test(test_large_batches_are_cut),
         cmocka_unit_test(test_a_span_that_is_too_large),
         cmocka_unit_test(test_a_part_that_fails),
+        cmocka_unit_test(test_packed_bodies_are_the_same_bodies),
+        cmocka_unit_test(test_packed_batches_that_are_not_taken),
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_closed_in_the_middle),
