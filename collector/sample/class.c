@@ -1,5 +1,9 @@
-/* class.c - see class.h. The built-in classes are YAML like a user's, so that there is one way to read and to print them. */
+/* class.c - see class.h. The built-in classes are YAML like a user's, so that there is one way to read and to print them.
+ *
+ * A text is looked up in one sorted list of all classes' patterns of its kind. All patterns that it begins with are found from the one that stands
+ * last before it: that pattern itself, or its parent (the longest other one that it begins with), or that one's parent, and so on. */
 #include "sample/class.h"
+#include <stdlib.h>
 #include "base/vec.h"
 #include "codec/json_write.h"
 #include "sample/section.h"
@@ -23,10 +27,23 @@ static const char built_in[] =
 
 struct patterns { struct str *at; size_t n; };
 struct class { struct str name; double probability; struct patterns paths, agents, operations; };
+
+/* Classes are by number here, the lowest of those that apply; NO: none. */
+#define NO CLASS_SAYS_NONE
+#define NOBODY UINT32_MAX
+struct found {
+    struct str text;       /* of a pattern, without its star */
+    uint8_t whole;         /* has this text */
+    uint8_t beginning;     /* has what begins with it, or with a parent's */
+    uint32_t parent;       /* NOBODY: none */
+};
+struct finding { struct found *at; uint32_t n; }; /* sorted by text, each once */
 struct classes {
     struct arena arena;
     VEC(struct class) list;
+    struct finding paths, agents, operations;
 };
+_Static_assert(CLASSES_MAX < NO, "a class has a byte");
 
 /* --- reading ---------------------------------------------------------------------------------------- */
 
@@ -48,7 +65,7 @@ static enum mg_err read_patterns(struct classes *classes, const struct section *
 
 static enum mg_err read_class(struct classes *classes, const struct yaml *node, struct class *class, struct mg_why *why)
 {
-    const struct section s = { "class", node };
+    const struct section s = { "", node };
 
     if (yaml_kind(node) != YAML_MAP)
         return mg_fail(why, MG_E_FORMAT, "is no map with name, probability and paths, user_agents or operations");
@@ -94,6 +111,87 @@ static enum mg_err read_list(struct classes *classes, const struct yaml *list, s
     return MG_OK;
 }
 
+/* --- finding ---------------------------------------------------------------------------------------- */
+
+static int compare_texts(const void *a, const void *b)
+{
+    return str_cmp(((const struct found *)a)->text, ((const struct found *)b)->text);
+}
+
+static void add_patterns(struct finding *finding, const struct patterns *patterns, size_t class)
+{
+    for (size_t i = 0; i < patterns->n; i++) {
+        struct str text = patterns->at[i];
+        bool is_beginning = text.ptr[text.len - 1] == '*';
+        finding->at[finding->n++] = (struct found){ .text = str_n(text.ptr, text.len - is_beginning), .whole = is_beginning ? NO : (uint8_t)class,
+                                                    .beginning = is_beginning ? (uint8_t)class : NO };
+    }
+}
+
+static uint32_t parent_from(const struct finding *finding, uint32_t at, struct str text)
+{
+    while (at != NOBODY && !str_starts(text, finding->at[at].text))
+        at = finding->at[at].parent;
+    return at;
+}
+
+static void settle(struct finding *finding)
+{
+    uint32_t n = 0;
+
+    if (finding->n)
+        qsort(finding->at, finding->n, sizeof *finding->at, compare_texts);
+    for (uint32_t i = 0; i < finding->n; i++) {
+        struct found found = finding->at[i], *last = n ? &finding->at[n - 1] : NULL;
+        if (last && str_eq(last->text, found.text)) {
+            last->whole = MG_MIN(last->whole, found.whole);
+            last->beginning = MG_MIN(last->beginning, found.beginning);
+            continue;
+        }
+        found.parent = parent_from(finding, n ? n - 1 : NOBODY, found.text);
+        if (found.parent != NOBODY)
+            found.beginning = MG_MIN(found.beginning, finding->at[found.parent].beginning);
+        finding->at[n++] = found;
+    }
+    finding->n = n;
+}
+
+static void make_finding(struct classes *classes, struct finding *finding, size_t place)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < classes->list.n; i++)
+        n += ((const struct patterns *)((const char *)&classes->list.at[i] + place))->n;
+    finding->at = arena_alloc(&classes->arena, n * sizeof *finding->at);
+    for (size_t i = 0; i < classes->list.n; i++)
+        add_patterns(finding, (const struct patterns *)((const char *)&classes->list.at[i] + place), i);
+    settle(finding);
+}
+
+static uint8_t find(const struct finding *finding, struct str text)
+{
+    uint32_t low = 0, high = finding->n, at;
+    uint8_t whole = NO;
+
+    if (text.len == 0)
+        return NO;
+    while (low < high) { /* the first behind the text */
+        uint32_t middle = low + (high - low) / 2;
+        if (str_cmp(finding->at[middle].text, text) <= 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == 0)
+        return NO;
+    if (finding->at[low - 1].text.len == text.len && str_eq(finding->at[low - 1].text, text))
+        whole = finding->at[low - 1].whole;
+    at = parent_from(finding, low - 1, text);
+    return at == NOBODY ? whole : MG_MIN(whole, finding->at[at].beginning);
+}
+
+/* --- life ------------------------------------------------------------------------------------------- */
+
 static enum mg_err read_built_in(struct classes *classes, struct mg_why *why)
 {
     struct yaml_docs *docs;
@@ -109,8 +207,12 @@ enum mg_err classes_new(struct classes **out, const struct yaml *list, struct mg
     struct classes *classes = MEM_NEW(struct classes);
     enum mg_err err = list ? read_list(classes, list, why) : read_built_in(classes, why);
 
-    if (err == MG_OK)
+    if (err == MG_OK) {
+        make_finding(classes, &classes->paths, offsetof(struct class, paths));
+        make_finding(classes, &classes->agents, offsetof(struct class, agents));
+        make_finding(classes, &classes->operations, offsetof(struct class, operations));
         *out = MG_STEAL(classes);
+    }
     classes_free(&classes);
     return err;
 }
@@ -170,25 +272,7 @@ void classes_print(const struct classes *classes, struct buf *out)
     json_array_end(&w);
 }
 
-/* --- matching --------------------------------------------------------------------------------------- */
-
-static bool match_one(struct str pattern, struct str text)
-{
-    if (pattern.ptr[pattern.len - 1] != '*')
-        return str_eq(pattern, text);
-    pattern.len--;
-    return str_starts(text, pattern);
-}
-
-static bool matches(const struct patterns *patterns, struct str text)
-{
-    if (text.len == 0)
-        return false;
-    for (size_t i = 0; i < patterns->n; i++)
-        if (match_one(patterns->at[i], text))
-            return true;
-    return false;
-}
+/* --- what a span says ------------------------------------------------------------------------------- */
 
 static struct str until(struct str text, const char *ends)
 {
@@ -222,65 +306,85 @@ static struct str path_of_name(struct str name)
     return until(str_n(name.ptr + n + 1, name.len - n - 1), "?#");
 }
 
-struct seen { struct str path, route, agent, name; };
-
-/* Most other keys are told apart by their length. */
-static void see(struct seen *seen, struct str key, struct str text)
+bool class_key(struct str key, enum class_text *out)
 {
-    switch (key.len) {
-    case 8:
-        if (str_eq(key, STR("url.path")))
-            seen->path = text;
-        else if (!seen->path.len && (str_eq(key, STR("http.url")) || str_eq(key, STR("url.full"))))
-            seen->path = path_of_url(text);
+    static const struct { struct str key; enum class_text which; } keys[] = {
+        { STR_INIT("url.path"), CLASS_PATH }, { STR_INIT("http.target"), CLASS_TARGET }, { STR_INIT("url.full"), CLASS_URL },
+        { STR_INIT("http.url"), CLASS_URL }, { STR_INIT("http.route"), CLASS_ROUTE }, { STR_INIT("user_agent.original"), CLASS_AGENT },
+        { STR_INIT("http.user_agent"), CLASS_AGENT },
+    };
+
+    for (size_t i = 0; i < MG_COUNT(keys); i++)
+        if (str_eq(key, keys[i].key)) {
+            *out = keys[i].which;
+            return true;
+        }
+    return false;
+}
+
+static struct class_said say(const struct finding *finding, struct str text)
+{
+    return (struct class_said){ find(finding, text), text.len > 0 };
+}
+
+struct class_said class_of_text(const struct classes *classes, enum class_text which, struct str text)
+{
+    struct class_said said;
+
+    switch (which) {
+    case CLASS_PATH:
+    case CLASS_ROUTE:
+        return say(&classes->paths, text);
+    case CLASS_TARGET:
+        return say(&classes->paths, until(text, "?#"));
+    case CLASS_URL:
+        return say(&classes->paths, path_of_url(text));
+    case CLASS_AGENT:
+        return say(&classes->agents, text);
+    case CLASS_NAME:
         break;
-    case 10:
-        if (str_eq(key, STR("http.route")))
-            seen->route = text;
+    }
+    said = say(&classes->operations, text);
+    said.class = MG_MIN(said.class, find(&classes->paths, path_of_name(text)));
+    return said;
+}
+
+/* url.path counts before all other paths, of which the first counts. */
+void class_see(struct class_seen *seen, enum class_text which, struct class_said said)
+{
+    switch (which) {
+    case CLASS_PATH:
+        seen->path = said;
         break;
-    case 11:
-        if (!seen->path.len && str_eq(key, STR("http.target")))
-            seen->path = until(text, "?#");
+    case CLASS_TARGET:
+    case CLASS_URL:
+        if (!seen->path.has_text)
+            seen->path = said;
         break;
-    case 15:
-    case 19:
-        if (str_eq(key, STR("http.user_agent")) || str_eq(key, STR("user_agent.original")))
-            seen->agent = text;
+    case CLASS_ROUTE:
+        seen->route = said;
         break;
-    default:
+    case CLASS_AGENT:
+        seen->agent = said;
+        break;
+    case CLASS_NAME:
+        seen->name = said;
         break;
     }
 }
 
-static size_t find_class(const struct classes *classes, const struct seen *seen)
+size_t class_of_seen(const struct class_seen *seen)
 {
-    struct str named = path_of_name(seen->name);
+    uint8_t asked = MG_MIN(seen->path.class, seen->route.class), other = MG_MIN(seen->agent.class, seen->name.class);
+    uint8_t class = MG_MIN(asked, other);
 
-    for (size_t i = 0; i < classes->list.n; i++) {
-        const struct class *class = &classes->list.at[i];
-        if (matches(&class->paths, seen->path) || matches(&class->paths, seen->route) || matches(&class->paths, named) ||
-            matches(&class->agents, seen->agent) || matches(&class->operations, seen->name))
-            return i;
-    }
-    return CLASS_NONE;
-}
-
-size_t class_of_row(const struct classes *classes, const struct row *entry, const struct epoch *epoch)
-{
-    struct seen seen = { .name = epoch_text(epoch, entry->name) };
-    struct row_cursor cursor;
-    struct row_value value;
-
-    row_values(entry, epoch, &cursor);
-    while (row_next_value(&cursor, &value))
-        if (value.type == VALUE_STRING)
-            see(&seen, epoch_text(epoch, value.key), value.is_symbol ? epoch_text(epoch, value.symbol) : value.bytes);
-    return find_class(classes, &seen);
+    return class == NO ? CLASS_NONE : class;
 }
 
 size_t class_of_operation(const struct classes *classes, struct str operation)
 {
-    const struct seen seen = { .name = operation };
+    struct class_seen seen = CLASS_SEEN_NOTHING;
 
-    return find_class(classes, &seen);
+    class_see(&seen, CLASS_NAME, class_of_text(classes, CLASS_NAME, operation));
+    return class_of_seen(&seen);
 }

@@ -48,8 +48,15 @@ struct strategy {
     const struct strategy_operation *operations;
     size_t n_operations;
 };
-/* Any thread. Notes that the service asked. Any name gets an answer. */
+/* Any thread. Notes that the service asked. Any name gets an answer.
+ *
+ * Operations are named as far as they fit into HEAD_OPERATIONS_BYTES_MAX of JSON, so that no service has more of them than an answer can
+ * hold: 4 MiB is what gRPC clients take. Beyond that the rest goes by the service's default: first those that have its probability anyway, then
+ * the rarest; those of the file and of overrides stay longest. Operations that hold for all services have half of the room. */
+#define HEAD_OPERATIONS_BYTES_MAX ((size_t)3840 << 10)
 void head_strategy(struct head *head, struct str service, struct arena *arena, struct strategy *out);
-/* One row of the effective table; `source`: "override", "class", "adaptive", "file", "default". */
+/* One row of the effective table; `source`: "override", "class", "adaptive", "file", "default". samples_per_second NAN: nothing was counted
+ * for it. */
 struct head_row { struct str service, operation; double probability, samples_per_second; const char *source; bool is_followed; };
-void head_effective(struct head *head, struct arena *arena, struct head_row **rows, size_t *n); /* sorted; services with operations seen, and the default */
+/* Sorted: the default, and all services and operations that roots have come of, or that the strategies file or an override names. */
+void head_effective(struct head *head, struct arena *arena, struct head_row **rows, size_t *n);

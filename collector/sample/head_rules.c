@@ -52,7 +52,7 @@ static enum mg_err read_effect(const struct section *s, const struct head_rules 
 
 static enum mg_err read_override(const struct yaml *node, struct head_rules *rules, struct head_override *out, struct mg_why *why)
 {
-    struct section s = { "override", node };
+    struct section s = { "", node };
     bool has_class = false;
 
     *out = (struct head_override){ .class = CLASS_NONE };

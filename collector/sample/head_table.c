@@ -1,7 +1,9 @@
 /* head_table.c - see head_table.h. */
 #include "sample/head_table.h"
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include "base/log.h"
 #include "base/vec.h"
 #include "sample/adaptive.h"
 
@@ -9,8 +11,9 @@ struct table_row {
     struct str operation;
     struct head_ruling ruling;
     size_t place;            /* of the override that says it, in their list; HEAD_NO_OVERRIDE: none does */
-    double rate;
+    double rate;             /* NAN: nothing was counted for it */
     bool is_followed, is_told;
+    bool is_left_out;        /* there is no room for it in an answer */
 };
 struct table_service {
     struct str name;
@@ -19,9 +22,10 @@ struct table_service {
     bool is_limit;
     int32_t max_traces_per_second;
     struct follower *follower; /* counted; NULL: nothing was seen of it */
-    double rate;
+    double rate;             /* NAN likewise */
     struct table_row *rows;  /* sorted by operation */
     size_t n_rows, n_told;
+    size_t room;             /* that its operations take in an answer */
 };
 struct head_table {
     _Atomic unsigned refs;
@@ -79,6 +83,7 @@ struct maker {
     struct head_seen *const *seen; /* not yet taken */
     size_t n_seen;
     VEC(struct str) names;   /* of operations, of the service being made */
+    size_t room;             /* for its operations in an answer */
 };
 
 static int compare_names(const void *a, const void *b)
@@ -120,7 +125,7 @@ static void add_row(struct maker *m, struct table_service *service, const struct
 {
     struct table_row *row = &service->rows[service->n_rows++];
 
-    *row = (struct table_row){ .operation = arena_str(&m->table->arena, subject->operation), .place = place_of(m, subject) };
+    *row = (struct table_row){ .operation = arena_str(&m->table->arena, subject->operation), .place = place_of(m, subject), .rate = NAN };
     head_rule(m->rules, m->strategies, subject, &row->ruling);
     row->is_told = row->ruling.scope != HEAD_OF_SERVICE;
     if (seen) {
@@ -187,12 +192,90 @@ static void settle_limit(struct table_service *service, const struct table_servi
     }
 }
 
+/* --- room in an answer ------------------------------------------------------------------------------ */
+
+/* Of an operation in an answer: {"operation":"","probabilisticSampling":{"samplingRate":0.016666666666666666}}, and the name, of which JSON
+ * makes at most six bytes of one. Protobuf and Thrift are smaller. */
+static size_t room_of(const struct table_row *row)
+{
+    size_t room = 96 + row->operation.len;
+
+    for (size_t i = 0; i < row->operation.len; i++) {
+        uint8_t byte = (uint8_t)row->operation.ptr[i];
+        room += byte < 0x20 || byte > 0x7e || byte == '"' || byte == '\\' ? 5 : 0;
+    }
+    return room;
+}
+
+/* Roots a second. Of one whose clients follow, only those are counted that its probability let through. */
+static double frequency_of(const struct table_row *row)
+{
+    double rate = isnan(row->rate) ? 0 : row->rate;
+
+    return row->is_followed && row->ruling.probability > 0 ? rate / row->ruling.probability : rate;
+}
+
+struct wish { struct table_row *row; unsigned rank; double frequency; };
+
+/* Somebody named it; it is told something else than the service; it is not, and is so without being told. */
+static unsigned rank_of(const struct table_service *service, const struct table_row *row)
+{
+    if (row->ruling.probability == service->ruling.probability)
+        return 2;
+    return str_eq(str_of(row->ruling.source), STR("override")) || str_eq(str_of(row->ruling.source), STR("file")) ? 0 : 1;
+}
+
+static int compare_wishes(const void *a, const void *b)
+{
+    const struct wish *x = a, *y = b;
+
+    if (x->rank != y->rank)
+        return x->rank < y->rank ? -1 : 1;
+    if (x->frequency != y->frequency)
+        return x->frequency > y->frequency ? -1 : 1;
+    return str_cmp(x->row->operation, y->row->operation);
+}
+
+static void leave_out(const struct table_service *service, size_t room)
+{
+    struct wish *wishes = mem_alloc(service->n_rows * sizeof *wishes);
+    size_t n = 0, used = 0, told = 0;
+
+    for (size_t i = 0; i < service->n_rows; i++)
+        if (service->rows[i].is_told)
+            wishes[n++] = (struct wish){ &service->rows[i], rank_of(service, &service->rows[i]), frequency_of(&service->rows[i]) };
+    qsort(wishes, n, sizeof *wishes, compare_wishes);
+    for (size_t i = 0; i < n; i++) {
+        used += room_of(wishes[i].row);
+        wishes[i].row->is_left_out = used > room;
+        told += used <= room;
+    }
+    mem_free(wishes);
+    LOG_EVERY(600, WARN, "a service has more operations than an answer holds, some are told as its default", F_STR("service", service->name),
+              F_U64("told", told), F_U64("left_out", n - told));
+}
+
+/* How much of the room its operations take. */
+static size_t fit(const struct table_service *service, size_t room)
+{
+    size_t wanted = 0;
+
+    for (size_t i = 0; i < service->n_rows; i++)
+        wanted += service->rows[i].is_told ? room_of(&service->rows[i]) : 0;
+    if (wanted > room)
+        leave_out(service, room);
+    return MG_MIN(wanted, room);
+}
+
+/* --- services --------------------------------------------------------------------------------------- */
+
 /* seen: the default first. */
 static void make_service(struct maker *m, struct table_service *service, struct str name, struct head_seen *const *seen, size_t n_seen)
 {
     struct head_subject subject;
 
     service->name = arena_str(&m->table->arena, name);
+    service->rate = NAN;
     subject = subject_of(m, service, STR(""), &(struct head_subject){ 0 });
     if (n_seen) {
         subject.has_result = subject.has_default = seen[0]->subject.has_result;
@@ -207,6 +290,7 @@ static void make_service(struct maker *m, struct table_service *service, struct 
     collect_names(m, service);
     add_rows(m, service, seen + (n_seen > 0), n_seen - (n_seen > 0), &subject);
     settle_limit(service, &m->table->fallback, head_limit(m->rules, m->strategies, &subject));
+    service->room = fit(service, m->room);
 }
 
 static size_t count_seen_of(const struct maker *m, struct str service)
@@ -254,7 +338,9 @@ struct head_table *head_table_new(const struct head_rules *rules, const struct s
     table->min_probability = rules->conf.min_probability;
     table->lower_bound = rules->conf.min_samples_per_second;
     table->asked_within_ns = 2 * rules->conf.interval_ns;
+    maker.room = HEAD_OPERATIONS_BYTES_MAX / 2;
     make_service(&maker, &table->fallback, STR(""), nobody, 0);
+    maker.room = HEAD_OPERATIONS_BYTES_MAX - table->fallback.room; /* both are told together */
     make_services(&maker);
     VEC_FINI(&maker.names);
     return table;
@@ -310,7 +396,7 @@ static void tell(struct strategy *out, struct strategy_operation *operations, st
 }
 
 /* The service's rows and those of the fallback that it has not itself. Where an override of the whole service stands before the one that
- * made a fallback's row, or before none, the operation is as its service. */
+ * made a fallback's row, or before none, the operation is as its service; likewise where that override has but a target. */
 static void tell_operations(const struct head_table *table, const struct table_service *service, double factor, struct arena *arena,
                             struct strategy *out)
 {
@@ -322,9 +408,9 @@ static void tell_operations(const struct head_table *table, const struct table_s
         const struct table_row *own = i < service->n_rows ? &service->rows[i] : NULL;
         const struct table_row *other = k < n_below ? &below->rows[k] : NULL;
         int order = !own ? 1 : !other ? -1 : str_cmp(own->operation, other->operation);
-        if (order <= 0 && own->is_told)
+        if (order <= 0 && own->is_told && !own->is_left_out)
             tell(out, operations, arena, own->operation, lowered(table, own->ruling.probability, factor));
-        if (order > 0 && service->place >= other->place)
+        if (order > 0 && service->place >= other->place && other->is_told && !other->is_left_out)
             tell(out, operations, arena, other->operation, lowered(table, other->ruling.probability, factor));
         i += order <= 0;
         k += order >= 0;
@@ -367,11 +453,10 @@ void head_table_rows(const struct head_table *table, double factor, uint64_t now
     size_t most = 1 + table->fallback.n_rows;
 
     for (size_t i = 0; i < table->n_services; i++)
-        most += table->services[i].follower ? 1 + table->services[i].n_rows : 0;
+        most += 1 + table->services[i].n_rows;
     *rows = arena_alloc(arena, most * sizeof **rows);
     *n = 0;
     put_service(table, &table->fallback, factor, now_ns, arena, *rows, n);
     for (size_t i = 0; i < table->n_services; i++)
-        if (table->services[i].follower)
-            put_service(table, &table->services[i], factor, now_ns, arena, *rows, n);
+        put_service(table, &table->services[i], factor, now_ns, arena, *rows, n);
 }

@@ -4,14 +4,13 @@
 
 #define SLACK 0.15
 enum { SHIFT_MAX = 6 };
+enum { CALM_FIRST = 2, CALM_MAX = 32, RELAPSE = 64 }; /* holds */
 
-/* The doors' own waiting begins when the ring is full, and a quarter of it is always made free by early decisions: less than that
- * free means that the store does not keep up. */
-const double ladder_marks[LADDER_STEPS] = { 0, 0.80, 0.90, 0.97 };
+const double ladder_marks[LADDER_STEPS] = { 0, 0.80, 0.90, 0.93 };
 
 void ladder_init(struct ladder *ladder, uint64_t hold_ns)
 {
-    *ladder = (struct ladder){ .hold_ns = hold_ns };
+    *ladder = (struct ladder){ .hold_ns = hold_ns, .calm_ns = CALM_FIRST * hold_ns };
 }
 
 /* Since when a condition holds; 0: it does not. */
@@ -50,6 +49,15 @@ static void shift_rates(struct ladder *ladder, double pressure, uint64_t now_ns)
     }
 }
 
+/* Was the last step left too soon? Asked before the next one is entered. */
+static void note_relapse(struct ladder *ladder, uint64_t now_ns)
+{
+    if (ladder->left_ns && now_ns - ladder->left_ns < RELAPSE * ladder->hold_ns)
+        ladder->calm_ns = MG_MIN(2 * ladder->calm_ns, CALM_MAX * ladder->hold_ns);
+    else if (ladder->step == LADDER_NONE)
+        ladder->calm_ns = CALM_FIRST * ladder->hold_ns;
+}
+
 static void enter(struct ladder *ladder, enum ladder_step step, uint64_t now_ns)
 {
     ladder->high_ns = step > ladder->step ? now_ns : 0;
@@ -73,10 +81,12 @@ bool ladder_observe(struct ladder *ladder, double pressure, uint64_t now_ns)
     note_since(&ladder->above_ns, next < LADDER_STEPS && pressure >= ladder_marks[next], now_ns);
     note_since(&ladder->below_ns, ladder->step != LADDER_NONE && pressure < ladder_marks[ladder->step] - SLACK, now_ns);
     if (has_held(ladder->above_ns, ladder->hold_ns, now_ns)) {
+        note_relapse(ladder, now_ns);
         enter(ladder, next, now_ns);
         return true;
     }
-    if (has_held(ladder->below_ns, 2 * ladder->hold_ns, now_ns)) {
+    if (has_held(ladder->below_ns, ladder->calm_ns, now_ns)) {
+        ladder->left_ns = now_ns;
         enter(ladder, ladder->step - 1, now_ns);
         return true;
     }

@@ -2,28 +2,26 @@
  *
  * Of an epoch two things are remembered. Of a shape: which of its attributes matter, as steps "pass over so many values, then look at this
  * one for that key"; most shapes of most policies have none, and their rows' payload is not touched. Of a symbol, together with what it was
- * seen as (the value of a key, a resource, a trace state): the conditions it meets, so that each text is compared or searched once.
+ * seen as (the value of a key, a resource, a trace state): the conditions it meets, or the class it is of, so that each text is compared or
+ * searched once.
  *
  *   row -> epoch's memory -> plan[shape] -> steps  -> facts[(key, symbol)] -> bits
  *                         -> facts[(RESOURCE, symbol)] -> bits
  *
  * A value is passed over here and not by a row_cursor: that writes a row_value for each, which costs as much as all the rest. */
 #include "sample/memo.h"
-#include "base/map.h"
 #include "base/mem.h"
 #include "codec/hash.h"
+#include "sample/epoch_memory.h"
 
-#define EPOCHS_MAX     64
-#define FACTS_FIRST    256
-#define FACTS_MAX      32768  /* beyond: forgotten all, and found out anew */
-#define STEPS_MAX      65536  /* of an epoch; the same */
-#define LOAD_HALVES    1      /* at most half of the slots are taken */
+#define STEPS_MAX 65536 /* of an epoch; beyond: forgotten all, and found out anew */
 
-/* What a symbol was seen as. Keys of conditions come after these. */
-enum { AS_RESOURCE = 1, AS_TRACE_STATE, AS_SERVICE, AS_KEY };
+/* What a symbol was seen as. Texts that classes look at, and keys of conditions, come after these. */
+enum { AS_RESOURCE = 1, AS_TRACE_STATE, AS_SERVICE, AS_CLASS_TEXT, AS_KEY = AS_CLASS_TEXT + CLASS_NAME + 1 };
 
-struct fact { uint64_t as_symbol; /* 0: the slot is empty */ uint64_t bits[2]; };
-struct step { uint32_t pass; uint32_t key; };
+/* Attributes are looked for by three lists of names. */
+enum names { CONDITION_KEYS, FIELDS, CLASS_TEXTS, NAMES };
+struct step { uint32_t pass; uint32_t key; /* in the list */ };
 struct plan { uint32_t first; uint16_t n; bool is_known; };
 
 /* The steps of an epoch's shapes for one list of names. */
@@ -32,39 +30,39 @@ struct planner {
     size_t n_plans;
     VEC(struct step) steps;
 };
+struct fact { uint64_t bits[2]; };
+static const struct symbol_table_size facts_size = { sizeof(struct fact), 256, 32768 };
 struct memory {
-    struct planner conditions, fields;
-    struct fact *facts; /* open addressing */
-    size_t n_facts, room;
+    struct planner planners[NAMES];
+    struct symbol_table facts; /* by seen_as */
     uint32_t resource;  /* the last one, and what it meets; 0: none yet */
     uint64_t resource_bits[2];
 };
 struct memo {
     const struct condition_set *set;
+    const struct classes *classes;
     struct finder_scratch *scratch;
-    uint64_t serials[EPOCHS_MAX]; /* 0: free */
-    uint64_t used[EPOCHS_MAX];
-    uint64_t clock;
-    size_t last;
-    struct memory memories[EPOCHS_MAX];
+    struct epoch_memory epochs;
+    struct memory memories[EPOCH_MEMORIES];
 };
 
-struct memo *memo_new(const struct condition_set *set)
+struct memo *memo_new(const struct condition_set *set, const struct classes *classes)
 {
     struct memo *memo = MEM_NEW(struct memo);
 
     memo->set = set;
+    memo->classes = classes;
     memo->scratch = finder_scratch_new();
     return memo;
 }
 
 static void memory_fini(struct memory *memory)
 {
-    mem_free(memory->conditions.plans);
-    mem_free(memory->fields.plans);
-    VEC_FINI(&memory->conditions.steps);
-    VEC_FINI(&memory->fields.steps);
-    mem_free(memory->facts);
+    for (size_t i = 0; i < NAMES; i++) {
+        mem_free(memory->planners[i].plans);
+        VEC_FINI(&memory->planners[i].steps);
+    }
+    symbol_table_fini(&memory->facts);
     *memory = (struct memory){ 0 };
 }
 
@@ -74,99 +72,33 @@ void memo_free(struct memo **pointer)
 
     if (!memo)
         return;
-    for (size_t i = 0; i < EPOCHS_MAX; i++)
+    for (size_t i = 0; i < EPOCH_MEMORIES; i++)
         memory_fini(&memo->memories[i]);
     finder_scratch_free(&memo->scratch);
     mem_free(memo);
 }
 
-/* --- epochs --------------------------------------------------------------------------------------- */
-
-static struct memory *find_or_replace(struct memo *memo, uint64_t serial)
-{
-    size_t oldest = 0;
-
-    for (size_t i = 0; i < EPOCHS_MAX; i++) {
-        if (memo->serials[i] == serial) {
-            oldest = i;
-            break;
-        }
-        if (memo->used[i] < memo->used[oldest])
-            oldest = i;
-    }
-    if (memo->serials[oldest] != serial) {
-        memory_fini(&memo->memories[oldest]);
-        memo->serials[oldest] = serial;
-    }
-    memo->used[oldest] = ++memo->clock;
-    memo->last = oldest;
-    return &memo->memories[oldest];
-}
+/* --- symbols -------------------------------------------------------------------------------------- */
 
 static inline struct memory *memory_of(struct memo *memo, const struct epoch *epoch)
 {
-    uint64_t serial = epoch_serial(epoch);
+    bool is_new;
+    struct memory *memory = &memo->memories[epoch_memory_place(&memo->epochs, epoch, &is_new)];
 
-    if (memo->serials[memo->last] == serial)
-        return &memo->memories[memo->last];
-    return find_or_replace(memo, serial);
-}
-
-/* --- symbols -------------------------------------------------------------------------------------- */
-
-static inline size_t slot_of(const struct memory *memory, uint64_t as_symbol)
-{
-    uint64_t product = as_symbol * UINT64_C(0x9e3779b97f4a7c15);
-
-    return (size_t)(product >> 32) & (memory->room - 1);
-}
-
-static struct fact *fact_place(struct memory *memory, uint64_t as_symbol)
-{
-    size_t at = slot_of(memory, as_symbol);
-
-    while (memory->facts[at].as_symbol && memory->facts[at].as_symbol != as_symbol)
-        at = (at + 1) & (memory->room - 1);
-    return &memory->facts[at];
-}
-
-static void facts_grow(struct memory *memory)
-{
-    struct memory grown = *memory;
-
-    if (memory->room == FACTS_MAX) {
-        memset(memory->facts, 0, memory->room * sizeof *memory->facts);
-        memory->n_facts = 0;
-        return;
-    }
-    grown.room = memory->room ? memory->room * 2 : FACTS_FIRST;
-    grown.facts = mem_zero(grown.room, sizeof *grown.facts);
-    for (size_t i = 0; i < memory->room; i++)
-        if (memory->facts[i].as_symbol)
-            *fact_place(&grown, memory->facts[i].as_symbol) = memory->facts[i];
-    mem_free(memory->facts);
-    *memory = grown;
+    if (is_new)
+        memory_fini(memory);
+    return memory;
 }
 
 /* NULL: not known yet. */
 static inline const struct fact *fact_find(const struct memory *memory, uint64_t as_symbol)
 {
-    if (memory->room == 0)
-        return NULL;
-    for (size_t at = slot_of(memory, as_symbol);; at = (at + 1) & (memory->room - 1)) {
-        if (memory->facts[at].as_symbol == as_symbol)
-            return &memory->facts[at];
-        if (memory->facts[at].as_symbol == 0)
-            return NULL;
-    }
+    return symbol_table_find(&memory->facts, as_symbol, sizeof(struct fact));
 }
 
 static void fact_add(struct memory *memory, uint64_t as_symbol, const uint64_t bits[2])
 {
-    if ((memory->n_facts + 1) << LOAD_HALVES > memory->room)
-        facts_grow(memory);
-    *fact_place(memory, as_symbol) = (struct fact){ as_symbol, { bits[0], bits[1] } };
-    memory->n_facts++;
+    *(struct fact *)symbol_table_add(&memory->facts, as_symbol, &facts_size) = (struct fact){ { bits[0], bits[1] } };
 }
 
 static inline uint64_t seen_as(uint32_t as, uint32_t symbol)
@@ -210,7 +142,7 @@ uint64_t memo_operation(struct memo *memo, const struct row *row)
     if (known)
         return hash64(name.ptr, name.len, known->bits[0]);
     resource_view(epoch_text(epoch, row->resource), &view);
-    const uint64_t bits[2] = { service_number(resource_service(&view)) };
+    const uint64_t bits[2] = { service_number(resource_service(&view)), 0 };
     fact_add(memory, seen_as(AS_SERVICE, row->resource), bits);
     return hash64(name.ptr, name.len, bits[0]);
 }
@@ -223,18 +155,18 @@ static bool may_meet(const struct condition_key *key, enum value_type type)
            (type == VALUE_BOOL && key->asks_boolean) || type == VALUE_OTHER;
 }
 
-/* The place of an attribute's key in the list, or SIZE_MAX when it is not asked about, or has come before. */
-static size_t asked_about(const struct memo *memo, bool is_fields, struct str name, const struct shape_attr *attr)
+/* The place of an attribute's key in the list, or SIZE_MAX when it is not asked about. */
+static size_t asked_about(const struct memo *memo, enum names names, struct str name, const struct shape_attr *attr)
 {
     const struct condition_set *set = memo->set;
+    enum class_text text;
 
-    if (is_fields) {
-        for (size_t i = 0; i < set->fields.n; i++)
-            if (str_eq(set->fields.at[i], name))
-                return i;
-        return SIZE_MAX;
-    }
-    for (size_t i = 0; i < set->keys.n; i++)
+    if (names == CLASS_TEXTS)
+        return attr->type == VALUE_STRING && class_key(name, &text) ? text : SIZE_MAX;
+    for (size_t i = 0; names == FIELDS && i < set->fields.n; i++)
+        if (str_eq(set->fields.at[i], name))
+            return i;
+    for (size_t i = 0; names == CONDITION_KEYS && i < set->keys.n; i++)
         if (str_eq(set->keys.at[i].name, name))
             return may_meet(&set->keys.at[i], (enum value_type)attr->type) ? i : SIZE_MAX;
     return SIZE_MAX;
@@ -265,16 +197,18 @@ static void planner_room(struct planner *planner, uint32_t shape)
     }
 }
 
-static struct plan make_plan(const struct memo *memo, struct planner *planner, bool is_fields, const struct epoch *epoch, uint32_t number)
+/* Of a key that comes twice the first counts; classes see all. */
+static struct plan make_plan(const struct memo *memo, struct memory *memory, enum names names, const struct epoch *epoch, uint32_t number)
 {
+    struct planner *planner = &memory->planners[names];
     const struct shape *shape = epoch_shape(epoch, number);
     uint32_t passed = 0;
 
     planner_room(planner, number);
     struct plan plan = { .first = (uint32_t)planner->steps.n, .is_known = true };
     for (uint32_t i = 0; i < shape->n; i++, passed++) {
-        size_t key = asked_about(memo, is_fields, epoch_text(epoch, shape->attrs[i].key), &shape->attrs[i]);
-        if (key == SIZE_MAX || !is_first_of_key(shape, i))
+        size_t key = asked_about(memo, names, epoch_text(epoch, shape->attrs[i].key), &shape->attrs[i]);
+        if (key == SIZE_MAX || (names != CLASS_TEXTS && !is_first_of_key(shape, i)))
             continue;
         VEC_PUSH(&planner->steps, ((struct step){ passed, (uint32_t)key }));
         passed = UINT32_MAX; /* 0 after the loop's step */
@@ -284,12 +218,13 @@ static struct plan make_plan(const struct memo *memo, struct planner *planner, b
     return plan;
 }
 
-static inline struct plan plan_of(const struct memo *memo, struct planner *planner, bool is_fields, const struct epoch *epoch,
-                                  uint32_t shape)
+static inline struct plan plan_of(const struct memo *memo, struct memory *memory, enum names names, const struct epoch *epoch, uint32_t shape)
 {
+    const struct planner *planner = &memory->planners[names];
+
     if (shape < planner->n_plans && planner->plans[shape].is_known)
         return planner->plans[shape];
-    return make_plan(memo, planner, is_fields, epoch, shape);
+    return make_plan(memo, memory, names, epoch, shape);
 }
 
 /* --- walking a row -------------------------------------------------------------------------------- */
@@ -374,7 +309,7 @@ static void look_at(struct memo *memo, struct memory *memory, const struct epoch
 static void walk(struct memo *memo, struct memory *memory, const struct row *row, const struct epoch *epoch, struct plan plan,
                  uint64_t bits[2])
 {
-    const struct step *steps = memory->conditions.steps.at + plan.first;
+    const struct step *steps = memory->planners[CONDITION_KEYS].steps.at + plan.first;
     struct row_cursor cursor;
 
     row_values(row, epoch, &cursor);
@@ -427,7 +362,7 @@ void memo_row(struct memo *memo, const struct row *row, uint64_t bits[2])
     if (row->resource != memory->resource)
         read_resource(memo, memory, epoch, row->resource);
     bits_add(bits, memory->resource_bits);
-    struct plan plan = plan_of(memo, &memory->conditions, false, epoch, row->shape);
+    struct plan plan = plan_of(memo, memory, CONDITION_KEYS, epoch, row->shape);
     if (plan.n)
         walk(memo, memory, row, epoch, plan, bits);
 }
@@ -436,8 +371,8 @@ void memo_fields(struct memo *memo, const struct row *row, struct row_value *val
 {
     const struct epoch *epoch = segment_of(row)->epoch;
     struct memory *memory = memory_of(memo, epoch);
-    struct plan plan = plan_of(memo, &memory->fields, true, epoch, row->shape);
-    const struct step *steps = memory->fields.steps.at + plan.first;
+    struct plan plan = plan_of(memo, memory, FIELDS, epoch, row->shape);
+    const struct step *steps = memory->planners[FIELDS].steps.at + plan.first;
     struct row_cursor cursor;
 
     row_values(row, epoch, &cursor);
@@ -445,4 +380,42 @@ void memo_fields(struct memo *memo, const struct row *row, struct row_value *val
         pass_to(&cursor, steps[i].pass);
         values[steps[i].key] = value_at(&cursor);
     }
+}
+
+/* --- classes -------------------------------------------------------------------------------------- */
+
+static struct class_said said_of_symbol(struct memo *memo, struct memory *memory, const struct epoch *epoch, enum class_text which,
+                                        uint32_t symbol)
+{
+    uint64_t as_symbol = seen_as(AS_CLASS_TEXT + which, symbol);
+    const struct fact *known = fact_find(memory, as_symbol);
+    struct class_said said;
+
+    if (known)
+        return (struct class_said){ (uint8_t)known->bits[0], known->bits[1] != 0 };
+    said = class_of_text(memo->classes, which, epoch_text(epoch, symbol));
+    fact_add(memory, as_symbol, (const uint64_t[2]){ said.class, said.has_text });
+    return said;
+}
+
+size_t memo_class(struct memo *memo, const struct row *entry)
+{
+    const struct epoch *epoch = segment_of(entry)->epoch;
+    struct memory *memory = memory_of(memo, epoch);
+    struct plan plan = plan_of(memo, memory, CLASS_TEXTS, epoch, entry->shape);
+    const struct step *steps = memory->planners[CLASS_TEXTS].steps.at + plan.first;
+    struct class_seen seen = CLASS_SEEN_NOTHING;
+    struct row_cursor cursor;
+
+    class_see(&seen, CLASS_NAME, said_of_symbol(memo, memory, epoch, CLASS_NAME, entry->name));
+    if (plan.n)
+        row_values(entry, epoch, &cursor);
+    for (uint32_t i = 0; i < plan.n; i++) {
+        enum class_text which = (enum class_text)steps[i].key;
+        pass_to(&cursor, steps[i].pass);
+        struct row_value value = value_at(&cursor);
+        class_see(&seen, which, value.is_symbol ? said_of_symbol(memo, memory, epoch, which, value.symbol)
+                                                : class_of_text(memo->classes, which, value.bytes));
+    }
+    return class_of_seen(&seen);
 }

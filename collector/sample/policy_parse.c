@@ -331,12 +331,12 @@ static enum mg_err parse_not(struct parser *p, const struct section *s, struct p
     return MG_OK;
 }
 
-static enum mg_err find_part(struct parser *p, const struct policy *whole, const char *place, struct str name, size_t *out)
+static enum mg_err find_part(struct parser *p, const struct policy *whole, const char *key, struct str name, size_t *out)
 {
     for (*out = 0; *out < whole->n_parts; (*out)++)
         if (str_eq(whole->parts[*out].name, name))
             return MG_OK;
-    return FAIL(p, "composite.%s names '%.*s', which is no composite_sub_policy", place, STR_ARG(section_shown(name)));
+    return FAIL(p, "%s names '%.*s', which is no composite_sub_policy", key, STR_ARG(section_shown(name)));
 }
 
 static enum mg_err check_part_names(struct parser *p, const struct policy *whole)
@@ -366,7 +366,7 @@ static enum mg_err order_parts(struct parser *p, const struct section *s, struct
         for (size_t k = 0; k < i; k++)
             if (str_eq(names[k], names[i]))
                 return FAIL(p, "composite.policy_order names '%.*s' twice", STR_ARG(section_shown(names[i])));
-        MG_TRY(find_part(p, out, "policy_order", names[i], &from));
+        MG_TRY(find_part(p, out, "composite.policy_order", names[i], &from));
         ordered[i] = out->parts[from];
     }
     if (n < out->n_parts)
@@ -375,19 +375,19 @@ static enum mg_err order_parts(struct parser *p, const struct section *s, struct
     return MG_OK;
 }
 
-static enum mg_err parse_allocation(struct parser *p, size_t i, const struct yaml *node, struct policy *out)
+static enum mg_err parse_allocation(struct parser *p, const struct yaml *node, struct policy *out)
 {
-    const struct section s = { "rate_allocation", node };
+    const struct section s = { "", node };
     struct str name;
     uint64_t percent = 0;
     size_t part;
 
     if (yaml_kind(node) != YAML_MAP)
-        return FAIL(p, "composite.rate_allocation %zu is not a map", i + 1);
+        return FAIL(p, "is not a map");
     MG_TRY(SECTION_KEYS(&s, p->why, "policy", "percent"));
     MG_TRY(section_text(&s, "policy", &name, p->why));
     MG_TRY(section_count(&s, "percent", 0, 100, &percent, p->why));
-    MG_TRY(find_part(p, out, "rate_allocation", name, &part));
+    MG_TRY(find_part(p, out, "policy", name, &part));
     if (percent > 0)
         out->composite.shares[part] = (uint64_t)((double)percent / 100 * (double)out->composite.total);
     return MG_OK;
@@ -410,8 +410,11 @@ static enum mg_err parse_composite(struct parser *p, const struct section *s, st
         out->composite.shares[i] = out->composite.total / out->n_parts;
     if (section_find(s, "rate_allocation"))
         MG_TRY(section_list(s, "rate_allocation", &allocations, p->why));
-    for (size_t i = 0; i < allocations.n; i++)
-        MG_TRY(parse_allocation(p, i, yaml_at(allocations.node, i), out));
+    for (size_t i = 0; i < allocations.n; i++) {
+        enum mg_err err = parse_allocation(p, yaml_at(allocations.node, i), out);
+        if (err != MG_OK)
+            return fail_at(p, err, "composite.rate_allocation", i, yaml_at(allocations.node, i));
+    }
     take_states(p, out, out->n_parts + 1);
     return MG_OK;
 }

@@ -30,7 +30,7 @@ static void use_rules(struct sampler *sampler)
 {
     const struct sample_rules *rules = sampler->rules;
 
-    sampler->memo = memo_new(&rules->conditions);
+    sampler->memo = memo_new(&rules->conditions, rules->classes);
     sampler->has_drops = false;
     for (size_t i = 0; i < rules->n_policies; i++)
         sampler->has_drops |= rules->policies[i].type == POLICY_DROP;
@@ -164,7 +164,7 @@ static bool is_free_of_classes(const struct sampler *sampler, const struct trace
 {
     if (classes_n(sampler->rules->classes) == 0)
         return true;
-    return row_is_root(facts->entry) && class_of_row(sampler->rules->classes, facts->entry, segment_of(facts->entry)->epoch) == CLASS_NONE;
+    return row_is_root(facts->entry) && memo_class(sampler->memo, facts->entry) == CLASS_NONE;
 }
 
 /* Policies whose yes lasts read the facts alone: they have no state, and no need of R or rows. */
@@ -222,18 +222,13 @@ struct tally {
     bool has_no;            /* some policy says no */
 };
 
-static void vote_put(struct sampler *sampler, size_t policy, enum vote vote)
-{
-    sampler->votes[policy / 4] |= (uint8_t)((unsigned)vote << policy % 4 * 2);
-}
-
 static void ask_drops(struct sampler *sampler, const struct question *question, struct tally *tally)
 {
     for (size_t i = 0; sampler->has_drops && i < sampler->rules->n_policies; i++) {
         if (sampler->rules->policies[i].type != POLICY_DROP)
             continue;
         struct ruling ruling = policy_ask(&sampler->rules->policies[i], sampler->states, question, true);
-        vote_put(sampler, i, ruling.is_yes ? VOTE_DROP : VOTE_NO);
+        vote_set(sampler->votes, i, ruling.is_yes ? VOTE_DROP : VOTE_NO);
         tally->has_no = true; /* as in the Collector: a drop policy that does not match is one that does not sample */
         tally->spared *= 1 - ruling_probability(&ruling);
         if (ruling.is_yes) {
@@ -269,7 +264,7 @@ static void ask_inverted(struct sampler *sampler, size_t i, const struct questio
 {
     bool has_matched = !policy_ask(&sampler->rules->policies[i], sampler->states, question, true).is_yes;
 
-    vote_put(sampler, i, has_matched ? VOTE_DROP : VOTE_YES);
+    vote_set(sampler->votes, i, has_matched ? VOTE_DROP : VOTE_YES);
     if (has_matched)
         tally->inverted_no = MG_MIN(tally->inverted_no, i);
     else
@@ -305,7 +300,7 @@ static void ask_policies(struct sampler *sampler, const struct question *questio
             continue;
         }
         struct ruling ruling = policy_ask(policy, sampler->states, question, true);
-        vote_put(sampler, i, ruling.is_yes ? VOTE_YES : VOTE_NO);
+        vote_set(sampler->votes, i, ruling.is_yes ? VOTE_YES : VOTE_NO);
         count_chance(tally, &ruling);
         count_vote(tally, i, &ruling);
         if (ruling.is_yes && sampler->rules->is_first_match) {
@@ -347,16 +342,17 @@ static void decide_class(const struct sampler *sampler, const struct question *q
         out->verdict = VERDICT_KEPT;
 }
 
-static enum floor_kind ask_floor(struct sampler *sampler, const struct question *question, bool wants)
+static enum floor_kind ask_floor(struct sampler *sampler, const struct question *question, enum floor_wish wish)
 {
     const struct trace_facts *facts = question->trace->facts;
     const struct floor_ask ask = {
         .operation = memo_operation(sampler->memo, facts->entry),
         .duration_ns = facts->end_max_ns > facts->start_min_ns ? facts->end_max_ns - facts->start_min_ns : 0,
-        .bytes = question->trace->bytes, .log_ns = question->trace->log_ns, .has_error = facts->has_error, .is_whole = row_is_root(facts->entry)
+        .bytes = question->trace->bytes, .log_ns = question->trace->log_ns, .has_error = facts->has_error, .is_whole = row_is_root(facts->entry),
+        .wish = wish
     };
 
-    return floor_decide(sampler->floor, &ask, wants);
+    return floor_decide(sampler->floor, &ask);
 }
 
 /* Steps 3, 5 and 6. */
@@ -395,10 +391,11 @@ static void decide_floor(struct sampler *sampler, const struct question *questio
         [FLOOR_ERROR] = REASON_FLOOR_ERROR, [FLOOR_SLOW] = REASON_FLOOR_SLOW, [FLOOR_NEW] = REASON_FLOOR_NEW
     };
     bool is_kept_anyway = is_certain(out) || (out->reason == REASON_NO_RULES && question->trace->overload_threshold == 0);
-    bool is_final = out->reason == REASON_DROP || out->reason == REASON_INVERTED || out->reason == REASON_CLASS;
-    enum floor_kind kind = ask_floor(sampler, question, !is_kept_anyway && !is_final);
+    bool is_final = is_kept_anyway || out->reason == REASON_DROP || out->reason == REASON_INVERTED || out->reason == REASON_CLASS;
+    enum floor_wish wish = !is_final ? FLOOR_ASKS : out->verdict == VERDICT_KEPT ? FLOOR_IS_KEPT : FLOOR_IS_DROPPED;
+    enum floor_kind kind = ask_floor(sampler, question, wish);
 
-    if (is_kept_anyway || is_final || kind == FLOOR_NOT)
+    if (kind == FLOOR_NOT)
         return;
     keep(out, reasons[kind], 0);
     out->is_estimate = false;
@@ -449,7 +446,7 @@ static size_t class_of(const struct sampler *sampler, const struct row *entry)
 {
     if (classes_n(sampler->rules->classes) == 0)
         return CLASS_NONE;
-    return class_of_row(sampler->rules->classes, entry, segment_of(entry)->epoch);
+    return memo_class(sampler->memo, entry);
 }
 
 static void decide(struct sampler *sampler, const struct question *question, struct outcome *out)

@@ -59,7 +59,7 @@ void sampler_decide(struct sampler *sampler, const struct sample_trace *trace, s
 
 /* Names that were seen before this start: their traces are not the first of a new operation. */
 void sampler_know(struct sampler *sampler, struct str service, struct str operation);
-/* The part of the state that a restart must keep: what the floor has used today. A few bytes. load: bad bytes are ignored. */
+/* The part of the state that a restart must keep: what the floor has used today. At most 1 KiB. load: bad bytes are ignored. */
 void sampler_save(const struct sampler *sampler, struct buf *out);
 void sampler_load(struct sampler *sampler, struct str bytes);
 struct sampler_stats { uint64_t floor_refused[3]; /* error, slow, new: over the budget */ uint64_t floor_bytes_today, operations, dynamic_keys; };

@@ -4,6 +4,7 @@
 #include "codec/utf8.h"
 
 #define SHOWN_MAX 48 /* bytes */
+#define PLACE(s) (s)->name, *(s)->name ? "." : ""
 #define FAIL(...) mg_fail(why, MG_E_FORMAT, __VA_ARGS__)
 
 struct str section_shown(struct str word)
@@ -16,8 +17,8 @@ enum mg_err section_fail(const struct section *s, const char *key, const struct 
     static const char *const kinds[] = { [YAML_LIST] = "a list", [YAML_MAP] = "a map" };
 
     if (yaml_kind(node) == YAML_LIST || yaml_kind(node) == YAML_MAP)
-        return FAIL("%s.%s is %s, not %s", s->name, key, kinds[yaml_kind(node)], wanted);
-    return FAIL("%s.%s is '%.*s', not %s", s->name, key, STR_ARG(section_shown(yaml_str(node))), wanted);
+        return FAIL("%s%s%s is %s, not %s", PLACE(s), key, kinds[yaml_kind(node)], wanted);
+    return FAIL("%s%s%s is '%.*s', not %s", PLACE(s), key, STR_ARG(section_shown(yaml_str(node))), wanted);
 }
 
 const struct yaml *section_find(const struct section *s, const char *key)
@@ -29,7 +30,7 @@ const struct yaml *section_find(const struct section *s, const char *key)
 
 enum mg_err section_need(const struct section *s, const char *key, struct mg_why *why)
 {
-    return section_find(s, key) ? MG_OK : FAIL("%s.%s is missing", s->name, key);
+    return section_find(s, key) ? MG_OK : FAIL("%s%s%s is missing", PLACE(s), key);
 }
 
 enum mg_err section_integer(const struct section *s, const char *key, int64_t *out, struct mg_why *why)
@@ -50,9 +51,9 @@ enum mg_err section_count(const struct section *s, const char *key, uint64_t min
         return MG_OK;
     MG_TRY(section_integer(s, key, &value, why));
     if (value < 0 || (uint64_t)value < min)
-        return FAIL("%s.%s is %lld, which is below %llu", s->name, key, (long long)value, (unsigned long long)min);
+        return FAIL("%s%s%s is %lld, which is below %llu", PLACE(s), key, (long long)value, (unsigned long long)min);
     if ((uint64_t)value > max)
-        return FAIL("%s.%s is %lld, which is above %llu", s->name, key, (long long)value, (unsigned long long)max);
+        return FAIL("%s%s%s is %lld, which is above %llu", PLACE(s), key, (long long)value, (unsigned long long)max);
     *out = (uint64_t)value;
     return MG_OK;
 }
@@ -67,9 +68,9 @@ enum mg_err section_number(const struct section *s, const char *key, double min,
     if (yaml_kind(node) != YAML_SCALAR || str_double(yaml_str(node), &value) != MG_OK)
         return section_fail(s, key, node, "a number", why);
     if (value < min)
-        return FAIL("%s.%s is %g, which is below %g", s->name, key, value, min);
+        return FAIL("%s%s%s is %g, which is below %g", PLACE(s), key, value, min);
     if (value > max)
-        return FAIL("%s.%s is %g, which is above %g", s->name, key, value, max);
+        return FAIL("%s%s%s is %g, which is above %g", PLACE(s), key, value, max);
     *out = value;
     return MG_OK;
 }
@@ -98,7 +99,7 @@ enum mg_err section_seconds(const struct section *s, const char *key, uint64_t m
     if (yaml_kind(node) != YAML_SCALAR || str_duration_ns(yaml_str(node), &value) != MG_OK)
         return section_fail(s, key, node, "a duration such as 15s", why);
     if ((uint64_t)value < min_s * 1000000000 || (uint64_t)value > max_s * 1000000000)
-        return FAIL("%s.%s is %.*s, which is not between %llus and %llus", s->name, key, STR_ARG(yaml_str(node)),
+        return FAIL("%s%s%s is %.*s, which is not between %llus and %llus", PLACE(s), key, STR_ARG(yaml_str(node)),
                     (unsigned long long)min_s, (unsigned long long)max_s);
     *out_ns = (uint64_t)value;
     return MG_OK;
@@ -112,7 +113,7 @@ enum mg_err section_text(const struct section *s, const char *key, struct str *o
     if (yaml_kind(node) != YAML_SCALAR)
         return section_fail(s, key, node, "a text", why);
     if (yaml_str(node).len == 0)
-        return FAIL("%s.%s is empty", s->name, key);
+        return FAIL("%s%s%s is empty", PLACE(s), key);
     *out = yaml_str(node);
     return MG_OK;
 }
@@ -125,7 +126,7 @@ enum mg_err section_list(const struct section *s, const char *key, struct sectio
     if (yaml_kind(node) != YAML_LIST)
         return section_fail(s, key, node, "a list", why);
     if (yaml_count(node) == 0)
-        return FAIL("%s.%s is empty", s->name, key);
+        return FAIL("%s%s%s is empty", PLACE(s), key);
     *out = (struct section_items){ node, yaml_count(node) };
     return MG_OK;
 }
@@ -141,9 +142,9 @@ enum mg_err section_texts(const struct section *s, const char *key, struct arena
         const struct yaml *item = yaml_at(items.node, i);
         (*texts)[i] = yaml_str(item);
         if (yaml_kind(item) != YAML_SCALAR)
-            return FAIL("%s.%s %zu is not a text", s->name, key, i + 1);
+            return FAIL("%s%s%s %zu is not a text", PLACE(s), key, i + 1);
         if (yaml_str(item).len == 0)
-            return FAIL("%s.%s %zu is empty", s->name, key, i + 1);
+            return FAIL("%s%s%s %zu is empty", PLACE(s), key, i + 1);
     }
     return MG_OK;
 }
@@ -187,7 +188,7 @@ enum mg_err section_keys(const struct section *s, struct mg_why *why, const char
         while (known[k] && !str_eq(key, str_of(known[k])))
             k++;
         if (!known[k])
-            return FAIL("unknown key '%s.%.*s'%s", s->name, STR_ARG(section_shown(key)), section_hint(key, known).text);
+            return FAIL("unknown key '%s%s%.*s'%s", PLACE(s), STR_ARG(section_shown(key)), section_hint(key, known).text);
     }
     return MG_OK;
 }

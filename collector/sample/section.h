@@ -1,12 +1,13 @@
-/* section.h - typed values out of the map under a policy's type name, private to sample. Main thread.
+/* section.h - typed values out of a map of the configuration: under a policy's type name, or an item of a list; private to sample. Main thread.
  *
- * Sentences begin with the key: "latency.threshold_ms is 'x', not a whole number" (E_FORMAT). What is absent, or there without a value,
- * leaves *out as it is: `section_need` asks for it. */
+ * Sentences begin with the key as the file writes it: "latency.threshold_ms is 'x', not a whole number" (E_FORMAT), and the caller puts the item's
+ * place in front: "sampling.classes 2 'cart' (line 9): paths is empty". What is absent, or there without a value, leaves *out as it is:
+ * `section_need` asks for it. */
 #pragma once
 #include "base/arena.h"
 #include "conf/yaml.h"
 
-struct section { const char *name; const struct yaml *map; };
+struct section { const char *name; /* empty: the item itself */ const struct yaml *map; };
 struct section_items { const struct yaml *node; size_t n; };
 
 const struct yaml *section_find(const struct section *s, const char *key); /* NULL: absent, or without a value */

@@ -10,12 +10,10 @@
 #include "base/vec.h"
 #include "codec/utf8.h"
 #include "model/ot.h"
+#include "sample/epoch_memory.h"
 
 #define CHUNK_SLOTS  256
 #define CHUNKS       ((THROUGHPUT_SLOTS_MAX + CHUNK_SLOTS - 1) / CHUNK_SLOTS)
-#define EPOCHS_MAX   64
-#define PAIRS_FIRST  64
-#define PAIRS_MAX    8192    /* of an epoch; beyond: forgotten all */
 #define NO_SLOT      UINT32_MAX       /* names that are not followed */
 #define NOT_COUNTED  (UINT32_MAX - 1) /* no service, or no name */
 
@@ -28,11 +26,9 @@ struct slot {
     _Atomic uint64_t roots, sampled; /* live alone writes */
     struct values values[2];         /* by the interval's lowest bit; live alone writes */
 };
-struct pair { uint64_t symbols; uint32_t slot; }; /* name and resource; 0: empty */
+static const struct symbol_table_size pairs_size = { sizeof(uint32_t), 64, 8192 };
 struct memory {
-    uint64_t serial, used;           /* serial 0: free */
-    struct pair *pairs;              /* open addressing, at most half full */
-    size_t n, room;
+    struct symbol_table pairs;       /* slots by name and resource */
     uint8_t *shapes;                 /* enum shape_has, by shape */
     size_t n_shapes;
 };
@@ -52,8 +48,8 @@ struct throughput {
         VEC(uint32_t) free;
         size_t n_operations, n_defaults;
         uint32_t changes_seen;
-        struct memory memories[EPOCHS_MAX], *last;
-        uint64_t clock;
+        struct epoch_memory epochs;
+        struct memory memories[EPOCH_MEMORIES];
     } own;
 };
 
@@ -74,7 +70,7 @@ static struct slot *slot_at(const struct throughput *t, size_t i)
 
 static void forget(struct memory *memory)
 {
-    mem_free(memory->pairs);
+    symbol_table_fini(&memory->pairs);
     mem_free(memory->shapes);
     *memory = (struct memory){ 0 };
 }
@@ -91,7 +87,7 @@ void throughput_free(struct throughput **pointer)
     }
     for (size_t i = 0; i < CHUNKS; i++)
         mem_free(atomic_load_explicit(&t->shared.chunks[i], memory_order_relaxed));
-    for (size_t i = 0; i < EPOCHS_MAX; i++)
+    for (size_t i = 0; i < EPOCH_MEMORIES; i++)
         forget(&t->own.memories[i]);
     map_fini(&t->own.by_name);
     buf_fini(&t->own.key);
@@ -206,9 +202,9 @@ static void take_changes(struct throughput *t)
     for (uint32_t i = 0; i < throughput_slots(t); i++)
         if (atomic_load_explicit(&slot_at(t, i)->state, memory_order_acquire) == SLOT_RETIRED)
             reclaim_slot(t, i);
-    for (size_t i = 0; i < EPOCHS_MAX; i++)
+    for (size_t i = 0; i < EPOCH_MEMORIES; i++)
         forget(&t->own.memories[i]);
-    t->own.last = NULL;
+    t->own.epochs = (struct epoch_memory){ 0 };
 }
 
 static uint32_t new_slot(struct throughput *t)
@@ -259,53 +255,12 @@ size_t throughput_slot(struct throughput *t, struct str service, struct str oper
 
 static struct memory *memory_of(struct throughput *t, const struct epoch *epoch)
 {
-    uint64_t serial = epoch_serial(epoch);
-    struct memory *found = NULL, *oldest = &t->own.memories[0];
+    bool is_new;
+    struct memory *memory = &t->own.memories[epoch_memory_place(&t->own.epochs, epoch, &is_new)];
 
-    if (t->own.last && t->own.last->serial == serial)
-        return t->own.last;
-    for (size_t i = 0; i < EPOCHS_MAX && !found; i++) {
-        struct memory *memory = &t->own.memories[i];
-        if (memory->serial == serial)
-            found = memory;
-        if (memory->used < oldest->used)
-            oldest = memory;
-    }
-    if (!found) {
-        forget(oldest);
-        oldest->serial = serial;
-        found = oldest;
-    }
-    found->used = ++t->own.clock;
-    t->own.last = found;
-    return found;
-}
-
-static struct pair *pair_place(const struct memory *memory, uint64_t symbols)
-{
-    size_t at = (size_t)(symbols * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (memory->room - 1);
-
-    while (memory->pairs[at].symbols && memory->pairs[at].symbols != symbols)
-        at = (at + 1) & (memory->room - 1);
-    return &memory->pairs[at];
-}
-
-static void pairs_grow(struct memory *memory)
-{
-    struct memory grown = *memory;
-
-    if (memory->room == PAIRS_MAX) {
-        memset(memory->pairs, 0, memory->room * sizeof *memory->pairs);
-        memory->n = 0;
-        return;
-    }
-    grown.room = memory->room ? memory->room * 2 : PAIRS_FIRST;
-    grown.pairs = mem_zero(grown.room, sizeof *grown.pairs);
-    for (size_t i = 0; i < memory->room; i++)
-        if (memory->pairs[i].symbols)
-            *pair_place(&grown, memory->pairs[i].symbols) = memory->pairs[i];
-    mem_free(memory->pairs);
-    *memory = grown;
+    if (is_new)
+        forget(memory);
+    return memory;
 }
 
 static bool is_name(struct str name)
@@ -333,19 +288,15 @@ static uint32_t slot_of_root(struct throughput *t, const struct row *root, const
 {
     uint64_t symbols = (uint64_t)root->name << 32 | root->resource;
     struct memory *memory = memory_of(t, epoch);
+    const uint32_t *known;
+    uint32_t slot;
 
     if (symbols == 0) /* neither a name nor a resource */
         return NOT_COUNTED;
-    if (memory->room) {
-        const struct pair *known = pair_place(memory, symbols);
-        if (known->symbols)
-            return known->slot;
-    }
-    if ((memory->n + 1) * 2 > memory->room)
-        pairs_grow(memory);
-    uint32_t slot = find_slot(t, root, epoch);
-    *pair_place(memory, symbols) = (struct pair){ symbols, slot };
-    memory->n++;
+    if ((known = symbol_table_find(&memory->pairs, symbols, sizeof *known)))
+        return *known;
+    slot = find_slot(t, root, epoch);
+    *(uint32_t *)symbol_table_add(&memory->pairs, symbols, &pairs_size) = slot;
     return slot;
 }
 

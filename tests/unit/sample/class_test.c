@@ -5,7 +5,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <cmocka.h>
-#include "sample/class.h"
+#include "base/random.h"
+#include "sample/memo.h"
 #include "unit/sample/rows.h"
 
 /* NULL: the built-in ones. */
@@ -42,6 +43,18 @@ static const char *name_of(const struct classes *classes, size_t i)
     return text;
 }
 
+/* Twice: found out, and remembered. */
+static size_t class_of_row(const struct classes *classes, const struct row *row)
+{
+    static const struct condition_set nothing;
+    struct memo *memo = memo_new(&nothing, classes);
+    size_t found = memo_class(memo, row);
+
+    assert_int_equal(memo_class(memo, row), found);
+    memo_free(&memo);
+    return found;
+}
+
 struct texts { const char *key, *value; };
 
 static const char *class_of(const struct classes *classes, const char *name, const struct texts *texts, size_t n)
@@ -55,7 +68,7 @@ static const char *class_of(const struct classes *classes, const char *name, con
         attrs[i] = (struct attr){ str_of(texts[i].key), { .type = VALUE_STRING, .str = str_of(texts[i].value) } };
     rows_init(&rows);
     const struct row *row = rows_add(&rows, &(struct span){ .trace_id = { 1 }, .span_id = { 1 }, .name = str_of(name), .attrs = attrs, .n_attrs = (uint32_t)n }, NULL);
-    says = name_of(classes, class_of_row(classes, row, rows.segment->epoch));
+    says = name_of(classes, class_of_row(classes, row));
     rows_fini(&rows);
     return says;
 }
@@ -153,7 +166,7 @@ static void numbers_are_no_paths(void **state)
     (void)state;
     rows_init(&rows);
     const struct row *row = rows_add(&rows, &(struct span){ .trace_id = { 1 }, .span_id = { 1 }, .name = STR("a"), .attrs = attrs, .n_attrs = 3 }, NULL);
-    assert_int_equal(class_of_row(classes, row, rows.segment->epoch), CLASS_NONE);
+    assert_int_equal(class_of_row(classes, row), CLASS_NONE);
     rows_fini(&rows);
     classes_free(&classes);
 }
@@ -175,6 +188,30 @@ static void one_path_is_taken_of_several(void **state)
     (void)state;
     for (size_t i = 0; i < MG_COUNT(rows); i++)
         assert_string_equal(class_of(classes, "handle", rows[i].texts, 2), rows[i].class);
+    classes_free(&classes);
+}
+
+/* As a loop interns them: values that repeat become symbols, whose class is remembered, while unlike ones stand in their rows. */
+static void a_remembered_class_is_the_same(void **state)
+{
+    static const struct condition_set nothing;
+    struct classes *classes = new_classes(NULL);
+    struct memo *memo = memo_new(&nothing, classes);
+    struct rows rows;
+
+    (void)state;
+    rows_init(&rows);
+    for (unsigned i = 0; i < 20 * MG_COUNT(attributes); i++) {
+        size_t at = i * 7 % MG_COUNT(attributes);
+        const struct attr attrs[] = { { STR("n"), { .type = VALUE_INT, .i = i } },
+                                      { str_of(attributes[at].key), { .type = VALUE_STRING, .str = str_of(attributes[at].value) } } };
+        const struct row *row = rows_add(&rows, &(struct span){ .trace_id = { 1 }, .span_id = { 1 }, .name = STR("handle"), .attrs = attrs,
+                                                                .n_attrs = 2 }, NULL);
+        if (strcmp(name_of(classes, memo_class(memo, row)), attributes[at].class) != 0)
+            fail_msg("%s=%s is not %s", attributes[at].key, attributes[at].value, attributes[at].class);
+    }
+    rows_fini(&rows);
+    memo_free(&memo);
     classes_free(&classes);
 }
 
@@ -215,6 +252,74 @@ static void a_list_takes_the_place_of_the_built_in_one(void **state)
     classes_free(&own);
 }
 
+/* --- many patterns -------------------------------------------------------------------------------- */
+
+static struct str random_word(struct random *random, char word[8])
+{
+    size_t n = random_below(random, 7);
+
+    for (size_t i = 0; i < n; i++)
+        word[i] = "ab/"[random_below(random, 3)];
+    return str_n(word, n);
+}
+
+enum { SOME = 5, PATTERNS = 12 };
+struct some_classes { struct { char text[8]; size_t len; bool is_beginning; } at[SOME][PATTERNS]; };
+
+static struct classes *random_classes(struct random *random, struct some_classes *some)
+{
+    struct buf text;
+
+    buf_init(&text, 1 << 16);
+    for (size_t i = 0; i < SOME; i++) {
+        buf_printf(&text, "- {name: c%zu, probability: 1, operations: [", i);
+        for (size_t k = 0; k < PATTERNS; k++) {
+            some->at[i][k].len = random_word(random, some->at[i][k].text).len;
+            some->at[i][k].is_beginning = some->at[i][k].len == 0 ? random_below(random, 10) == 0 : random_below(random, 2);
+            if (some->at[i][k].len == 0 && !some->at[i][k].is_beginning)
+                some->at[i][k].text[some->at[i][k].len++] = 'c'; /* there is no empty pattern */
+            buf_printf(&text, "%s'%.*s%s'", k ? ", " : "", (int)some->at[i][k].len, some->at[i][k].text, some->at[i][k].is_beginning ? "*" : "");
+        }
+        buf_put_text(&text, "]}\n");
+    }
+    buf_put_char(&text, 0);
+    struct classes *classes = new_classes(text.ptr);
+    buf_fini(&text);
+    return classes;
+}
+
+static size_t find_one_by_one(const struct some_classes *some, struct str text)
+{
+    for (size_t i = 0; i < SOME && text.len; i++)
+        for (size_t k = 0; k < PATTERNS; k++) {
+            struct str pattern = str_n(some->at[i][k].text, some->at[i][k].len);
+            if (some->at[i][k].is_beginning ? str_starts(text, pattern) : str_eq(text, pattern))
+                return i;
+        }
+    return CLASS_NONE;
+}
+
+/* Patterns that begin with one another, come twice, and are whole in one class and a beginning in another. */
+static void the_first_of_many_patterns_is_found(void **state)
+{
+    struct random random;
+    char word[8];
+
+    (void)state;
+    random_init(&random, 11);
+    for (unsigned round = 0; round < 300; round++) {
+        struct some_classes some;
+        struct classes *classes = random_classes(&random, &some);
+        for (unsigned i = 0; i < 300; i++) {
+            struct str text = random_word(&random, word);
+            size_t want = find_one_by_one(&some, text), got = class_of_operation(classes, text);
+            if (got != want)
+                fail_msg("round %u: '%.*s' is %s", round, STR_ARG(text), name_of(classes, got));
+        }
+        classes_free(&classes);
+    }
+}
+
 /* --- what is refused ------------------------------------------------------------------------------ */
 
 #define A "sampling.classes 1 'a' (line 1): "
@@ -225,34 +330,34 @@ static const struct { const char *text, *says; } refused[] = {
     { "[a]", "sampling.classes 1 (line 1): is no map with name, probability and paths, user_agents or operations" },
     { "[[]]", "sampling.classes 1 (line 1): is no map with name, probability and paths, user_agents or operations" },
     { "- \n", "sampling.classes 1 (line 1): is no map with name, probability and paths, user_agents or operations" },
-    { "- {name: a, probability: 1, path: [/a]}", A "unknown key 'class.path'; did you mean 'paths'?" },
-    { "- {name: a, probability: 1, xxxxxxxx: 1}", A "unknown key 'class.xxxxxxxx' (name, probability, paths, user_agents, operations)" },
-    { "- {probability: 1, paths: [/a]}", "sampling.classes 1 (line 1): class.name is missing" },
-    { "- {name: , probability: 1, paths: [/a]}", "sampling.classes 1 (line 1): class.name is missing" },
-    { "- {name: '', probability: 1, paths: [/a]}", "sampling.classes 1 (line 1): class.name is empty" },
-    { "- {name: [a], probability: 1, paths: [/a]}", "sampling.classes 1 (line 1): class.name is a list, not a text" },
-    { "- {name: a, paths: [/a]}", A "class.probability is missing" },
-    { "- {name: a, probability: , paths: [/a]}", A "class.probability is missing" },
-    { "- {name: a, probability: 1.1, paths: [/a]}", A "class.probability is 1.1, which is above 1" },
-    { "- {name: a, probability: -0.1, paths: [/a]}", A "class.probability is -0.1, which is below 0" },
-    { "- {name: a, probability: much, paths: [/a]}", A "class.probability is 'much', not a number" },
-    { "- {name: a, probability: 10%, paths: [/a]}", A "class.probability is '10%', not a number" },
-    { "- {name: a, probability: nan, paths: [/a]}", A "class.probability is 'nan', not a number" },
-    { "- {name: a, probability: [1], paths: [/a]}", A "class.probability is a list, not a number" },
+    { "- {name: a, probability: 1, path: [/a]}", A "unknown key 'path'; did you mean 'paths'?" },
+    { "- {name: a, probability: 1, xxxxxxxx: 1}", A "unknown key 'xxxxxxxx' (name, probability, paths, user_agents, operations)" },
+    { "- {probability: 1, paths: [/a]}", "sampling.classes 1 (line 1): name is missing" },
+    { "- {name: , probability: 1, paths: [/a]}", "sampling.classes 1 (line 1): name is missing" },
+    { "- {name: '', probability: 1, paths: [/a]}", "sampling.classes 1 (line 1): name is empty" },
+    { "- {name: [a], probability: 1, paths: [/a]}", "sampling.classes 1 (line 1): name is a list, not a text" },
+    { "- {name: a, paths: [/a]}", A "probability is missing" },
+    { "- {name: a, probability: , paths: [/a]}", A "probability is missing" },
+    { "- {name: a, probability: 1.1, paths: [/a]}", A "probability is 1.1, which is above 1" },
+    { "- {name: a, probability: -0.1, paths: [/a]}", A "probability is -0.1, which is below 0" },
+    { "- {name: a, probability: much, paths: [/a]}", A "probability is 'much', not a number" },
+    { "- {name: a, probability: 10%, paths: [/a]}", A "probability is '10%', not a number" },
+    { "- {name: a, probability: nan, paths: [/a]}", A "probability is 'nan', not a number" },
+    { "- {name: a, probability: [1], paths: [/a]}", A "probability is a list, not a number" },
     { "- {name: a, probability: 1, paths: ['/a*b']}", A "paths 1 '/a*b': a * can only stand at the end" },
     { "- {name: a, probability: 1, paths: [/a, '*b']}", A "paths 2 '*b': a * can only stand at the end" },
     { "- {name: a, probability: 1, user_agents: ['a**']}", A "user_agents 1 'a**': a * can only stand at the end" },
     { "- {name: a, probability: 1, operations: ['a*b*']}", A "operations 1 'a*b*': a * can only stand at the end" },
-    { "- {name: a, probability: 1, paths: [/a, '']}", A "class.paths 2 is empty" },
-    { "- {name: a, probability: 1, paths: [/a, [/b]]}", A "class.paths 2 is not a text" },
-    { "- {name: a, probability: 1, paths: /a}", A "class.paths is '/a', not a list" },
-    { "- {name: a, probability: 1, paths: []}", A "class.paths is empty" },
+    { "- {name: a, probability: 1, paths: [/a, '']}", A "paths 2 is empty" },
+    { "- {name: a, probability: 1, paths: [/a, [/b]]}", A "paths 2 is not a text" },
+    { "- {name: a, probability: 1, paths: /a}", A "paths is '/a', not a list" },
+    { "- {name: a, probability: 1, paths: []}", A "paths is empty" },
     { "- {name: a, probability: 1}", A "has no paths, user_agents or operations, so nothing would belong to it" },
     { "- {name: a, probability: 1, paths: }", A "has no paths, user_agents or operations, so nothing would belong to it" },
     { "- {name: b, probability: 1, paths: [/a]}\n- {name: a, probability: 1, paths: [/a]}\n- {name: b, probability: 0, paths: [/b]}\n",
       "sampling.classes 3 'b' (line 3): has the name of class 1" },
     { "- {name: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, probability: 2}",
-      "sampling.classes 1 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' (line 1): class.probability is 2, which is above 1" },
+      "sampling.classes 1 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' (line 1): probability is 2, which is above 1" },
 };
 
 static void bad_lists_are_refused(void **state)
@@ -359,8 +464,10 @@ int main(void)
         cmocka_unit_test(built_in_classes_know_operations),
         cmocka_unit_test(numbers_are_no_paths),
         cmocka_unit_test(one_path_is_taken_of_several),
+        cmocka_unit_test(a_remembered_class_is_the_same),
         cmocka_unit_test(the_first_class_wins),
         cmocka_unit_test(a_list_takes_the_place_of_the_built_in_one),
+        cmocka_unit_test(the_first_of_many_patterns_is_found),
         cmocka_unit_test(bad_lists_are_refused),
         cmocka_unit_test(classes_and_patterns_are_limited),
         cmocka_unit_test(equal_lists_print_equally),

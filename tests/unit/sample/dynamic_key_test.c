@@ -30,7 +30,7 @@ static const struct { const char *policies, *trace, *key; } keys[] = {
 
 static void make_key(struct bench *bench, struct trial *trial, struct buf *key)
 {
-    struct memo *memo = memo_new(&bench->rules->conditions);
+    struct memo *memo = memo_new(&bench->rules->conditions, bench->rules->classes);
     const struct sample_trace trace = trial_ask(trial, TRIAL_BEGIN);
     const struct question question = { .trace = &trace, .memo = memo };
     struct arena arena = { 0 };

@@ -36,13 +36,13 @@ static struct floor_stats stats_of(const struct floor *floor)
 static enum floor_kind ask_error(struct floor *floor, uint64_t operation, uint64_t log_ns)
 {
     return floor_decide(floor, &(struct floor_ask){ .operation = operation, .duration_ns = MS, .bytes = 100, .log_ns = log_ns, .has_error = true,
-                                                    .is_whole = true }, true);
+                                                    .is_whole = true });
 }
 
 static enum floor_kind ask_plain(struct floor *floor, uint64_t operation, uint64_t duration_ns, uint64_t log_ns)
 {
     return floor_decide(floor, &(struct floor_ask){ .operation = operation, .duration_ns = duration_ns, .bytes = 100, .log_ns = log_ns,
-                                                    .is_whole = true }, true);
+                                                    .is_whole = true });
 }
 
 /* --- off ------------------------------------------------------------------------------------------ */
@@ -119,7 +119,8 @@ static void what_is_kept_already_costs_nothing(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 1000; i++)
-        assert_int_equal(floor_decide(floor, &(struct floor_ask){ .operation = 1, .bytes = 500, .log_ns = START, .has_error = true }, false), FLOOR_NOT);
+        assert_int_equal(floor_decide(floor, &(struct floor_ask){ .operation = 1, .bytes = 500, .log_ns = START, .has_error = true,
+                                                                          .wish = FLOOR_IS_KEPT }), FLOOR_NOT);
     assert_int_equal(stats_of(floor).refused[FLOOR_ERROR], 0);
     assert_int_equal(stats_of(floor).bytes_today, 0);
     assert_int_equal(ask_error(floor, 1, START), FLOOR_ERROR);
@@ -219,9 +220,9 @@ static void bytes_of_a_day_end_at_midnight(void **state)
             plain.log_ns = error.log_ns = START + day * DAY + (i + 1) * DAY / 24 - 1; /* the last in the day's last nanosecond */
             plain.operation = day * 100 + i;
             error.operation = 1000;
-            others += floor_decide(floor, &plain, true) == FLOOR_NEW;
+            others += floor_decide(floor, &plain) == FLOOR_NEW;
             if (i >= 6)
-                errors += floor_decide(floor, &error, true) == FLOOR_ERROR;
+                errors += floor_decide(floor, &error) == FLOOR_ERROR;
         }
         assert_int_equal(others, 5);
         assert_int_equal(errors, 5);
@@ -241,11 +242,63 @@ static void a_trace_that_does_not_fit_into_the_day_is_refused(void **state)
     for (size_t i = 0; i < MG_COUNT(rows); i++) {
         struct floor *floor = new_floor(5, 10000);
         struct floor_ask ask = { .operation = 1, .bytes = rows[i].bytes, .log_ns = START, .has_error = rows[i].has_error, .is_whole = true };
-        assert_int_equal(floor_decide(floor, &ask, true), rows[i].want);
+        assert_int_equal(floor_decide(floor, &ask), rows[i].want);
         assert_int_equal(stats_of(floor).bytes_today, rows[i].want == FLOOR_NOT ? 0 : rows[i].bytes);
         assert_int_equal(stats_of(floor).refused[rows[i].has_error ? FLOOR_ERROR : FLOOR_NEW], rows[i].want == FLOOR_NOT);
         floor_free(&floor);
     }
+}
+
+static enum floor_kind ask_sized(struct floor *floor, uint64_t operation, uint64_t bytes, uint64_t log_ns)
+{
+    return floor_decide(floor, &(struct floor_ask){ .operation = operation, .bytes = bytes, .log_ns = log_ns, .has_error = true, .is_whole = true });
+}
+
+/* One operation's traces of 1 MB each second; 50 others of 1 kB once an hour; 100 MB a day, from the first day on. */
+static void huge_traces_of_one_operation_leave_bytes_to_others(void **state)
+{
+    enum { RARE = 50, DAYS = 3 };
+    struct floor *floor = new_floor(100, 100000000);
+    uint64_t rare = 0;
+
+    (void)state;
+    for (uint64_t day = 0; day < DAYS; day++) {
+        uint64_t huge = 0;
+        for (uint64_t s = 0; s < 86400; s++) {
+            uint64_t now = START + day * DAY + s * SECOND;
+            huge += ask_sized(floor, 999, 1000000, now) == FLOOR_ERROR;
+            if (s % 72 == 36)
+                rare += ask_sized(floor, s / 72 % RARE, 1000, now) == FLOOR_ERROR;
+        }
+        assert_in_range(huge, 95, 100); /* nothing is lost either */
+        assert_true(stats_of(floor).bytes_today <= 100000000);
+    }
+    assert_int_equal(rare, DAYS * 24 * RARE);
+    floor_free(&floor);
+}
+
+/* All want more than there is, and half of them come late: once it is known how many they are, each gets at least half of an equal share. */
+static void operations_with_huge_traces_share_the_day(void **state)
+{
+    enum { HUGE = 8, DAYS = 3 };
+    struct floor *floor = new_floor(1000, 1000000);
+    uint64_t had[HUGE] = { 0 };
+    struct random random;
+
+    (void)state;
+    random_init(&random, 8);
+    for (uint64_t day = 0; day < DAYS; day++) {
+        memset(had, 0, sizeof had);
+        for (uint64_t s = 0; s < 86400; s += 10)
+            for (uint64_t k = 0; k < HUGE; k++) {
+                uint64_t i = random_below(&random, HUGE);
+                if (i >= HUGE / 2 || s >= 43200) /* half of them sleep until noon */
+                    had[i] += ask_sized(floor, i, 1000, START + day * DAY + s * SECOND) == FLOOR_ERROR ? 1000 : 0;
+            }
+    }
+    for (size_t i = 0; i < HUGE; i++)
+        assert_in_range(had[i], 1000000 / (HUGE + 1) / 2, 2 * 1000000 / HUGE);
+    floor_free(&floor);
 }
 
 /* --- slow ----------------------------------------------------------------------------------------- */
@@ -319,7 +372,7 @@ static void slow_is_measured_against_its_own_operation(void **state)
     floor_know(floor, 1);
     floor_know(floor, 2);
     for (unsigned n = 0; n < 100; n++) {
-        (void)floor_decide(floor, &(struct floor_ask){ .operation = 1, .duration_ns = MS, .log_ns = START, .is_whole = true }, false);
+        (void)floor_decide(floor, &(struct floor_ask){ .operation = 1, .duration_ns = MS, .log_ns = START, .is_whole = true, .wish = FLOOR_IS_KEPT });
         assert_int_equal(ask_plain(floor, 2, SECOND, START), FLOOR_NOT);
     }
     assert_int_equal(ask_plain(floor, 1, 10 * MS, START), FLOOR_SLOW);
@@ -359,19 +412,42 @@ static void the_first_of_an_operation_is_new(void **state)
     assert_int_equal(ask_plain(floor, 5000, MS, START), FLOOR_NOT);
     assert_int_equal(ask_error(floor, 5001, START), FLOOR_ERROR);
     assert_int_equal(ask_plain(floor, 5001, MS, START), FLOOR_NOT); /* an error was the first */
-    (void)floor_decide(floor, &(struct floor_ask){ .operation = 5002, .log_ns = START, .is_whole = true }, false);
+    (void)floor_decide(floor, &(struct floor_ask){ .operation = 5002, .log_ns = START, .is_whole = true, .wish = FLOOR_IS_KEPT });
     assert_int_equal(ask_plain(floor, 5002, MS, START), FLOOR_NOT); /* kept by another */
     floor_free(&floor);
+}
+
+/* What a drop policy or a class took was not the first of its operation. */
+static void the_first_that_could_be_kept_is_new(void **state)
+{
+    static const struct { enum floor_wish first; bool is_whole; enum floor_kind second, third; } rows[] = {
+        { FLOOR_IS_DROPPED, true, FLOOR_NEW, FLOOR_NOT }, { FLOOR_IS_DROPPED, false, FLOOR_NEW, FLOOR_NOT },
+        { FLOOR_IS_KEPT, true, FLOOR_NOT, FLOOR_NOT }, { FLOOR_IS_KEPT, false, FLOOR_NEW, FLOOR_NOT },
+        { FLOOR_ASKS, true, FLOOR_NOT, FLOOR_NOT }, { FLOOR_ASKS, false, FLOOR_NEW, FLOOR_NOT },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(rows); i++) {
+        struct floor *floor = new_floor(5, NO_LIMIT);
+        struct floor_ask ask = { .operation = 1, .duration_ns = MS, .log_ns = START, .is_whole = rows[i].is_whole, .wish = rows[i].first };
+        enum floor_kind first = floor_decide(floor, &ask);
+        assert_int_equal(first, rows[i].first == FLOOR_ASKS && rows[i].is_whole ? FLOOR_NEW : FLOOR_NOT);
+        assert_int_equal(stats_of(floor).refused[FLOOR_NEW], 0);
+        assert_int_equal(ask_plain(floor, 1, MS, START), rows[i].second);
+        assert_int_equal(ask_plain(floor, 1, MS, START), rows[i].third);
+        floor_free(&floor);
+    }
 }
 
 static void one_without_a_root_is_not_the_first(void **state)
 {
     struct floor *floor = new_floor(1e6, NO_LIMIT);
-    const struct floor_ask part = { .operation = 7, .duration_ns = MS, .log_ns = START };
+    struct floor_ask part = { .operation = 7, .duration_ns = MS, .log_ns = START };
 
     (void)state;
-    assert_int_equal(floor_decide(floor, &part, true), FLOOR_NOT);
-    assert_int_equal(floor_decide(floor, &part, false), FLOOR_NOT);
+    assert_int_equal(floor_decide(floor, &part), FLOOR_NOT);
+    part.wish = FLOOR_IS_KEPT;
+    assert_int_equal(floor_decide(floor, &part), FLOOR_NOT);
     assert_int_equal(stats_of(floor).refused[FLOOR_NEW], 0);
     assert_int_equal(ask_plain(floor, 7, MS, START), FLOOR_NEW);
     assert_int_equal(ask_plain(floor, 7, MS, START), FLOOR_NOT);
@@ -497,15 +573,15 @@ static void the_bytes_of_a_day_outlive_a_restart(void **state)
     buf_init(&saved, 1000);
     buf_init(&second, 1000);
     for (unsigned i = 0; i < 7; i++)
-        assert_int_equal(ask_error(floor, 1, START + DAY / 2), FLOOR_ERROR);
+        assert_int_equal(ask_error(floor, i, START + DAY / 2), FLOOR_ERROR);
     floor_save(floor, &saved);
     floor_load(again, buf_str(&saved));
     assert_int_equal(stats_of(again).bytes_today, 700);
     floor_save(again, &second);
     assert_true(str_eq(buf_str(&saved), buf_str(&second)));
     for (unsigned i = 0; i < 3; i++)
-        assert_int_equal(ask_error(again, 1, START + DAY / 2), FLOOR_ERROR);
-    assert_int_equal(ask_error(again, 1, START + DAY / 2), FLOOR_NOT);
+        assert_int_equal(ask_error(again, i, START + DAY / 2), FLOOR_ERROR);
+    assert_int_equal(ask_error(again, 4, START + DAY / 2), FLOOR_NOT);
     assert_int_equal(ask_error(again, 1, START + DAY), FLOOR_ERROR);
     buf_fini(&saved);
     buf_fini(&second);
@@ -524,7 +600,7 @@ static void the_bytes_of_another_day_do_not_count(void **state)
         struct buf saved;
         buf_init(&saved, 1000);
         for (unsigned n = 0; n < 10; n++)
-            assert_int_equal(ask_error(floor, 1, START + (uint64_t)(days[i] * (int64_t)DAY)), FLOOR_ERROR);
+            assert_int_equal(ask_error(floor, n, START + (uint64_t)(days[i] * (int64_t)DAY)), FLOOR_ERROR);
         floor_save(floor, &saved);
         floor_load(again, buf_str(&saved));
         assert_int_equal(ask_error(again, 1, START), FLOOR_ERROR);
@@ -535,10 +611,124 @@ static void the_bytes_of_another_day_do_not_count(void **state)
     }
 }
 
+/* Nor does it give an operation that had its share of the day another one. */
+static void a_heavy_operation_is_known_after_a_restart(void **state)
+{
+    struct floor *floor = new_floor(1000, 100000), *again = new_floor(1000, 100000);
+    struct buf saved, second;
+    uint64_t first = 0, more = 0, rare = 0;
+
+    (void)state;
+    buf_init(&saved, 1024);
+    buf_init(&second, 1024);
+    for (uint64_t i = 0; i < 200; i++)
+        first += ask_sized(floor, UINT64_MAX, 1000, START) == FLOOR_ERROR;
+    assert_in_range(first, 49, 51);
+    floor_save(floor, &saved);
+    load_text(again, buf_str(&saved));
+    floor_save(again, &second);
+    assert_true(str_eq(buf_str(&saved), buf_str(&second)));
+    for (uint64_t i = 0; i < 200; i++) {
+        more += ask_sized(again, UINT64_MAX, 1000, START + SECOND) == FLOOR_ERROR;
+        rare += i < 40 && ask_sized(again, i, 1000, START + SECOND) == FLOOR_ERROR;
+    }
+    assert_int_equal(more, 0);
+    assert_int_equal(rare, 40);
+    assert_int_equal(ask_sized(again, UINT64_MAX, 1000, START + DAY), FLOOR_ERROR);
+    buf_fini(&saved);
+    buf_fini(&second);
+    floor_free(&floor);
+    floor_free(&again);
+}
+
+/* As many as can be, and one more than are read. */
+static void heavy_operations_are_bounded(void **state)
+{
+    struct buf saved;
+
+    (void)state;
+    for (uint64_t n = 31; n <= 33; n++) {
+        struct floor *floor = new_floor(1000, 1000);
+        buf_init(&saved, 1024);
+        for (uint64_t i = 0; i < 4; i++)
+            buf_put_varint(&saved, (const uint64_t[]){ START / DAY, 77, START, 0 }[i]);
+        for (uint64_t i = 0; i < n; i++)
+            for (unsigned k = 0; k < 3; k++)
+                buf_put_varint(&saved, (const uint64_t[]){ UINT64_MAX - i, i % 3, UINT64_MAX }[k]);
+        assert_int_equal(buf_err(&saved), MG_OK);
+        load_text(floor, buf_str(&saved));
+        assert_int_equal(stats_of(floor).bytes_today, n <= 32 ? 77 : 0);
+        assert_int_equal(stats_of(floor).operations, n <= 32 ? n : 0);
+        assert_int_equal(ask_error(floor, UINT64_MAX, START + SECOND), FLOOR_ERROR);
+        buf_fini(&saved);
+        floor_free(&floor);
+    }
+}
+
+/* A restart gives no new burst: what the bucket had, and what has come since. */
+static void the_bucket_outlives_a_restart(void **state)
+{
+    static const struct { uint64_t seconds; unsigned want; } rows[] = { { 0, 0 }, { 1, 5 }, { 4, 20 }, { 10, 50 }, { 3600, 50 }, { 86400 * 3, 50 } };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(rows); i++) {
+        struct floor *floor = new_floor(5, NO_LIMIT), *again = new_floor(5, NO_LIMIT);
+        struct buf saved;
+        unsigned granted = 0;
+        buf_init(&saved, 1000);
+        for (uint64_t n = 0; n < 100; n++)
+            (void)ask_error(floor, n, START);
+        floor_save(floor, &saved);
+        load_text(again, buf_str(&saved));
+        for (uint64_t n = 0; n < 100; n++)
+            granted += ask_error(again, n, START + rows[i].seconds * SECOND) == FLOOR_ERROR;
+        assert_int_equal(granted, rows[i].want);
+        buf_fini(&saved);
+        floor_free(&floor);
+        floor_free(&again);
+    }
+}
+
+/* Saved by an older version, by one that was never asked, with a fuller bucket than there is now, at a time that has not come. */
+static void saved_buckets_of_all_kinds_load(void **state)
+{
+    static const struct { uint64_t words[4]; size_t n; unsigned want; } rows[] = {
+        { { START / DAY, 100 }, 2, 50 },
+        { { START / DAY, 100, 0, 0 }, 4, 50 },
+        { { 0, 0, 0, 7000 }, 4, 50 },
+        { { START / DAY, 100, START, 7000 }, 4, 7 },
+        { { START / DAY, 100, START, 7999 }, 4, 7 },
+        { { START / DAY, 100, START, 1000000 }, 4, 50 },
+        { { START / DAY, 100, START, UINT64_MAX }, 4, 50 },
+        { { START / DAY, 100, START + DAY / 2, 7000 }, 4, 7 },
+        { { START / DAY + 1, 100, START + DAY, 7000 }, 4, 7 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(rows); i++) {
+        struct floor *floor = new_floor(5, NO_LIMIT);
+        struct buf saved;
+        unsigned granted = 0;
+        buf_init(&saved, 1000);
+        for (size_t k = 0; k < rows[i].n; k++)
+            buf_put_varint(&saved, rows[i].words[k]);
+        load_text(floor, buf_str(&saved));
+        for (uint64_t n = 0; n < 100; n++)
+            granted += ask_error(floor, n, START) == FLOOR_ERROR;
+        assert_int_equal(granted, rows[i].want);
+        buf_fini(&saved);
+        floor_free(&floor);
+    }
+}
+
 static void bad_bytes_are_ignored(void **state)
 {
     static const struct str rows[] = {
         STR(""), STR("\x01"), STR("\x80"), STR("\x01\x80"), STR("\x01\x01\x01"), STR("\x01\x01\x80"), STR("nonsense"),
+        STR("\x01\x01\x01\x80"), STR("\x01\x01\x01\x01") /* a time that is not of the day */,
+        /* heavy ones that are not whole, or of no kind */
+        STR("\x01\x01\0\x01\x01"), STR("\x01\x01\0\x01\x01\0"), STR("\x01\x01\0\x01\x01\0\x80"), STR("\x01\x01\0\x01\x01\x03\x01"),
+        STR("\x01\x01\0\x01\x01\0\x01\x01"),
         STR("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), STR("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01\x01"),
     };
 
@@ -622,9 +812,9 @@ static void a_day_that_is_set_back_still_ends(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 10; i++)
-        assert_int_equal(ask_error(floor, 1, START + 30 * DAY), FLOOR_ERROR);
-    assert_int_equal(ask_error(floor, 1, START), FLOOR_NOT); /* what was used is used */
-    assert_int_equal(ask_error(floor, 1, START + DAY - 1), FLOOR_NOT);
+        assert_int_equal(ask_error(floor, i, START + 30 * DAY), FLOOR_ERROR);
+    assert_int_equal(ask_error(floor, 10, START), FLOOR_NOT); /* what was used is used */
+    assert_int_equal(ask_error(floor, 11, START + DAY - 1), FLOOR_NOT);
     assert_int_equal(ask_error(floor, 1, START + DAY), FLOOR_ERROR);
     floor_free(&floor);
 }
@@ -637,7 +827,7 @@ static void a_day_begins_once(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 1000; i++)
-        granted += ask_error(floor, 1, START + DAY + (i % 2 ? SECOND : 0) - SECOND / 2) == FLOOR_ERROR;
+        granted += ask_error(floor, i, START + DAY + (i % 2 ? SECOND : 0) - SECOND / 2) == FLOOR_ERROR;
     assert_in_range(granted, 10, 11); /* one at the end of the day before */
     floor_free(&floor);
 }
@@ -667,18 +857,25 @@ int main(void)
         cmocka_unit_test(a_flood_of_new_ones_leaves_errors_their_half),
         cmocka_unit_test(bytes_of_a_day_end_at_midnight),
         cmocka_unit_test(a_trace_that_does_not_fit_into_the_day_is_refused),
+        cmocka_unit_test(huge_traces_of_one_operation_leave_bytes_to_others),
+        cmocka_unit_test(operations_with_huge_traces_share_the_day),
         cmocka_unit_test(about_one_in_a_hundred_is_slow),
         cmocka_unit_test(nothing_is_slow_when_all_are_equal),
         cmocka_unit_test(twenty_have_to_be_seen_before_one_is_slow),
         cmocka_unit_test(slow_is_measured_against_its_own_operation),
         cmocka_unit_test(what_is_slow_is_forgotten_with_time),
         cmocka_unit_test(the_first_of_an_operation_is_new),
+        cmocka_unit_test(the_first_that_could_be_kept_is_new),
         cmocka_unit_test(one_without_a_root_is_not_the_first),
         cmocka_unit_test(a_new_one_that_was_refused_is_asked_again),
         cmocka_unit_test(an_operation_is_new_again_after_10000_others),
         cmocka_unit_test(the_table_is_right_under_random_operations),
         cmocka_unit_test(the_bytes_of_a_day_outlive_a_restart),
         cmocka_unit_test(the_bytes_of_another_day_do_not_count),
+        cmocka_unit_test(a_heavy_operation_is_known_after_a_restart),
+        cmocka_unit_test(heavy_operations_are_bounded),
+        cmocka_unit_test(the_bucket_outlives_a_restart),
+        cmocka_unit_test(saved_buckets_of_all_kinds_load),
         cmocka_unit_test(bad_bytes_are_ignored),
         cmocka_unit_test(loaded_bytes_may_be_more_than_the_limit),
         cmocka_unit_test(time_out_of_order_changes_little),

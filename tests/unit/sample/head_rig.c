@@ -9,6 +9,19 @@
 #include <cmocka.h>
 #include "base/mem.h"
 
+const char rig_full_file[] =
+    "{\"default_strategy\":{\"type\":\"probabilistic\",\"param\":0.5,"
+    "\"operation_strategies\":[{\"operation\":\"/all\",\"type\":\"probabilistic\",\"param\":0.25},"
+    "{\"operation\":\"GET /health\",\"type\":\"probabilistic\",\"param\":0.9}]},"
+    "\"service_strategies\":["
+    "{\"service\":\"plain\",\"type\":\"probabilistic\",\"param\":0.8},"
+    "{\"service\":\"ops\",\"type\":\"probabilistic\",\"param\":0.7,\"operation_strategies\":["
+    "{\"operation\":\"/all\",\"type\":\"probabilistic\",\"param\":0.1},{\"operation\":\"/own\",\"type\":\"probabilistic\",\"param\":0.2}]},"
+    "{\"service\":\"odd\",\"type\":\"const\",\"param\":1},"
+    "{\"service\":\"limit\",\"type\":\"ratelimiting\",\"param\":8}]}";
+const char rig_limit_file[] = "{\"default_strategy\":{\"type\":\"ratelimiting\",\"param\":8},"
+                                 "\"service_strategies\":[{\"service\":\"low\",\"type\":\"ratelimiting\",\"param\":0.5}]}";
+
 static _Atomic uint64_t now_ns = 1000 * RIG_SECOND;
 
 uint64_t rig_now_ns(void)

@@ -41,3 +41,8 @@ const char *rig_told(struct head_rig *rig, const char *service);
 double rig_probability(struct head_rig *rig, const char *service, const char *operation); /* its row, or the default */
 const struct head_row *rig_row_of(struct head_rig *rig, const char *service, const char *operation); /* of head_effective; NULL */
 double rig_metric(struct head_rig *rig, const char *sample); /* "name{label="value"}" of the exposition; -1: not there */
+
+#define STATIC   "head.mode=static"
+#define ADAPTIVE "head.mode=adaptive"
+#define FILE_KEY "head.strategies_file=@file"
+extern const char rig_full_file[], rig_limit_file[]; /* a strategies file with all there is; one of rate limits alone */

@@ -198,14 +198,14 @@ static const struct { const char *policies, *says; } refused[] = {
     { IN("composite", "max_total_spans_per_second: 5, policy_order: [x], " PARTS),
       A "composite.policy_order names 1 of 2 policies; it must name all" },
     { IN("composite", "max_total_spans_per_second: 5, policy_order: [x, y, x], " PARTS), A "composite.policy_order names 'x' twice" },
-    { IN("composite", "max_total_spans_per_second: 5, rate_allocation: [x], " PARTS), A "composite.rate_allocation 1 is not a map" },
+    { IN("composite", "max_total_spans_per_second: 5, rate_allocation: [x], " PARTS), A "composite.rate_allocation 1 (line 1): is not a map" },
     { IN("composite", "max_total_spans_per_second: 5, rate_allocation: [{policy: z, percent: 5}], " PARTS),
-      A "composite.rate_allocation names 'z', which is no composite_sub_policy" },
-    { IN("composite", "max_total_spans_per_second: 5, rate_allocation: [{percent: 5}], " PARTS), A "rate_allocation.policy is missing" },
+      A "composite.rate_allocation 1 (line 1): policy names 'z', which is no composite_sub_policy" },
+    { IN("composite", "max_total_spans_per_second: 5, rate_allocation: [{percent: 5}], " PARTS), A "composite.rate_allocation 1 (line 1): policy is missing" },
     { IN("composite", "max_total_spans_per_second: 5, rate_allocation: [{policy: x, percent: 101}], " PARTS),
-      A "rate_allocation.percent is 101, which is above 100" },
+      A "composite.rate_allocation 1 (line 1): percent is 101, which is above 100" },
     { IN("composite", "max_total_spans_per_second: 5, rate_allocation: [{policy: x, share: 1}], " PARTS),
-      A "unknown key 'rate_allocation.share' (policy, percent)" },
+      A "composite.rate_allocation 1 (line 1): unknown key 'share' (policy, percent)" },
 };
 
 static void other_yaml_is_refused_by_name(void **state)

@@ -274,6 +274,37 @@ static void a_new_operation_is_kept_once_and_known_ones_are_not(void **state)
     bench_fini(&bench);
 }
 
+/* What is dropped for good, whatever the floor says, was not the first of its operation: one that could be kept is. */
+static void the_first_that_could_be_kept_is_the_new_one(void **state)
+{
+#define DROP "[{name: d, type: drop, drop: {drop_sub_policy: [{type: string_attribute, string_attribute: {key: k, values: [x]}}]}}, " \
+             "{name: a, type: trace_flags}]"
+#define INVERTED "[{name: i, type: string_attribute, string_attribute: {key: k, values: [x], invert_match: true}}, {name: a, type: trace_flags}]"
+#define FLAGGED "[{name: a, type: trace_flags}]"
+    static const struct { const char *policies, *first, *says, *second, *then; } rows[] = {
+        { DROP, "k:s=x", "dropped drop d 0", "k:s=y", "kept floor_new - 1" },
+        { INVERTED, "k:s=x", "dropped inverted i 0", "k:s=y", "kept floor_new - 1" },
+        { FLAGGED, "url.path:s=/probe r=0", "dropped class probe 0.25", "k:s=y", "kept floor_new - 1" },
+        { FLAGGED, "url.path:s=/probe r=ffffffffffffff", "kept class probe 0.25", "k:s=y", "dropped no_policy - 0" },
+        { FLAGGED, "flags=1", "kept policy a 1", "k:s=y", "dropped no_policy - 0" },
+        { FLAGGED, "k:s=x", "kept floor_new - 1", "k:s=y", "dropped no_policy - 0" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(rows); i++) {
+        struct bench bench;
+        struct trial first = { 0 }, second = { 0 }, third = { 0 };
+        bench_init(&bench, &(struct trial_rules){ .policies = rows[i].policies, .classes = PROBES, .floor_per_second = 5 });
+        bench_add(&bench, &first, rows[i].first);
+        assert_string_equal(bench_decide(&bench, &first, &plainly), rows[i].says);
+        bench_add(&bench, &second, rows[i].second);
+        assert_string_equal(bench_decide(&bench, &second, &plainly), rows[i].then);
+        bench_add(&bench, &third, rows[i].second);
+        assert_string_equal(bench_decide(&bench, &third, &plainly), "dropped no_policy - 0");
+        bench_fini(&bench);
+    }
+}
+
 /* The budget is for what would be lost. */
 static void what_is_kept_or_dropped_for_sure_costs_the_floor_nothing(void **state)
 {
@@ -400,6 +431,7 @@ int main(void)
         cmocka_unit_test(a_match_waits_for_the_entry),
         cmocka_unit_test(the_floor_stands_between_sure_and_chance),
         cmocka_unit_test(a_new_operation_is_kept_once_and_known_ones_are_not),
+        cmocka_unit_test(the_first_that_could_be_kept_is_the_new_one),
         cmocka_unit_test(what_is_kept_or_dropped_for_sure_costs_the_floor_nothing),
         cmocka_unit_test(the_floors_day_survives_a_restart),
         cmocka_unit_test(the_ladder_takes_what_is_not_certain),

@@ -110,6 +110,35 @@ static void values_are_read_or_refused(void **state)
     }
 }
 
+/* An item of a list has no name of its own: its keys stand as the file has them. */
+static void keys_of_an_item_stand_alone(void **state)
+{
+    static const struct { const char *yaml; enum reader reader; const char *why; } items[] = {
+        { "k: 1", COUNT, "k is 1, which is below 2" },
+        { "k: []", TEXTS, "k is empty" },
+        { "k: [a, '']", TEXTS, "k 2 is empty" },
+        { "k: [a]", TEXT, "k is a list, not a text" },
+        { "z: 1", TEXT, "k is missing" },
+    };
+    struct loaded loaded;
+    struct mg_why why;
+    char shown[100];
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(items); i++) {
+        load(items[i].yaml, &loaded);
+        loaded.section.name = "";
+        assert_int_equal(read_as(items[i].reader, &loaded.section, shown, &why), MG_E_FORMAT);
+        assert_string_equal(why.text, items[i].why);
+        yaml_docs_free(&loaded.docs);
+    }
+    load("treshold: 5", &loaded);
+    loaded.section.name = "";
+    assert_int_equal(SECTION_KEYS(&loaded.section, &why, "threshold"), MG_E_FORMAT);
+    assert_string_equal(why.text, "unknown key 'treshold'; did you mean 'threshold'?");
+    yaml_docs_free(&loaded.docs);
+}
+
 static void unknown_keys_are_named(void **state)
 {
     static const struct { const char *yaml, *why; } keys[] = {
@@ -135,6 +164,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_read_or_refused),
+        cmocka_unit_test(keys_of_an_item_stand_alone),
         cmocka_unit_test(unknown_keys_are_named),
     };
 
