@@ -407,7 +407,8 @@ static void publish_commit(struct commit *commit, const struct store_state *stat
     if (commit->rules) {
         partition->rules = commit->rules;
         store->shared.rules = MG_MAX(store->shared.rules, commit->rules);
-        store->own.rules_gap = 0;
+        if (commit->rules >= store->own.rules_gap) /* not an older one that a failed commit had carried */
+            store->own.rules_gap = 0;
     }
     if (commit->blocks.n)
         store_list_changed(store);

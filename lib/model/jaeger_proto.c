@@ -296,7 +296,7 @@ static enum mg_err span_field_read(struct jaeger_raw *raw, const struct wire_fie
     }
 }
 
-static enum mg_err span_read(struct jaeger_raw *raw, struct str message)
+enum mg_err jaeger_proto_span(struct jaeger_raw *raw, struct str message)
 {
     const uint8_t *at = wire_begin(message), *end = wire_end(message);
     struct ids_and_times told = { .has_trace_id = false };
@@ -345,8 +345,8 @@ enum mg_err jaeger_proto_process(struct jaeger_raw *raw, struct str message, str
 
 static enum mg_err span_found(struct jaeger_scanner *s, struct str message)
 {
-    MG_TRY(span_read(jaeger_scanner_raw(s), message));
-    return jaeger_found_span(s);
+    MG_TRY(jaeger_proto_span(jaeger_scanner_raw(s), message));
+    return jaeger_found_span(s, message);
 }
 
 /* The last field of that number, wherever it stands. */

@@ -40,14 +40,16 @@ struct jaeger_raw {
 /* The process of the batch, before its spans. `whole`: the Process message of protobuf, by which the same one inside spans is
  * known; empty otherwise. */
 void jaeger_found_process(struct jaeger_scanner *s, struct str whole, struct str service, const struct jaeger_tags *tags);
-/* A span that was read and is fine: the scanner's raw holds it. It is visited. */
-enum mg_err jaeger_found_span(struct jaeger_scanner *s) MG_MUST_USE;
+/* A span that was read and is fine: the scanner's raw holds it. It is visited, now or, when it is of another process than the first one, at
+ * the end. `whole`: where to read it again then. */
+enum mg_err jaeger_found_span(struct jaeger_scanner *s, struct str whole) MG_MUST_USE;
 struct jaeger_raw *jaeger_scanner_raw(struct jaeger_scanner *s);
 
 /* --- readers --------------------------------------------- */
 
 enum mg_err jaeger_thrift_walk(struct jaeger_scanner *s, enum jaeger_wire wire, struct str body) MG_MUST_USE;
 enum mg_err jaeger_proto_walk(struct jaeger_scanner *s, enum jaeger_wire wire, struct str body) MG_MUST_USE;
+enum mg_err jaeger_proto_span(struct jaeger_raw *raw, struct str message) MG_MUST_USE;
 /* A Process message; its tags go to *tags. */
 enum mg_err jaeger_proto_process(struct jaeger_raw *raw, struct str message, struct str *service,
                                  struct jaeger_tags *tags) MG_MUST_USE;

@@ -1,8 +1,9 @@
 /* jaeger_scan.c - one walk over a body: each span is visited as soon as it was read.
  *
  * A visitor wants to hear of resource and scope before their spans; Jaeger gives spans in any order, each with its own tags
- * that name the scope, in protobuf also each with its own process. So both are told when they differ from the span before; what they
- * are made to is remembered for the message, because the same few come again and again. */
+ * that name the scope, in protobuf also each with its own process. A scope is told whenever it differs from the span before. A
+ * resource is told once, because it may be large and cost its hearers much: spans of another one than the first are left for later, in a
+ * list of their resource, and read again. Clients send one process a batch. */
 #include "model/jaeger_read.h"
 
 #include <assert.h>
@@ -10,12 +11,14 @@
 
 #define NONE UINT32_MAX
 
-struct resource { struct str bytes, service; };
+struct place { struct str whole; uint32_t ordinal, next; /* number of a place, from 1; 0: none */ };
+struct resource { struct str bytes, service; uint32_t first, last; /* places */ };
 
 struct jaeger_scanner {
     struct jaeger_raw raw;
     struct arena arena; /* what the visitor gets and is not in the body; until the next scan */
     VEC(struct resource) resources; /* [0]: of spans without a process of their own */
+    VEC(struct place) places;       /* spans that are left for later */
     struct map by_scope;            /* scope -> struct str *, in the arena */
     struct map by_process;          /* Process message -> resource, from 1 */
     struct jaeger_tags process;     /* tags of a process inside a span */
@@ -44,6 +47,7 @@ static void forget(struct jaeger_scanner *s)
     map_fini(&s->by_scope);
     map_fini(&s->by_process);
     VEC_CLEAR(&s->resources);
+    VEC_CLEAR(&s->places);
     arena_reset(&s->arena);
 }
 
@@ -54,6 +58,7 @@ void jaeger_scanner_decay(struct jaeger_scanner *scanner)
     forget(s);
     arena_fini(&s->arena);
     VEC_FINI(&s->resources);
+    VEC_FINI(&s->places);
     VEC_FINI(&s->process);
     VEC_FINI(&s->raw.tags);
     VEC_FINI(&s->raw.fields);
@@ -167,6 +172,7 @@ static enum mg_err resource_find(struct jaeger_scanner *s, uint32_t *out)
         return MG_OK;
     void **number = map_put(&s->by_process, s->raw.process, &is_new);
     if (is_new) {
+        resource = (struct resource){ .first = 0 };
         MG_TRY(jaeger_proto_process(&s->raw, s->raw.process, &resource.service, &s->process));
         resource.bytes = jaeger_resource_bytes(resource.service, &s->process, &s->arena);
         VEC_PUSH(&s->resources, resource);
@@ -208,26 +214,68 @@ static void tell_scope(struct jaeger_scanner *s, const struct jaeger_scope *scop
 
 /* --- spans --------------------------------------------- */
 
-enum mg_err jaeger_found_span(struct jaeger_scanner *s)
+static void tell_resource(struct jaeger_scanner *s, uint32_t number)
 {
-    const struct resource *resource;
+    s->visitor->on_resource(s->owner, s->resources.at[number].bytes);
+    s->told_resource = number;
+    s->has_told_scope = false;
+}
+
+/* The raw one, of the resource told last. */
+static void visit(struct jaeger_scanner *s, uint32_t ordinal)
+{
+    const struct resource *resource = &s->resources.at[s->told_resource];
     struct jaeger_scope scope;
     struct span span;
-    uint32_t number;
 
-    MG_TRY(resource_find(s, &number));
-    resource = &s->resources.at[number];
-    if (number != s->told_resource) {
-        s->visitor->on_resource(s->owner, resource->bytes);
-        s->told_resource = number;
-        s->has_told_scope = false;
-    }
     jaeger_span_of(&s->raw, resource->service, &span, &scope);
     tell_scope(s, &scope);
     span.resource = resource->bytes;
     span.scope = s->told_scope_bytes;
-    s->visitor->on_span(s->owner, &span, s->raw.ordinal++);
+    s->visitor->on_span(s->owner, &span, ordinal);
+}
+
+static void leave(struct jaeger_scanner *s, uint32_t number, struct str whole)
+{
+    struct resource *resource = &s->resources.at[number];
+
+    VEC_PUSH(&s->places, ((struct place){ whole, s->raw.ordinal, 0 }));
+    if (resource->last)
+        s->places.at[resource->last - 1].next = (uint32_t)s->places.n;
+    else
+        resource->first = (uint32_t)s->places.n;
+    resource->last = (uint32_t)s->places.n;
+}
+
+enum mg_err jaeger_found_span(struct jaeger_scanner *s, struct str whole)
+{
+    uint32_t number;
+
+    MG_TRY(resource_find(s, &number));
+    if (s->told_resource == NONE)
+        tell_resource(s, number);
+    if (number == s->told_resource)
+        visit(s, s->raw.ordinal);
+    else
+        leave(s, number, whole);
+    s->raw.ordinal++;
     return MG_OK;
+}
+
+/* Those that were left. */
+static void visit_left(struct jaeger_scanner *s)
+{
+    for (uint32_t i = 0; s->places.n && i < s->resources.n; i++) {
+        if (!s->resources.at[i].first)
+            continue;
+        tell_resource(s, i);
+        for (uint32_t number = s->resources.at[i].first; number; number = s->places.at[number - 1].next) {
+            enum mg_err err = jaeger_proto_span(&s->raw, s->places.at[number - 1].whole);
+            assert(err == MG_OK); /* the same bytes were fine a moment ago */
+            (void)err;
+            visit(s, s->places.at[number - 1].ordinal);
+        }
+    }
 }
 
 static enum mg_err walk(struct jaeger_scanner *s, enum jaeger_wire wire, struct str body)
@@ -245,7 +293,7 @@ enum mg_err jaeger_scan(struct jaeger_scanner *scanner, enum jaeger_wire wire, s
                         void *owner, struct mg_why *why)
 {
     struct jaeger_scanner *s = scanner;
-    struct resource batch = { STR(""), STR("") };
+    struct resource batch = { STR(""), STR(""), 0, 0 };
 
     if (body.len > UINT32_MAX)
         return mg_fail(why, MG_E_TOO_BIG, "a body of more than 4 GiB; send smaller batches");
@@ -258,6 +306,8 @@ enum mg_err jaeger_scan(struct jaeger_scanner *scanner, enum jaeger_wire wire, s
     s->owner = owner;
     s->told_resource = s->last_resource = NONE;
     enum mg_err err = walk(s, wire, body);
+    if (err == MG_OK)
+        visit_left(s);
     s->raw.why = NULL;
     return err;
 }

@@ -5,7 +5,8 @@
  * a process or a log. Every length is checked against what is left, nesting against 64. Any bytes are safe; memory is a few
  * times the body at most. One scanner a thread.
  *
- * Spans are visited in the order of the message; process and scope are told again whenever they change. Resources and scopes point into
+ * Spans are visited in the order of the message, but those of another process than the first one come behind, by process; each is told
+ * once, a scope whenever it changes. Ordinals are those of the message. Resources and scopes point into
  * the body or into the scanner's memory, until the next scan; what a span points to is good in on_span. A message without spans visits nothing.
  *
  * What OTLP cannot hold: flags are dropped; times before 1970 and after 2554 become the nearest there is; references with

@@ -378,7 +378,7 @@ static enum mg_err spans_read(struct jaeger_scanner *s, struct thrift_reader *r)
 
     for (uint32_t i = 0; i < n; i++) {
         MG_TRY(span_read(raw, r));
-        MG_TRY(jaeger_found_span(s));
+        MG_TRY(jaeger_found_span(s, STR(""))); /* of the batch's process, all of them */
     }
     return MG_OK;
 }
@@ -412,7 +412,7 @@ static enum mg_err batch_read(struct jaeger_scanner *s, struct thrift_reader *r)
             MG_TRY(process_read(s, r));
             break;
         case THRIFT_KEY(2, THRIFT_LIST):
-            if (!(seen & FIELD(1))) /* clients send it first; spans stand before it */
+            if (!(seen & (FIELD(1) | FIELD(2)))) /* clients send it first; spans stand before it, and it is looked for once */
                 MG_TRY(process_find(s, start));
             MG_TRY(spans_read(s, r));
             break;

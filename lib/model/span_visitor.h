@@ -2,7 +2,8 @@
  *
  * A scanner walks a request once. Order: on_resource, then on_scope, then the spans of both; a scanner of a protocol that
  * has no scopes calls on_scope with an empty one. A request that is malformed may have been visited in part: the caller
- * must be able to take back what it collected. Slices are good during the scan only; span.attrs in on_span only. */
+ * must be able to take back what it collected. Resources and scopes are good during the scan only, what a span
+ * points to in on_span only. */
 #pragma once
 #include "model/span.h"
 

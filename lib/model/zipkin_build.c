@@ -304,23 +304,28 @@ bool zipkin_build_is_resource_new(const struct zipkin_builder *b)
     return false;
 }
 
-void zipkin_build_resource(struct zipkin_builder *b, struct buf *out)
+void zipkin_build_resource(const struct zipkin_builder *b, struct buf *out)
 {
     size_t resource = wire_open(out, 1);
 
-    VEC_CLEAR(&b->told_tags);
-    b->told_service = keep(b, b->service);
     if (b->service.len)
         text_attr_put(out, STR("service.name"), b->service);
-    for (size_t i = 0; i < b->draft->tags.n; i++) {
-        const struct zipkin_tag *tag = &b->draft->tags.at[i];
-        if (b->use.at[i] != USE_RESOURCE)
-            continue;
-        text_attr_put(out, tag->key, tag->value);
-        VEC_PUSH(&b->told_tags, ((struct zipkin_tag){ keep(b, tag->key), keep(b, tag->value) }));
-    }
+    for (size_t i = 0; i < b->draft->tags.n; i++)
+        if (b->use.at[i] == USE_RESOURCE)
+            text_attr_put(out, b->draft->tags.at[i].key, b->draft->tags.at[i].value);
     wire_close(out, resource);
     wire_put_bytes(out, 3, STR(ZIPKIN_SCHEMA));
+}
+
+void zipkin_build_note_resource(struct zipkin_builder *b)
+{
+    VEC_CLEAR(&b->told_tags);
+    b->told_service = keep(b, b->service);
+    for (size_t i = 0; i < b->draft->tags.n; i++) {
+        const struct zipkin_tag *tag = &b->draft->tags.at[i];
+        if (b->use.at[i] == USE_RESOURCE)
+            VEC_PUSH(&b->told_tags, ((struct zipkin_tag){ keep(b, tag->key), keep(b, tag->value) }));
+    }
 }
 
 bool zipkin_build_is_scope_new(const struct zipkin_builder *b)

@@ -109,10 +109,11 @@ struct zipkin_builder {
 void zipkin_builder_fini(struct zipkin_builder *b);
 /* Looks at the draft, which is then the current one. */
 void zipkin_build_begin(struct zipkin_builder *b, const struct zipkin_draft *draft);
-/* Whether the draft's resource, or scope, is another than the one that was built last. */
+/* Whether the draft's resource is another than the one that was noted last, its scope than the one that was built last. */
 bool zipkin_build_is_resource_new(const struct zipkin_builder *b);
 bool zipkin_build_is_scope_new(const struct zipkin_builder *b);
-void zipkin_build_resource(struct zipkin_builder *b, struct buf *out); /* span.resource */
+void zipkin_build_resource(const struct zipkin_builder *b, struct buf *out); /* span.resource */
+void zipkin_build_note_resource(struct zipkin_builder *b);                   /* it is the one told last */
 void zipkin_build_scope(struct zipkin_builder *b, struct buf *out);    /* span.scope */
 /* Everything but resource and scope. */
 void zipkin_build_span(struct zipkin_builder *b, struct span *out);

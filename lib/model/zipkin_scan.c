@@ -1,12 +1,20 @@
-/* zipkin_scan.c - a list is walked once, each span visited as soon as it was read. Resource and scope are told again whenever they
- * differ from the span before. */
+/* zipkin_scan.c - a list is walked once, each span visited as soon as it was read. A scope is told whenever it differs from the span before.
+ *
+ * A resource is told once, for it may cost its hearers much: spans of another one than the first are left for later, put in order by a
+ * hash of their resource, and read again. Of those nothing is kept but where they stand: 24 bytes. Equal hashes only bring spans
+ * together; what they are visited under is compared to the byte, and a collision costs one more call of on_resource. */
 #include "model/zipkin_scan.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include "base/map.h"
 #include "model/zipkin_private.h"
 
 #define JSON_DEPTH 256 /* unknown members may hold anything */
+
+struct place { uint64_t hash; /* of its resource; then the first ordinal with it */ uint32_t ordinal, offset; };
 
 struct zipkin_scanner {
     struct zipkin_source source;
@@ -18,6 +26,8 @@ struct zipkin_scanner {
     struct buf part;            /* a resource or a scope being built */
     struct str resource, scope; /* told last */
     bool is_begun;              /* something was told */
+    uint64_t seed;
+    VEC(struct place) places;   /* spans that are left for later */
 };
 
 struct zipkin_scanner *zipkin_scanner_new(void)
@@ -26,6 +36,7 @@ struct zipkin_scanner *zipkin_scanner_new(void)
 
     /* None of these holds more than a few times what was received. */
     buf_init(&s->part, SIZE_MAX);
+    s->seed = hash_seed();
     buf_init(&s->builder.scratch, SIZE_MAX);
     buf_init(&s->builder.parts, SIZE_MAX);
     buf_init(&s->builder.spelled, SIZE_MAX);
@@ -43,6 +54,7 @@ void zipkin_scanner_free(struct zipkin_scanner **scanner)
     zipkin_draft_fini(&s->draft);
     json_reader_free(&s->json);
     buf_fini(&s->part);
+    VEC_FINI(&s->places);
     mem_free(s);
     *scanner = NULL;
 }
@@ -61,6 +73,7 @@ void zipkin_scanner_decay(struct zipkin_scanner *s)
     json_reader_free(&s->json);
     zipkin_draft_fini(&s->draft);
     buf_shrink(&s->part, 0);
+    VEC_FINI(&s->places);
 }
 
 /* --- for both readers --------------------------------------------- */
@@ -112,10 +125,16 @@ void zipkin_draft_fini(struct zipkin_draft *draft)
 
 /* --- the walk --------------------------------------------- */
 
-static void tell_resource(struct zipkin_scanner *s)
+static void build_resource(struct zipkin_scanner *s)
 {
     buf_clear(&s->part);
     zipkin_build_resource(&s->builder, &s->part);
+}
+
+static void tell_resource(struct zipkin_scanner *s)
+{
+    build_resource(s);
+    zipkin_build_note_resource(&s->builder);
     s->resource = arena_str(&s->builder.kept, buf_str(&s->part));
     s->visitor->on_resource(s->owner, s->resource);
 }
@@ -128,12 +147,11 @@ static void tell_scope(struct zipkin_scanner *s)
     s->visitor->on_scope(s->owner, s->scope);
 }
 
-static void visit(struct zipkin_scanner *s)
+/* The current draft. is_new: its resource was not told yet. */
+static void visit(struct zipkin_scanner *s, bool is_new)
 {
     struct span span;
 
-    zipkin_build_begin(&s->builder, &s->draft);
-    bool is_new = !s->is_begun || zipkin_build_is_resource_new(&s->builder);
     if (is_new)
         tell_resource(s);
     if (is_new || zipkin_build_is_scope_new(&s->builder))
@@ -145,6 +163,55 @@ static void visit(struct zipkin_scanner *s)
     s->visitor->on_span(s->owner, &span, s->source.ordinal);
 }
 
+static void visit_or_leave(struct zipkin_scanner *s, size_t offset)
+{
+    zipkin_build_begin(&s->builder, &s->draft);
+    if (!s->is_begun || !zipkin_build_is_resource_new(&s->builder)) {
+        visit(s, !s->is_begun);
+        return;
+    }
+    build_resource(s);
+    VEC_PUSH(&s->places, ((struct place){ hash_bytes(s->part.ptr, s->part.len, s->seed), s->source.ordinal, (uint32_t)offset }));
+}
+
+static int place_order(const void *a, const void *b)
+{
+    const struct place *left = a, *right = b;
+
+    if (left->hash != right->hash)
+        return left->hash < right->hash ? -1 : 1;
+    return left->ordinal < right->ordinal ? -1 : left->ordinal > right->ordinal;
+}
+
+/* By hashes first, to find what goes together; then by where each begins. */
+static void places_sort(struct place *places, size_t n)
+{
+    qsort(places, n, sizeof *places, place_order);
+    for (size_t from = 0, to; from < n; from = to) {
+        uint64_t hash = places[from].hash;
+        uint32_t first = places[from].ordinal;
+        for (to = from; to < n && places[to].hash == hash; to++)
+            places[to].hash = first;
+    }
+    qsort(places, n, sizeof *places, place_order);
+}
+
+static void visit_left(struct zipkin_scanner *s, const struct zipkin_format *format)
+{
+    if (s->places.n == 0)
+        return;
+    places_sort(s->places.at, s->places.n);
+    for (size_t i = 0; i < s->places.n; i++) {
+        size_t at = s->places.at[i].offset;
+        enum mg_err err = format->read(&s->source, &at, &s->draft);
+        assert(err == MG_OK); /* the same bytes as before */
+        (void)err;
+        s->source.ordinal = s->places.at[i].ordinal;
+        zipkin_build_begin(&s->builder, &s->draft);
+        visit(s, zipkin_build_is_resource_new(&s->builder));
+    }
+}
+
 static enum mg_err list_scan(struct zipkin_scanner *s, const struct zipkin_format *format, struct str text, struct mg_why *why)
 {
     bool is_end = false;
@@ -152,6 +219,7 @@ static enum mg_err list_scan(struct zipkin_scanner *s, const struct zipkin_forma
     if (text.len > UINT32_MAX)
         return mg_fail(why, MG_E_TOO_BIG, "a list of spans of more than 4 GiB");
     arena_reset(&s->builder.kept);
+    VEC_CLEAR(&s->places);
     if (!s->builder.json)
         s->builder.json = json_reader_new(ZIPKIN_ATTRS_DEPTH);
     s->builder.text = text;
@@ -162,10 +230,13 @@ static enum mg_err list_scan(struct zipkin_scanner *s, const struct zipkin_forma
     for (size_t at = 0;; s->source.ordinal++) {
         MG_TRY(format->seek(&s->source, &at, &is_end));
         if (is_end)
-            return MG_OK;
+            break;
+        size_t offset = at;
         MG_TRY(format->read(&s->source, &at, &s->draft));
-        visit(s);
+        visit_or_leave(s, offset);
     }
+    visit_left(s, format);
+    return MG_OK;
 }
 
 enum mg_err zipkin_scan_json(struct zipkin_scanner *s, struct str body, const struct span_visitor *visitor, void *owner, struct mg_why *why)

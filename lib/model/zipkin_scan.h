@@ -8,8 +8,8 @@
  * `error` sets the status, whatever its value, and stays; its value is the description when there
  * is no better one.
  *
- * Spans are visited in the order of the list. The resource is the local service and the tags that describe it; it and the scope are told
- * again whenever they change. One bad span refuses the whole list (E_FORMAT), in Zipkin's words ("traceId is all zeros reading List<Span>
+ * Spans are visited in the order of the list, but those of another resource than the first one come behind, by resource. That is the local
+ * service and the tags that describe it, and told once; a scope is told whenever it changes. Ordinals are those of the list. One bad span refuses the whole list (E_FORMAT), in Zipkin's words ("traceId is all zeros reading List<Span>
  * from json"), after spans before it were visited. An empty list, or none, is fine. What a span points to is good in on_span.
  *
  * Any bytes are safe. Memory is bounded by the body: a list costs at most a few times its length, and nothing is allocated

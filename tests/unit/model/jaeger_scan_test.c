@@ -252,7 +252,7 @@ static void scopes_are_told_when_they_change(void **state)
                    "S a/\n" SAID(3, 3) "S b/1\n" SAID(4, 4) SAID(5, 5));
 }
 
-static void processes_are_told_when_they_change(void **state)
+static void each_process_is_told_once(void **state)
 {
     static const struct described spans[] = {
         { .name = "op", .service = "x", .process = "k:i=1" },
@@ -266,9 +266,8 @@ static void processes_are_told_when_they_change(void **state)
 
     (void)state;
     expect_all("processes", &batch,
-               "R service.name:s=x k:i=1\nS /\n" SAID(0, 0) "R service.name:s=svc\nS /\n" SAID(1, 1)
-                   "R service.name:s=x\nS /\n" SAID(2, 2) "R service.name:s=x k:i=1\nS /\n" SAID(3, 3) SAID(4, 4)
-                       "R service.name:s=svc\nS /\n" SAID(5, 5));
+               "R service.name:s=x k:i=1\nS /\n" SAID(0, 0) SAID(3, 3) SAID(4, 4) "R service.name:s=svc\nS /\n" SAID(1, 1) SAID(5, 5)
+                   "R service.name:s=x\nS /\n" SAID(2, 2));
 }
 
 /* Fields may stand in any order; the resource is told before the spans. */
@@ -282,6 +281,29 @@ static void a_process_may_follow_its_spans(void **state)
     expect_refusal("no process", "http", scan_text(JAEGER_HTTP_BINARY, hex("0f00020c00000001" T_SPAN "00")), "Batch without process");
     expect_refusal("a bad process", "http", scan_text(JAEGER_HTTP_BINARY, hex("0f00020c00000001" T_SPAN "0c0001 00 00")), "Process without serviceName");
     expect_refusal("cut behind the spans", "http", scan_text(JAEGER_HTTP_BINARY, hex("0f00020c00000001" T_SPAN "0c0001 0b0001000000037376")), "larger than the data");
+}
+
+/* Lists without end before a process: it is looked for once, and made to a resource twice at most. */
+static void a_process_is_looked_for_once(void **state)
+{
+    enum { LISTS = 100000, TAG_BYTES = 100000 };
+    static const char list[] = "\x0f\0\x02\x0c\0\0\0", tag[] = "\x0f\0\x02\x0c\0\0\0\x01\x0b\0\x01\0\0\0\x01k\x08\0\x02\0\0\0\0\x0b\0\x03";
+    struct buf body;
+    char len[4];
+
+    (void)state;
+    buf_init(&body, SIZE_MAX);
+    for (size_t i = 0; i < LISTS; i++)
+        buf_put(&body, list, sizeof list);
+    buf_put(&body, "\x0c\0\x01\x0b\0\x01\0\0\0\x03svc", 13);
+    buf_put(&body, tag, sizeof tag - 1);
+    put_be32(len, TAG_BYTES);
+    buf_put(&body, len, sizeof len);
+    for (size_t i = 0; i < TAG_BYTES; i++)
+        buf_put_char(&body, 'x');
+    buf_put(&body, "\0\0\0", 3);
+    expect_text("lists", "http", scan_text(JAEGER_HTTP_BINARY, buf_str(&body)), "");
+    buf_fini(&body);
 }
 
 static void empty_batches_say_nothing(void **state)
@@ -763,8 +785,9 @@ int main(void)
         cmocka_unit_test(processes_become_resources),
         cmocka_unit_test(times_are_bounded),
         cmocka_unit_test(scopes_are_told_when_they_change),
-        cmocka_unit_test(processes_are_told_when_they_change),
+        cmocka_unit_test(each_process_is_told_once),
         cmocka_unit_test(a_process_may_follow_its_spans),
+        cmocka_unit_test(a_process_is_looked_for_once),
         cmocka_unit_test(empty_batches_say_nothing),
         cmocka_unit_test(clients_are_understood),
         cmocka_unit_test(vectors_are_understood),
