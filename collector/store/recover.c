@@ -14,8 +14,6 @@
 #include <unistd.h>
 #include "base/file.h"
 
-enum { STATELESS_BYTES_MAX = 128 << 10 }; /* tables and a version take 32 KiB */
-
 enum mg_err store_sync_dir(const char *dir, struct mg_why *why)
 {
     int failed = file_sync_dir(dir);
@@ -34,18 +32,15 @@ static enum mg_err make_dir(const char *dir, struct mg_why *why)
     return failed ? mg_fail_os(why, failed, "cannot sync the directory of %s", dir) : MG_OK;
 }
 
-/* Left by a crash, or an idle run, before its first commit. A file too large for that lost its state by damage. */
-static enum mg_err remove_stateless(struct store *store, uint32_t number)
+/* Left by a crash, or an idle run, before its first commit: LMDB's both headers say so, and where one of them is damaged the file does not
+ * open. It may be large: a first commit that found the disk full has written pages. */
+static void remove_stateless(struct store *store, uint32_t number)
 {
     char *path = partition_path(store->dir, number);
     struct partition gone = { .path = path };
-    struct stat file;
-    bool is_small = stat(path, &file) != 0 || file.st_size <= STATELESS_BYTES_MAX;
 
-    if (is_small)
-        partition_unlink(&gone);
+    partition_unlink(&gone);
     mem_free(path);
-    return is_small ? MG_E_ABSENT : MG_E_FORMAT;
 }
 
 /* An error may be of the moment; only one that comes again is taken for the file's. */
@@ -65,8 +60,10 @@ static enum mg_err look_at(struct store *store, uint32_t number, struct carried 
     enum mg_err err = open_twice(store, number, &partition, scratch, why);
 
     store->own.next_number = number + 1;
-    if (err == MG_E_ABSENT && (err = remove_stateless(store, number)) == MG_E_ABSENT)
+    if (err == MG_E_ABSENT) {
+        remove_stateless(store, number);
         return MG_OK;
+    }
     if (err == MG_E_FORMAT || err == MG_E_TOO_BIG) {
         LOG(ERROR, "partition set aside", F_U64("number", number), F_WHY(why));
         store->shared.damaged++;
