@@ -197,7 +197,31 @@ static void a_file_with_other_tables_ends_the_start(void **state)
     rig_anew(rig);
 }
 
-/* A file that lost its state, but is too large to be one that never had one, is not removed. */
+/* What a first commit wrote before it found the disk full. */
+static void pages_that_were_never_committed_go(void **state)
+{
+    struct rig *rig = *state;
+    struct partition *fresh;
+    char path[128], page[4096];
+    int fd;
+
+    rig_commit(rig, 10);
+    rig_abandon(rig);
+    assert_int_equal(partition_create(&fresh, rig->store_dir, 5, &rig->why), MG_OK);
+    partition_unref(&fresh);
+    rig_path(rig, 5, path);
+    memset(page, 'x', sizeof page);
+    fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(write(fd, page, sizeof page), sizeof page);
+    assert_int_equal(close(fd), 0);
+    rig_open(rig);
+    assert_int_equal(damaged(rig), 0);
+    assert_int_not_equal(access(path, F_OK), 0);
+    rig_expect(rig, 1, 10);
+}
+
+/* A file that had commits and lost its state is not removed. */
 static void a_large_file_without_a_state_is_kept(void **state)
 {
     struct rig *rig = *state;
@@ -324,7 +348,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(what_was_not_committed_is_not_there), T(a_killed_process_leaves_what_it_committed), T(a_partition_left_unsealed_is_sealed),
         T(a_crash_in_the_middle_of_a_roll), T(empty_files_do_not_gather), T(damaged_files_are_set_aside_and_the_rest_serves),
-        T(a_large_file_without_a_state_is_kept), T(a_file_with_other_tables_ends_the_start),
+        T(pages_that_were_never_committed_go), T(a_large_file_without_a_state_is_kept), T(a_file_with_other_tables_ends_the_start),
         T(a_later_version_ends_the_start),
         T(a_partition_that_comes_back_is_served_and_not_written), T(a_directory_that_cannot_be_made_is_told),
         T(an_error_at_the_start_loses_nothing),
