@@ -50,7 +50,10 @@ static void put_row(struct buf *out, const struct json *row, const struct widths
         column_put(out, name_of(row, keys[k]), widths->of[k]);
         buf_put_text(out, "  ");
     }
-    buf_printf(out, "%11.6g  ", json_number(json_get(row, "probability")));
+    if (is_number(json_get(row, "max_traces_per_second"))) /* clients are told this alone */
+        buf_printf(out, "%9lld/s  ", (long long)json_int(json_get(row, "max_traces_per_second")));
+    else
+        buf_printf(out, "%11.6g  ", json_number(json_get(row, "probability")));
     const struct json *samples = json_get(row, "samples_per_second");
     if (is_number(samples))
         buf_printf(out, "%9.4g  ", json_number(samples));

@@ -183,8 +183,8 @@ static const char *undecided(struct str state)
     if (str_eq(state, STR("pending")))
         return "spans of it wait for a decision (sampling.root_grace, sampling.decision_wait)";
     if (str_eq(state, STR("unknown")))
-        return "nothing is known of this id: no span of it came, or it is older than what is remembered (store.retention, "
-               "store.decisions_max)";
+        return "nothing is known of this id: no span of it came, ingest.rules dropped them, or it is older than what is remembered "
+               "(store.retention, store.decisions_max)";
     return NULL;
 }
 

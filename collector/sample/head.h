@@ -56,7 +56,13 @@ struct strategy {
 #define HEAD_OPERATIONS_BYTES_MAX ((size_t)3840 << 10)
 void head_strategy(struct head *head, struct str service, struct arena *arena, struct strategy *out);
 /* One row of the effective table; `source`: "override", "class", "adaptive", "file", "default". samples_per_second NAN: nothing was counted
- * for it. */
-struct head_row { struct str service, operation; double probability, samples_per_second; const char *source; bool is_followed; };
+ * for it. is_limit: the service's clients are told max_traces_per_second, and of the probability nothing. */
+struct head_row {
+    struct str service, operation;
+    double probability, samples_per_second;
+    const char *source;
+    bool is_followed, is_limit;
+    int32_t max_traces_per_second;
+};
 /* Sorted: the default, and all services and operations that roots have come of, or that the strategies file or an override names. */
 void head_effective(struct head *head, struct arena *arena, struct head_row **rows, size_t *n);

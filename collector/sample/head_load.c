@@ -34,6 +34,14 @@ static bool has_limit(const struct strategies *strategies)
     return strategies->fallback.type == STRATEGY_RATE_LIMITING;
 }
 
+static bool names_operations_of_all(const struct head_rules *rules)
+{
+    for (size_t i = 0; i < rules->n_overrides; i++)
+        if (rules->overrides[i].has_operation && !rules->overrides[i].has_service)
+            return true;
+    return false;
+}
+
 void head_log_warnings(const struct head_rules *rules, const struct strategies *strategies)
 {
     size_t n = strategies ? MG_MIN(strategies->n_warnings, (size_t)STRATEGIES_WARNINGS_MAX) : 0;
@@ -42,6 +50,10 @@ void head_log_warnings(const struct head_rules *rules, const struct strategies *
         LOG(WARN, "strategies file", F_STR("path", rules->conf.file), F_STR("what", strategies->warnings[i]));
     if (strategies && strategies->n_warnings > n)
         LOG(WARN, "strategies file", F_STR("path", rules->conf.file), F_TEXT("what", "more of the same"), F_U64("warnings", strategies->n_warnings));
+    if (strategies && rules->conf.mode == HEAD_STATIC && has_limit(strategies) && names_operations_of_all(rules))
+        LOG(WARN, "strategies file", F_STR("path", rules->conf.file),
+            F_TEXT("what", "an override of an operation without a service takes the place of every rate limit: clients are told probabilities, "
+                           "and 1 where nothing else is said"));
     if (strategies && rules->conf.mode == HEAD_ADAPTIVE && has_limit(strategies))
         LOG(WARN, "strategies file", F_STR("path", rules->conf.file), F_TEXT("what", "rate limits are passed over in mode adaptive"));
 }

@@ -19,7 +19,7 @@ struct table_service {
     struct str name;
     struct head_ruling ruling;
     size_t place;
-    bool is_limit;
+    bool is_limit, is_limit_told; /* not told: operations that were written down take its place */
     int32_t max_traces_per_second;
     struct follower *follower; /* counted; NULL: nothing was seen of it */
     double rate;             /* NAN likewise */
@@ -185,6 +185,7 @@ static void settle_limit(struct table_service *service, const struct table_servi
     service->max_traces_per_second = limit ? limit->max_traces_per_second : 0;
     for (size_t i = 0; i < service->n_rows; i++)
         has_named |= service->rows[i].ruling.scope == HEAD_OF_OPERATION;
+    service->is_limit_told = limit && !has_named;
     for (size_t i = 0; i < service->n_rows; i++) {
         struct table_row *row = &service->rows[i];
         row->is_told &= !limit || has_named;
@@ -418,15 +419,20 @@ static void tell_operations(const struct head_table *table, const struct table_s
     out->operations = operations;
 }
 
+static int32_t lowered_limit(const struct table_service *service, double factor)
+{
+    if (service->max_traces_per_second <= 0) /* a limit of 0 is none to be lowered, and would stay so */
+        return service->max_traces_per_second;
+    return (int32_t)MG_MAX(1.0, service->max_traces_per_second * factor);
+}
+
 void head_table_answer(const struct head_table *table, struct str service_name, double factor, struct arena *arena, struct strategy *out)
 {
     const struct table_service *service = find_service(table, service_name);
 
     *out = (struct strategy){ .type = service->is_limit ? STRATEGY_RATE_LIMITING : STRATEGY_PROBABILISTIC,
                               .probability = lowered(table, service->ruling.probability, factor),
-                              .max_traces_per_second = service->max_traces_per_second };
-    if (service->is_limit && service->max_traces_per_second > 0) /* a limit of 0 is none to be lowered, and would stay so */
-        out->max_traces_per_second = (int32_t)MG_MAX(1.0, service->max_traces_per_second * factor);
+                              .max_traces_per_second = lowered_limit(service, factor) };
     tell_operations(table, service, factor, arena, out);
     out->has_operations = table->is_adaptive || out->n_operations > 0;
     out->default_lower_bound = table->is_adaptive ? table->lower_bound : 0; /* a file's 0 % means none at all */
@@ -437,14 +443,25 @@ void head_table_answer(const struct head_table *table, struct str service_name, 
 static void put_service(const struct head_table *table, const struct table_service *service, double factor, uint64_t now_ns,
                         struct arena *arena, struct head_row *rows, size_t *n)
 {
-    struct str name = arena_str(arena, service->name);
+    const struct head_row all = { .service = arena_str(arena, service->name), .is_limit = service->is_limit_told,
+                                  .max_traces_per_second = service->is_limit_told ? lowered_limit(service, factor) : 0 };
+    struct head_row *row = &rows[(*n)++];
 
-    rows[(*n)++] = (struct head_row){ name, STR(""), lowered(table, service->ruling.probability, factor), service->rate, service->ruling.source,
-                                      service->follower && follower_has_asked(service->follower, now_ns, table->asked_within_ns) };
+    *row = all;
+    row->operation = STR("");
+    row->probability = lowered(table, service->ruling.probability, factor);
+    row->samples_per_second = service->rate;
+    row->source = service->ruling.source;
+    row->is_followed = service->follower && follower_has_asked(service->follower, now_ns, table->asked_within_ns);
     for (size_t i = 0; i < service->n_rows; i++) {
-        const struct table_row *row = &service->rows[i];
-        rows[(*n)++] = (struct head_row){ name, arena_str(arena, row->operation), lowered(table, row->ruling.probability, factor), row->rate,
-                                          row->ruling.source, row->is_followed };
+        const struct table_row *own = &service->rows[i];
+        row = &rows[(*n)++];
+        *row = all;
+        row->operation = arena_str(arena, own->operation);
+        row->probability = lowered(table, own->ruling.probability, factor);
+        row->samples_per_second = own->rate;
+        row->source = own->ruling.source;
+        row->is_followed = own->is_followed;
     }
 }
 

@@ -409,7 +409,7 @@ enum mg_err partition_create(struct partition **out, const char *dir, uint32_t n
     return MG_OK;
 }
 
-static void unlink_lock(const struct partition *partition)
+void partition_unlink_lock(const struct partition *partition)
 {
     char lock[4096 + sizeof "-lock"];
 
@@ -426,7 +426,7 @@ void partition_close_writable(struct partition *partition)
 {
     partition->disk_bytes = kv_env_disk_bytes(partition->env);
     kv_env_unref(&partition->env);
-    unlink_lock(partition);
+    partition_unlink_lock(partition);
     partition->is_sealed = true;
 }
 
@@ -464,5 +464,5 @@ void partition_unlink(struct partition *partition)
     decisions_unlink(&partition->decisions);
     if (unlink(partition->path) != 0 && errno != ENOENT)
         LOG(ERROR, "partition not unlinked", F_TEXT("path", partition->path), F_I64("errno", errno));
-    unlink_lock(partition);
+    partition_unlink_lock(partition);
 }

@@ -78,6 +78,7 @@ void partition_forget_handle(struct partition *partition);
 uint64_t partition_disk_bytes(struct partition *partition); /* with its decisions; block thread */
 struct partition *partition_ref(struct partition *partition);
 void partition_unref(struct partition **partition);
+void partition_unlink_lock(const struct partition *partition); /* LMDB's file for locks; nobody has it open for writing any more */
 void partition_unlink(struct partition *partition); /* files go, the decisions' too; open handles stay good */
 /* Adds a committed block to bounds and names; one whose summary is damaged is logged and left out. */
 void partition_note_block(struct partition *partition, uint32_t number, struct str summary);

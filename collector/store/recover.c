@@ -72,8 +72,10 @@ static enum mg_err look_at(struct store *store, uint32_t number, struct carried 
     }
     MG_TRY(err);
     partition->handles = &store->handles;
-    if (partition->says_sealed)
+    if (partition->says_sealed) {
         kv_env_unref(&partition->env); /* until it is needed */
+        partition_unlink_lock(partition); /* left when the end came between the seal and it */
+    }
     VEC_PUSH(&store->shared.partitions, partition);
     if (partition->state.commit < store->state.commit)
         return MG_OK;

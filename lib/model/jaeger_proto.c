@@ -97,7 +97,7 @@ static struct value tag_value(const struct tag *tag)
 /* What nearly all writers write: key, vType unless it is a text, that value, nothing else. False: any other, also malformed ones. */
 static inline bool tag_read_usual(const uint8_t *at, const uint8_t *end, struct attr *out)
 {
-    uint64_t len;
+    uint64_t len = 0;
 
     if (end - at < 2 || at[0] != BYTES(1) || at[1] >= 0x80 || at[1] > end - at - 2)
         return false;

@@ -66,17 +66,22 @@ static void put_decision(struct json_writer *w, const struct query_decision *dec
     json_object_end(w);
 }
 
-/* The newest one with the verdict that counts; NULL: none. */
+/* The newest one with the verdict that counts, rather than those of late spans, which only follow it and were not voted about; NULL: none. */
 static const struct query_decision *decisive(const struct query_why *why)
 {
     enum verdict verdict = why->state == WHY_KEPT ? VERDICT_KEPT : VERDICT_DROPPED;
 
     if (why->state != WHY_KEPT && why->state != WHY_DROPPED)
         return NULL;
-    for (size_t i = 0; i < why->n; i++)
-        if (why->decisions[i].outcome.verdict == verdict)
+    const struct query_decision *follower = NULL;
+    for (size_t i = 0; i < why->n; i++) {
+        if (why->decisions[i].outcome.verdict != verdict)
+            continue;
+        if (why->decisions[i].outcome.trigger != TRIGGER_LATE)
             return &why->decisions[i];
-    return NULL;
+        follower = follower ? follower : &why->decisions[i];
+    }
+    return follower;
 }
 
 void admin_put_why(struct json_writer *w, const uint8_t id[16], const struct query_why *why)

@@ -16,6 +16,10 @@ static void put_row(struct json_writer *w, const struct head_row *row)
     json_put_str(w, row->operation);
     json_key_text(w, "probability");
     json_put_double(w, row->probability);
+    if (row->is_limit) { /* what clients are told instead */
+        json_key_text(w, "max_traces_per_second");
+        json_put_i64(w, row->max_traces_per_second);
+    }
     json_key_text(w, "samples_per_second");
     if (isnan(row->samples_per_second)) /* nothing was counted for it, which is not none a second */
         json_put_null(w);

@@ -35,6 +35,11 @@ static const struct {
       "cart     c                1e-09          -  file      no\n"
       "cart     d              0.00012          0  adaptive  yes\n" },
 
+    /* A rate limit is what clients are told instead. */
+    { "{\"data\":[" ROW("bar", "", "\"probability\":1,\"max_traces_per_second\":7,\"samples_per_second\":null", "file", "false") "]}", MG_OK,
+      "SERVICE  OPERATION  PROBABILITY  SAMPLES/S  SOURCE    FOLLOWED\n"
+      "bar      *                  7/s          -  file      no\n" },
+
     { "{}", MG_E_FORMAT, "the answer is no table of sampling: 'data' is missing or no list" },
     { "[]", MG_E_FORMAT, "'data' is missing" },
     { "{\"data\":{}}", MG_E_FORMAT, "'data' is missing or no list" },

@@ -20,8 +20,8 @@ static const struct {
     const char *text; /* all of it; of a failure, a part of the sentence */
 } rows[] = {
     { ANSWER("\"decision\":\"unknown\",\"reason\":\"\",\"probability\":null", ",\"decisions\":[]"), MG_OK,
-      HEAD("unknown") "reason       nothing is known of this id: no span of it came, or it is older than what is remembered "
-                      "(store.retention, store.decisions_max)\n" },
+      HEAD("unknown") "reason       nothing is known of this id: no span of it came, ingest.rules dropped them, or it is older than what is "
+                      "remembered (store.retention, store.decisions_max)\n" },
     { ANSWER("\"decision\":\"pending\"", ",\"decisions\":[]"), MG_OK,
       HEAD("pending") "reason       spans of it wait for a decision (sampling.root_grace, sampling.decision_wait)\n" },
     { ANSWER(MEMBERS("kept", "policy", "errors", "1", "7", "root"),

@@ -59,6 +59,40 @@ static void test_asked(void **state)
 
 /* --- the table to look at ------------------------------------------------------------------------- */
 
+/* Whom a rate limit is told is listed with it; an operation that is named for all services takes its place. */
+static void test_effective_tells_rate_limits(void **state)
+{
+    static const char file[] = "{\"default_strategy\": {\"type\": \"ratelimiting\", \"param\": 3}, \"service_strategies\": ["
+                               "{\"service\": \"bar\", \"type\": \"ratelimiting\", \"param\": 7}, {\"service\": \"foo\", \"type\": \"probabilistic\", \"param\": 0.5},"
+                               "{\"service\": \"mix\", \"type\": \"ratelimiting\", \"param\": 5, \"operation_strategies\": ["
+                               "{\"operation\": \"/a\", \"type\": \"probabilistic\", \"param\": 0.25}]}]}";
+    static const struct { const char *service; int limit; } rows[] = { { "", 3 }, { "bar", 7 }, { "foo", -1 }, { "mix", -1 } };
+    struct head_rig rig;
+
+    (void)state;
+    for (unsigned named = 0; named < 2; named++) {
+        rig_open(&rig);
+        rig_write(rig.file, file);
+        if (named)
+            rig_start(&rig, RIG_SETS(STATIC, FILE_KEY, "head.overrides=[{operation: /poll, probability: 0.01}]"));
+        else
+            rig_start(&rig, RIG_SETS(STATIC, FILE_KEY));
+        for (size_t i = 0; i < MG_COUNT(rows); i++) {
+            const struct head_row *row = rig_row_of(&rig, rows[i].service, "");
+            struct strategy told;
+            head_strategy(rig.head, str_of(rows[i].service), &rig.arena, &told);
+            assert_non_null(row);
+            assert_int_equal(row->is_limit, !named && rows[i].limit >= 0);
+            assert_int_equal(row->is_limit, told.type == STRATEGY_RATE_LIMITING && told.n_operations == 0);
+            if (row->is_limit) {
+                assert_int_equal(row->max_traces_per_second, rows[i].limit);
+                assert_int_equal(row->max_traces_per_second, told.max_traces_per_second);
+            }
+        }
+        rig_close(&rig);
+    }
+}
+
 /* What a new file and new overrides come to can be looked at before any root has come; rows of which roots came say how many. */
 static void test_effective_lists_what_was_written(void **state)
 {
@@ -298,6 +332,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_asked),
+        cmocka_unit_test(test_effective_tells_rate_limits),
         cmocka_unit_test(test_effective_lists_what_was_written),
         cmocka_unit_test(test_more_operations_than_an_answer_holds),
         cmocka_unit_test(test_100000_operations_for_all_services),

@@ -114,7 +114,8 @@ function effectiveCard() {
     const table = sortable([
         ['service', 'Service', null, ({ service }) => service || muted('(every other)')],
         ['operation', 'Operation', null, ({ operation }) => operation || muted('(every other)')],
-        ['probability', 'Probability', 'number', ({ probability }) => format.probability(probability)],
+        ['probability', 'Probability', 'number', ({ probability, max_traces_per_second: limit }) =>
+            (Number.isFinite(limit) ? `${format.count(limit)} traces/s` : format.probability(probability))],
         ['samples_per_second', 'Samples/s', 'number', (row) => format.rate(row.samples_per_second)],
         ['source', 'Source', null, ({ source }) => source ?? '–'],
         ['is_followed', 'Followed', null, (row) => (row.is_followed ? 'yes' : muted('no'))],

@@ -28,6 +28,12 @@ static const struct query_decision kept_then_dropped[] = {
     { { VERDICT_KEPT, TRIGGER_ROOT, REASON_FLOOR_ERROR, 0, false, 0, 7 }, TIME, 5, "", NULL, 0 },
 };
 
+/* Late spans followed: who decided is told first, and what was voted. */
+static const struct query_decision followed[] = {
+    { { VERDICT_DROPPED, TRIGGER_LATE, REASON_NO_POLICY, 0, false, OT_NEVER, 7 }, TIME + 60000000000, 0, "", NULL, 0 },
+    { { VERDICT_DROPPED, TRIGGER_ROOT, REASON_NO_POLICY, 0, false, OT_NEVER, 7 }, TIME, 0, "", NULL, 0 },
+};
+
 #define NOTHING                                                                                                              \
     "\"reason\":\"\",\"policy\":\"\",\"probability\":null,\"estimate\":false,\"rules\":0,\"time\":\"\",\"trigger\":\"\",\"votes\":[]"
 #define BY_POLICY                                                                                                            \
@@ -70,6 +76,10 @@ static const struct {
       ANSWER("kept", BY_FLOOR,
              "{\"decision\":\"dropped\"," OUT("8", "2023-11-14T22:14:20.000Z", "root") ",\"spans\":null},"
              "{\"decision\":\"kept\"," BY_FLOOR ",\"spans\":5}") },
+    { { .state = WHY_DROPPED, .decisions = followed, .n = 2 },
+      ANSWER("dropped", OUT("7", "2023-11-14T22:13:20.000Z", "root"),
+             "{\"decision\":\"dropped\"," OUT("7", "2023-11-14T22:14:20.000Z", "late") ",\"spans\":null},"
+             "{\"decision\":\"dropped\"," OUT("7", "2023-11-14T22:13:20.000Z", "root") ",\"spans\":null}") },
 };
 
 static void tells_each_state(void **state)

@@ -23,9 +23,9 @@ static void shows_every_row_in_its_order(void **state)
     door_open(&wire, sampling_query_routes);
     expect(&wire, "{\"data\":[]}");
     assert_ptr_equal(fake.asked_of, HEAD);
-    fake.rows[0] = (struct head_row){ STR(""), STR(""), 1, 0, "default", false };
-    fake.rows[1] = (struct head_row){ STR("cart"), STR("GET \"a\""), 0.001, 0.25, "adaptive", true };
-    fake.rows[2] = (struct head_row){ STR("cart"), STR("bad \xff"), 0, 12, "override", false };
+    fake.rows[0] = (struct head_row){ STR(""), STR(""), 1, 0, "default", false, false, 0 };
+    fake.rows[1] = (struct head_row){ STR("cart"), STR("GET \"a\""), 0.001, 0.25, "adaptive", true, false, 0 };
+    fake.rows[2] = (struct head_row){ STR("cart"), STR("bad \xff"), 0, 12, "override", false, false, 0 };
     fake.n_rows = 3;
     expect(&wire, "{\"data\":["
                   "{\"service\":\"\",\"operation\":\"\",\"probability\":1,\"samples_per_second\":0,\"source\":\"default\",\"is_followed\":false},"
@@ -42,9 +42,9 @@ static void what_was_not_counted_is_null(void **state)
 
     (void)state;
     door_open(&wire, sampling_query_routes);
-    fake.rows[0] = (struct head_row){ STR("cart"), STR(""), 0.5, NAN, "file", false };
+    fake.rows[0] = (struct head_row){ STR("cart"), STR(""), 0.5, NAN, "file", false, true, 7 };
     fake.n_rows = 1;
-    expect(&wire, "{\"data\":[{\"service\":\"cart\",\"operation\":\"\",\"probability\":0.5,\"samples_per_second\":null,\"source\":\"file\","
+    expect(&wire, "{\"data\":[{\"service\":\"cart\",\"operation\":\"\",\"probability\":0.5,\"max_traces_per_second\":7,\"samples_per_second\":null,\"source\":\"file\","
                   "\"is_followed\":false}]}");
     wire_fini(&wire);
 }
@@ -80,7 +80,7 @@ static void has_an_end(void **state)
     memset(name, 'x', NAME);
     door_open(&wire, sampling_query_routes);
     for (size_t i = 0; i < ROWS; i++)
-        fake.rows[i] = (struct head_row){ str_n(name, NAME), STR(""), 1, 0, "file", false };
+        fake.rows[i] = (struct head_row){ str_n(name, NAME), STR(""), 1, 0, "file", false, false, 0 };
     fake.n_rows = ROWS;
     struct reply reply = wire_ask(&wire, "GET", PATH, "");
     assert_int_equal(reply.status, 500);
