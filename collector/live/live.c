@@ -147,9 +147,9 @@ static void send_acks(struct live *live)
     VEC_CLEAR(&live->own.acks);
 }
 
-void live_serve_queue(struct live *live, uint64_t timeout_ns)
+static void serve(struct live *live, struct queue_item *item)
 {
-    struct queue_item *item = queue_take(live->queue, timeout_ns, NULL), *next;
+    struct queue_item *next;
 
     for (; item; item = next) {
         struct live_note *note = MG_CONTAINER(item, struct live_note, link);
@@ -174,12 +174,18 @@ void live_serve_queue(struct live *live, uint64_t timeout_ns)
     }
 }
 
+void live_serve_queue(struct live *live, uint64_t timeout_ns)
+{
+    serve(live, queue_take(live->queue, timeout_ns, NULL));
+}
+
 static void round_of(struct live *live, uint64_t timeout_ns)
 {
     uint64_t begin_ns = clock_thread_cpu_ns(), inserted_ns;
+    struct queue_item *items = queue_take(live->queue, timeout_ns, NULL);
 
-    judge_take_rules(live);
-    live_serve_queue(live, timeout_ns);
+    judge_take_rules(live); /* after the wait: a batch sent after a reload is judged by its rules */
+    serve(live, items);
     live_publish(live);
     send_acks(live);
     inserted_ns = clock_thread_cpu_ns();
