@@ -75,21 +75,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct gift *gifts_new(uint64_t first, size_t n, size_t bytes)
-{
-    struct gift *gifts = mem_zero(n, sizeof *gifts);
-    for (size_t i = 0; i < n; i++)
-        gift_init(&gifts[i], first + i, bytes);
-    return gifts;
-}
-
-static void gifts_free(struct gift *gifts, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        gift_fini(&gifts[i]);
-    mem_free(gifts);
-}
-
 static size_t count_done(const struct gift *gifts, size_t n)
 {
     size_t done = 0;

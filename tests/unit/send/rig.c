@@ -237,6 +237,21 @@ void gift_fini(struct gift *gift)
     buf_fini(&gift->item.body);
 }
 
+struct gift *gifts_new(uint64_t first, size_t n, size_t bytes)
+{
+    struct gift *gifts = mem_zero(n, sizeof *gifts);
+    for (size_t i = 0; i < n; i++)
+        gift_init(&gifts[i], first + i, bytes);
+    return gifts;
+}
+
+void gifts_free(struct gift *gifts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        gift_fini(&gifts[i]);
+    mem_free(gifts);
+}
+
 bool gift_is_done(const struct gift *gift)
 {
     return gift->done_rank > 0;

@@ -63,6 +63,8 @@ uint64_t gift_spans_of(uint64_t first, uint64_t last); /* of all from the first 
 /* Makes item id (position id × 10) with a body of about `bytes`; 0: an empty one. Every eighth can be compressed. */
 void gift_init(struct gift *gift, uint64_t id, size_t bytes);
 void gift_fini(struct gift *gift);
+struct gift *gifts_new(uint64_t first, size_t n, size_t bytes);         /* ids from first on; gifts_free */
+void gifts_free(struct gift *gifts, size_t n);
 bool gift_is_done(const struct gift *gift);
 
 /* --- all together --- */
