@@ -3,10 +3,11 @@
     embed.py --out console_page.c FILE…
     embed.py --out descriptors.c --bytes NAME --header HEADER FILE      const unsigned char NAME[]; const size_t NAME_len
 
-The output depends on the files alone, so equal pages give equal programs and equal entity tags.
+The arrays and entity tags depend on the files alone; what is packed for browsers also on the zlib of Python.
 """
 
 import argparse
+import gzip
 import hashlib
 import pathlib
 import sys
@@ -17,6 +18,7 @@ TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+GZIP_FROM = 1024  # bytes, as http.h says
 
 
 def literal(text):
@@ -59,8 +61,12 @@ def main():
             sys.exit(f"embed.py: {path}: the file is empty")
         etag = '"' + hashlib.sha256(data).hexdigest()[:24] + '"'
         arrays.append(array(data, f"file_{number}"))
+        packed = '{ "", 0 }'
+        if len(data) >= GZIP_FROM:
+            arrays.append(array(gzip.compress(data, 9, mtime=0), f"gzip_{number}"))
+            packed = f"{{ (const char *)gzip_{number}, sizeof gzip_{number} }}"
         rows.append(f"    {{ {literal(path.name)}, {literal(TYPES[path.suffix])}, {literal(etag)},\n"
-                    f"      {{ (const char *)file_{number}, sizeof file_{number} }} }},")
+                    f"      {{ (const char *)file_{number}, sizeof file_{number} }}, {packed} }},")
     text = ('/* Written by cmake/embed.py. */\n#include "api/console/page.h"\n\n' + "\n".join(arrays)
             + "\nconst struct console_file console_files[] = {\n" + "\n".join(rows)
             + "\n};\nconst size_t console_files_n = sizeof console_files / sizeof console_files[0];\n")

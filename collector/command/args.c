@@ -24,10 +24,10 @@ static const struct arg_option *option_find(const struct arg_rules *rules, struc
 static enum mg_err fail_unknown(const struct parse *p, struct str name)
 {
     const char *best = "--help";
-    size_t best_distance = str_distance(name, str_of(best));
+    size_t best_distance = str_distance(name, str_of(best), STR_DISTANCE_MAX);
 
     for (size_t i = 0; i < p->rules->n_options; i++) {
-        size_t distance = str_distance(name, str_of(p->rules->options[i].name));
+        size_t distance = str_distance(name, str_of(p->rules->options[i].name), best_distance);
         if (distance < best_distance) {
             best_distance = distance;
             best = p->rules->options[i].name;
@@ -132,8 +132,29 @@ static enum mg_err check_operands(const struct parse *p)
     if (p->operands->n < rules->operands_min)
         return mg_fail(p->why, MG_E_FORMAT, "%s is missing", rules->operands);
     if (p->operands->n > rules->operands_max)
-        return mg_fail(p->why, MG_E_FORMAT, "unexpected '%s'",
-                       p->operands->at[rules->operands_max]);
+        return mg_fail(p->why, MG_E_FORMAT, "unexpected '%s'%s",
+                       p->operands->at[rules->operands_max],
+                       option_find(rules, STR("--config"))
+                           ? " (a configuration file is given with --config)"
+                           : "");
+    return MG_OK;
+}
+
+static bool is_given(const struct parse *p, const char *name)
+{
+    const struct arg_option *option = option_find(p->rules, str_of(name));
+
+    return option && (p->given & UINT64_C(1) << (option - p->rules->options));
+}
+
+static enum mg_err check_pairs(const struct parse *p)
+{
+    for (size_t i = 0; i < p->rules->n_options; i++) {
+        const struct arg_option *option = &p->rules->options[i];
+        if (option->with && is_given(p, option->name) && !is_given(p, option->with))
+            return mg_fail(p->why, MG_E_FORMAT, "%s is given without %s", option->name,
+                           option->with);
+    }
     return MG_OK;
 }
 
@@ -154,6 +175,7 @@ enum mg_err args_parse(const struct arg_rules *rules, int argc, char *const *arg
             VEC_PUSH(operands, text);
         }
     }
+    MG_TRY(check_pairs(&p));
     return check_operands(&p);
 }
 

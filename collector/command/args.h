@@ -25,6 +25,7 @@ struct arg_option {
     size_t offset;     /* of the field in the caller's struct */
     const char *value; /* how --help calls it: "URL"; NULL for a flag */
     uint64_t min, max; /* U64, DURATION; inclusive */
+    const char *with;  /* an option that must be given too; NULL: none */
     const char *help;  /* one sentence, ends with a full stop */
 };
 struct arg_rules {

@@ -96,16 +96,18 @@ static void second_words(struct str first, struct buf *out)
     }
 }
 
+/* Empty: none is near. */
 static struct str nearest(struct str name)
 {
-    struct str best = STR("help");
-    size_t best_distance = str_distance(name, best);
+    struct str best = STR("");
+    size_t near = str_distance_near(name), best_distance = near + 1;
 
-    for (size_t i = 0; i < MG_COUNT(commands); i++) {
-        size_t distance = str_distance(name, first_word(commands[i]));
+    for (size_t i = 0; i <= MG_COUNT(commands); i++) {
+        struct str word = i < MG_COUNT(commands) ? first_word(commands[i]) : STR("help");
+        size_t distance = str_distance(name, word, near);
         if (distance < best_distance) {
             best_distance = distance;
-            best = first_word(commands[i]);
+            best = word;
         }
     }
     return best;
@@ -121,8 +123,10 @@ static int unknown(const char *name)
     second_words(str_of(name), &seconds);
     if (seconds.len)
         buf_printf(&text, "one of %.*s must follow", STR_ARG(buf_str(&seconds)));
-    else
+    else if (best.len)
         buf_printf(&text, "unknown command; did you mean '%.*s'?", STR_ARG(best));
+    else
+        buf_printf(&text, "unknown command; '%s help' lists them", program);
     buf_put_char(&text, '\0');
     command_error(name, text.len > 1 ? text.ptr : "unknown command");
     buf_fini(&text);

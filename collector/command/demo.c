@@ -15,6 +15,7 @@
 #include "command/export.h"
 #include "command/server.h"
 #include "command/table.h"
+#include "http/url.h"
 
 enum { TICK_MS = 10, STATUS_MS = 10000, END_WAIT_MS = 10000, SPANS_PER_SECOND_MAX = 1000000 };
 static const uint64_t second_ns = 1000000000;
@@ -64,7 +65,7 @@ static void put_address(struct buf *out, struct str address, struct str host)
     for (size_t i = 0; i < MG_COUNT(wild); i++) {
         if (!str_starts(address, wild[i]))
             continue;
-        buf_put_str(out, host);
+        buf_printf(out, memchr(host.ptr, ':', host.len) ? "[%.*s]" : "%.*s", STR_ARG(host));
         address = str_n(address.ptr + wild[i].len - 1, address.len - wild[i].len + 1);
         break;
     }
@@ -92,6 +93,7 @@ enum mg_err demo_door(struct str status, const char *door, struct str host, stru
 static enum mg_err endpoint_of(const struct demo_fields *f, struct buf *out, struct mg_why *why)
 {
     struct buf status;
+    struct http_url server;
     enum mg_err err;
 
     if (f->endpoint) {
@@ -99,10 +101,13 @@ static enum mg_err endpoint_of(const struct demo_fields *f, struct buf *out, str
         return MG_OK;
     }
     MG_TRY(server_get(&f->server, "/api/meshglass/v1/status", NULL, &status, why));
-    /* Doors speak TLS together unless tls.doors says otherwise; then --endpoint helps. */
-    buf_put_text(out, str_starts(str_of(f->server.url), STR("https:")) ? "https://" : "http://");
-    err = demo_door(buf_str(&status), f->grpc ? "otlp_grpc" : "otlp_http",
-                    server_host(f->server.url), out, why);
+    err = http_url_read(str_of(f->server.url), &server, why); /* it is one: the call was made */
+    if (err == MG_OK) {
+        /* Doors speak TLS together unless tls.doors says otherwise; then --endpoint helps. */
+        buf_put_text(out, server.is_tls ? "https://" : "http://");
+        err = demo_door(buf_str(&status), f->grpc ? "otlp_grpc" : "otlp_http", server.host, out,
+                        why);
+    }
     buf_fini(&status);
     return err;
 }

@@ -3,7 +3,7 @@
 #include "base/buf.h"
 
 /* Base URL of the OTLP door ("otlp_http", "otlp_grpc") in the JSON of /api/meshglass/v1/status. An
- * address that means every interface is replaced by `host`. E_ABSENT: the door is off. */
+ * address that means every interface is replaced by `host`, which has no brackets. E_ABSENT: the door is off. */
 enum mg_err demo_door(struct str status, const char *door, struct str host, struct buf *out,
                           struct mg_why *why) MG_MUST_USE;
 

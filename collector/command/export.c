@@ -11,6 +11,7 @@
 #include "command/server.h"
 #include "http/client.h"
 #include "model/wire.h"
+#include "peer/peer.h"
 
 enum {
     FLYING_MAX = 8,
@@ -225,15 +226,17 @@ static void answered_well(struct request *request, const struct http_answer *ans
 static void tell_failure(struct exporter *exporter, enum mg_err err,
                          const struct http_answer *answer, const struct mg_why *why)
 {
+    struct str reason = err == MG_OK ? server_reason(peer_said(answer)) : STR("");
+    bool is_unknown = exporter->is_grpc ? answer->grpc_status == 16 : answer->status == 401;
     struct mg_why text;
 
     if (err != MG_OK)
-        text = *why;
-    else if (exporter->is_grpc)
-        (void)mg_fail(&text, MG_E_IO, "answered with grpc-status %d: %.*s", answer->grpc_status,
-                      STR_ARG(answer->message));
+        (void)mg_fail(&text, err, "%s%s", why->text, server_tls_hint(why));
     else
-        (void)mg_fail(&text, MG_E_IO, "answered with HTTP status %d", answer->status);
+        (void)mg_fail(&text, MG_E_IO, "answered with %s status %d%s%.*s%s",
+                      exporter->is_grpc ? "gRPC" : "HTTP",
+                      exporter->is_grpc ? answer->grpc_status : answer->status,
+                      reason.len ? ": " : "", STR_ARG(reason), is_unknown ? SERVER_TOKEN_HINT : "");
     set_health(exporter, text.text);
 }
 
@@ -332,7 +335,7 @@ static struct str pack(struct exporter *exporter, struct str body)
     if (exporter->is_grpc)
         return str_n(mem_copy(body.ptr, body.len), body.len);
     buf_clear(&exporter->packed);
-    if (zip_deflate(exporter->zip, ZIP_GZIP, 1, body, &exporter->packed) != MG_OK)
+    if (zip_deflate(exporter->zip, ZIP_GZIP, body, &exporter->packed) != MG_OK)
         assert(!"a batch is far smaller than the limit");
     return str_n(mem_copy(exporter->packed.ptr, exporter->packed.len), exporter->packed.len);
 }

@@ -1,5 +1,5 @@
 /* export.h - sends OTLP trace requests with several in flight, and retries as SDKs do
- * (otlp.md 2.4): statuses 429, 502, 503, 504, gRPC codes 1, 4, 10, 11, 14, 15 and connection
+ * (OTLP specification, "Failures"): statuses 429, 502, 503, 504, gRPC codes 1, 4, 10, 11, 14, 15 and connection
  * failures, after the server's hint or with exponential back-off and jitter, up to a minute a
  * request. Whatever happens to a span, it is counted exactly once in the end.
  *

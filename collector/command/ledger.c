@@ -1,4 +1,4 @@
-/* ledger.c - `ledger`: the spans' book of a running instance, and whether it balances (DESIGN P3):
+/* ledger.c - `ledger`: the spans' book of a running instance, and whether it balances:
  * accepted = stored + sampled_out + duplicate + pending. Refused spans are counted apart. */
 #include "command/ledger.h"
 #include <inttypes.h>

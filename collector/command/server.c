@@ -44,14 +44,15 @@ static enum mg_err read_token(const char *path, struct buf *authorization, struc
 
 enum mg_err server_access(const struct server_args *args, const char *alpn, struct server_access *out, struct mg_why *why)
 {
-    const struct tls_options tls = { .ca_file = str_of(args->ca_file), .min_version = TLS_1_2, .alpn = alpn };
+    const struct tls_options tls = { .cert_file = str_of(args->cert_file), .key_file = str_of(args->key_file), .ca_file = str_of(args->ca_file),
+                                     .min_version = TLS_1_2, .alpn = alpn };
     struct server_access access = { 0 };
     enum mg_err err = MG_OK;
 
     buf_init(&access.authorization, 2 * TOKEN_BYTES_MAX);
     if (args->token_file)
         err = read_token(args->token_file, &access.authorization, why);
-    if (err == MG_OK && args->ca_file)
+    if (err == MG_OK && (args->ca_file || args->cert_file))
         err = tls_context_new(&access.tls, &tls, why);
     if (err != MG_OK) {
         server_access_fini(&access);
@@ -71,12 +72,11 @@ void server_access_fini(struct server_access *access)
 
 /* --- a call --- */
 
-/* The server's own words, as far as they are one line of text. */
-static struct str reason_of(const struct buf *body)
+struct str server_reason(struct str said)
 {
-    struct str rest = buf_str(body), line = STR("");
+    struct str line = STR("");
 
-    (void)str_cut(&rest, '\n', &line); /* an empty body has an empty reason */
+    (void)str_cut(&said, '\n', &line); /* nothing said is an empty reason */
     line = str_trim(line);
     for (size_t i = 0; i < line.len; i++)
         if ((unsigned char)line.ptr[i] < ' ' || line.ptr[i] == 0x7f)
@@ -84,10 +84,24 @@ static struct str reason_of(const struct buf *body)
     return str_n(line.ptr, MG_MIN(line.len, (size_t)SHOWN_REASON_BYTES));
 }
 
+const char *server_tls_hint(const struct mg_why *why)
+{
+    static const struct { struct str said; const char *hint; } hints[] = {
+        { STR_INIT(TLS_SAYS_WANTS_CERTIFICATE), "; see --cert-file" },
+        { STR_INIT(TLS_SAYS_UNTRUSTED), "; see --ca-file" },
+    };
+    size_t at;
+
+    for (size_t i = 0; i < MG_COUNT(hints); i++)
+        if (str_find(str_of(why->text), hints[i].said, &at))
+            return hints[i].hint;
+    return "";
+}
+
 static enum mg_err judge(struct str url, int status, struct buf *body, struct mg_why *why)
 {
-    struct str reason = reason_of(body);
-    const char *hint = status == 401 ? "; see --token-file" : "";
+    struct str reason = server_reason(buf_str(body));
+    const char *hint = status == 401 ? SERVER_TOKEN_HINT : "";
 
     if (status == 200)
         return MG_OK;
@@ -100,6 +114,7 @@ static enum mg_err judge(struct str url, int status, struct buf *body, struct mg
 static enum mg_err get(const struct server_args *args, struct str url, const struct server_sink *sink, struct buf *body, struct mg_why *why)
 {
     struct server_access access;
+    struct mg_why failed;
     int status;
 
     MG_TRY(server_access(args, "http/1.1", &access, why));
@@ -109,9 +124,9 @@ static enum mg_err get(const struct server_args *args, struct str url, const str
         fetch.on_body = sink->on_body;
         fetch.owner = sink->owner;
     }
-    enum mg_err err = http_fetch(&fetch, &status, body, why);
+    enum mg_err err = http_fetch(&fetch, &status, body, &failed);
     server_access_fini(&access);
-    return err == MG_OK ? judge(url, status, body, why) : err;
+    return err == MG_OK ? judge(url, status, body, why) : mg_fail(why, err, "%s%s", failed.text, server_tls_hint(&failed));
 }
 
 enum mg_err server_get(const struct server_args *args, const char *path, const struct server_sink *sink, struct buf *body,
@@ -124,18 +139,4 @@ enum mg_err server_get(const struct server_args *args, const char *path, const s
     err = get(args, buf_str(&url), sink, body, why);
     buf_fini(&url);
     return err;
-}
-
-struct str server_host(const char *base)
-{
-    struct str s = str_of(base), before, after;
-    size_t at;
-
-    if (str_find(s, STR("://"), &at))
-        s = str_n(s.ptr + at + 3, s.len - at - 3);
-    if (str_split_at(s, '/', &before, &after))
-        s = before;
-    if (s.len && s.ptr[0] == '[' && str_find(s, STR("]"), &at))
-        return str_n(s.ptr, at + 1);
-    return str_split_at(s, ':', &before, &after) ? before : s;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "base/file.h"
 #include "base/mem.h"
+#include "command/endpoints.h"
 
 extern char **environ;
 #define TOP(type, key, field, def, min, max, ...) \
@@ -26,7 +27,7 @@ static const struct conf_field listen_fields[] = {
     DOOR(DOOR_OTLP_HTTP, "otlp_http", "127.0.0.1:4318", "OTLP over HTTP, protobuf and JSON, or off."),
     DOOR(DOOR_QUERY_HTTP, "query_http", "127.0.0.1:16686", "Jaeger API, console and admin API, or off."),
     DOOR(DOOR_METRICS, "metrics", "127.0.0.1:8888", "Prometheus metrics of the collector, or off."),
-    DOOR(DOOR_HEALTH, "health", "127.0.0.1:13133", "Health check at /status, or off."),
+    DOOR(DOOR_HEALTH, "health", "127.0.0.1:13133", "Health check at /status, or off. It tells whether spans are taken, and nothing of them: that it stands open is not warned about."),
     DOOR(DOOR_ZIPKIN, "zipkin", "127.0.0.1:9411", "Zipkin v2: spans in, and its query API, or off."),
     DOOR(DOOR_JAEGER_GRPC, "jaeger_grpc", "127.0.0.1:14250", "Jaeger's CollectorService over gRPC, or off."),
     DOOR(DOOR_JAEGER_HTTP, "jaeger_thrift_http", "127.0.0.1:14268", "Jaeger's Thrift over HTTP, or off."),
@@ -104,24 +105,40 @@ static enum mg_err check_doors(const char *key, const struct conf_list *names, b
     return MG_OK;
 }
 
-static bool share_one(const struct conf_list *a, const struct conf_list *b)
+/* A door without TLS never asks for the certificate that alone opens it. */
+static enum mg_err check_certificate_doors(const struct settings *settings, struct mg_why *why)
 {
-    for (size_t i = 0; i < a->n; i++)
-        for (size_t k = 0; k < b->n; k++)
-            if (str_eq(a->at[i], b->at[k]))
-                return true;
-    return false;
+    const struct http_auth_conf *auth = &settings->auth;
+    MG_AUTO(buf_fini) struct buf shut;
+
+    buf_init(&shut, 256); /* all names fit */
+    for (enum door door = 0; door < DOORS; door++)
+        if (settings->listen[door].len && !door_is_udp(door) && !door_is_listed(door, &settings->tls.doors, true) &&
+            !door_is_listed(door, &auth->open_doors, false))
+            buf_printf(&shut, "%s%s", shut.len ? ", " : "", door_names[door]);
+    if (shut.len == 0 || auth->tokens.n || auth->users.n || !auth->client_certificates.n)
+        return MG_OK;
+    return mg_fail(why, MG_E_FORMAT,
+                   "nobody could come in by %.*s: auth.client_certificates is the only credential, and tls.doors leaves them out; put them "
+                   "into tls.doors or auth.open_doors, or set auth.tokens",
+                   STR_ARG(buf_str(&shut)));
 }
 
-static enum mg_err check_kafka(const struct settings *settings, struct mg_why *why)
+enum mg_err settings_check_tls(const struct settings *settings, struct mg_why *why)
 {
-    const struct kafka_export_conf *out = &settings->exporters.kafka;
-    const struct conf_list topic = { (struct str *)&out->topic, 1 }; /* read only */
+    const struct tls_conf *tls = &settings->tls;
 
-    if (share_one(&out->brokers, &settings->kafka.brokers) && share_one(&topic, &settings->kafka.topics))
-        return mg_fail(why, MG_E_FORMAT, "exporters.kafka.topic: '%.*s' is one of kafka.topics on the same brokers, so spans would go round for ever",
-                       STR_ARG(out->topic));
-    return MG_OK;
+    if (!tls->cert.len != !tls->key.len)
+        return mg_fail(why, MG_E_FORMAT, "tls.cert and tls.key go together");
+    if (!tls->cert.len && (tls->client_ca.len || tls->doors.n || tls->client_names.n))
+        return mg_fail(why, MG_E_FORMAT, "tls: without tls.cert and tls.key no other row has a meaning");
+    if (tls->client_names.n && !tls->client_ca.len)
+        return mg_fail(why, MG_E_FORMAT, "tls.client_names needs tls.client_ca, which verifies what is compared");
+    if (settings->auth.client_certificates.n && !tls->client_ca.len)
+        return mg_fail(why, MG_E_FORMAT,
+                       "auth.client_certificates needs tls.client_ca, or no certificate is ever asked for: set tls.client_ca to the file of "
+                       "their authority, or take auth.client_certificates out");
+    return check_certificate_doors(settings, why);
 }
 
 enum mg_err settings_load(struct settings *out, const char *path, const char *const *sets, size_t n_sets, struct mg_why *why)
@@ -135,7 +152,12 @@ enum mg_err settings_load(struct settings *out, const char *path, const char *co
     out->http.body_bytes_max = out->ingest.body_bytes_max;
     MG_TRY(check_doors("tls.doors", &out->tls.doors, false, why));
     MG_TRY(check_doors("auth.open_doors", &out->auth.open_doors, true, why));
-    MG_TRY(check_kafka(out, why));
+    MG_TRY(settings_check_tls(out, why));
+    MG_TRY(endpoints_check(out, why));
+    if (out->kafka.brokers.n)
+        MG_TRY(consume_check(&out->kafka, why));
+    if (out->exporters.kafka.brokers.n)
+        MG_TRY(kafka_export_check(&out->exporters.kafka, why));
     MG_TRY(http_cors_check(&out->cors, why));
     MG_TRY(http_auth_new(&out->callers, &out->auth, why));
     if (out->sampling.enabled)
@@ -218,6 +240,16 @@ static enum mg_err in_use(int fd, const char *data_dir, struct mg_why *why)
     return mg_fail(why, MG_E_BUSY, "%s is in use by process %s; stop it first", data_dir, owner[0] ? owner : "(unknown)");
 }
 
+/* The lock is what counts, and is held: a disk that is full must not prevent a start. Written over the old one, it needs no new block. */
+static void note_owner(int lock)
+{
+    char pid[32];
+    int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+
+    if (pwrite(lock, pid, (size_t)n, 0) != n || ftruncate(lock, n) != 0)
+        (void)!ftruncate(lock, 0); /* rather nobody than somebody else */
+}
+
 enum mg_err data_dir_lock(const char *data_dir, bool create, int *fd, struct mg_why *why)
 {
     char path[4096];
@@ -234,15 +266,8 @@ enum mg_err data_dir_lock(const char *data_dir, bool create, int *fd, struct mg_
         close(lock);
         return err;
     }
-    if (create) {
-        char pid[32];
-        int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-        if (ftruncate(lock, 0) != 0 || pwrite(lock, pid, (size_t)n, 0) != n) {
-            enum mg_err err = mg_fail_os(why, errno, "cannot write %s", path);
-            close(lock);
-            return err;
-        }
-    }
+    if (create)
+        note_owner(lock);
     *fd = lock;
     return MG_OK;
 }

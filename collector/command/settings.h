@@ -61,8 +61,12 @@ struct settings {
     struct conf_section sections[SETTINGS_SECTIONS]; /* conf's; they point into this struct, so it must not move */
 };
 
-/* Loads file (NULL: none), environment and sets, and makes what rows describe. Errors: conf.h, http/auth.h, attribute/attribute.h, sample/rules.h. */
+/* Loads file (NULL: none), environment and sets, and makes what rows describe. Errors: conf.h, http/auth.h, attribute/attribute.h, sample/rules.h,
+ * command/endpoints.h. */
 enum mg_err settings_load(struct settings *out, const char *path, const char *const *sets, size_t n_sets, struct mg_why *why) MG_MUST_USE;
+/* That the rows of `tls`, and auth.client_certificates, go together: E_FORMAT names those that do not. settings_load asks it of what is
+ * configured; a reload again of what is in force, because the rows of `tls` stay as they were at the start. */
+enum mg_err settings_check_tls(const struct settings *settings, struct mg_why *why) MG_MUST_USE;
 void settings_fini(struct settings *settings);
 void settings_reference(struct buf *out);
 /* data_dir as configured, else $XDG_STATE_HOME/meshglass (~/.local/state/meshglass), or /var/lib/meshglass for root. New text (mem_free). */

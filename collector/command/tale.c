@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "model/otlp_write.h"
 
-enum { FLAGS_SAMPLED = 0x001, FLAGS_REMOTE_KNOWN = 0x100, FLAGS_REMOTE = 0x200 }; /* otlp.md 1.3 */
+enum { FLAGS_SAMPLED = 0x001, FLAGS_REMOTE_KNOWN = 0x100, FLAGS_REMOTE = 0x200 }; /* SpanFlags of trace.proto */
 
 void tale_init(struct tale *tale, const struct cast *cast, uint64_t seed)
 {

@@ -1,4 +1,4 @@
-/* why.c - `why TRACE_ID`: what a running instance knows of its decisions about a trace (DESIGN P5). An id that nobody knows is an
+/* why.c - `why TRACE_ID`: what a running instance knows of its decisions about a trace. An id that nobody knows is an
  * answer too; only what is no id, or no answer, is a failure. */
 #include "command/why.h"
 #include "codec/json.h"

@@ -16,7 +16,7 @@
 
 #define FETCH_AHEAD_KBYTES "32768"
 #define FETCH_AHEAD_MESSAGES "50000"
-enum { IDLE_MS = 1000, PAUSE_LEAST_MS = 1000, PAUSE_MOST_MS = 3000, END_MS = 300 };
+enum { IDLE_MS = 1000, PAUSE_LEAST_MS = 1000, PAUSE_MOST_MS = 3000, END_MS = 300, WIDTH_MOST = 1 << 17 };
 
 const struct conf_field consume_fields[] = {
     CONF_ROW(struct consume_conf, CONF_LIST, "brokers", brokers, NULL, NULL, NULL,
@@ -91,14 +91,16 @@ static enum mg_err check_topics(const struct consume_conf *conf, struct mg_why *
     return MG_OK;
 }
 
-static enum mg_err check(const struct consume_conf *conf, struct mg_why *why)
+enum mg_err consume_check(const struct consume_conf *conf, struct mg_why *why)
 {
+    MG_AUTO(kafka_conf_free) rd_kafka_conf_t *client = NULL;
+
     MG_TRY(check_topics(conf, why));
     if (conf->group.len == 0)
         return mg_fail(why, MG_E_FORMAT, "kafka.group: must not be empty");
     if (conf->dead_letter_topic.len)
-        return kafka_topic_check("kafka.dead_letter_topic", conf->dead_letter_topic, why);
-    return MG_OK;
+        MG_TRY(kafka_topic_check("kafka.dead_letter_topic", conf->dead_letter_topic, why));
+    return consume_client_conf(conf, false, &client, why);
 }
 
 /* --- waiting --- */
@@ -167,6 +169,81 @@ static void come_to_rest(struct consume *consume)
     }
 }
 
+static enum mg_err make_client(struct consume *consume, rd_kafka_t **out, struct mg_why *why)
+{
+    rd_kafka_conf_t *conf;
+
+    MG_TRY(consume_client_conf(consume->conf, false, &conf, why));
+    rd_kafka_conf_set_opaque(conf, consume);
+    group_conf(conf);
+    return kafka_client_new(out, false, &conf, "kafka", why);
+}
+
+static void install_client(struct consume *consume, rd_kafka_t *client)
+{
+    consume->client = client;
+    (void)rd_kafka_poll_set_consumer(client); /* a consumer of a group can */
+    consume->events = rd_kafka_queue_get_consumer(client);
+    consume->messages = rd_kafka_queue_new(client);
+    rd_kafka_queue_io_event_enable(consume->events, consume->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+    rd_kafka_queue_io_event_enable(consume->messages, consume->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+}
+
+/* Its messages have gone before it. */
+static void end_client(struct consume *consume)
+{
+    if (!consume->client)
+        return;
+    rd_kafka_queue_io_event_enable(consume->messages, -1, NULL, 0);
+    rd_kafka_queue_io_event_enable(consume->events, -1, NULL, 0);
+    rd_kafka_queue_destroy(consume->messages);
+    rd_kafka_queue_destroy(consume->events);
+    kafka_client_end(&consume->client, END_MS);
+}
+
+/* False: it is time to stop, and something is still under way. What is not finished comes again. */
+static bool leave_and_let_go(struct consume *consume)
+{
+    group_leave(consume);
+    for (;;) {
+        take_forget_again(consume, NULL);
+        dead_forget(consume);
+        if (consume->in_flight == 0)
+            break;
+        if (atomic_load(&consume->is_stopping))
+            return false;
+        consume_wait(consume, IDLE_MS * MS);
+        take_done(consume);
+        dead_serve(consume);
+    }
+    group_free(consume);
+    return true;
+}
+
+/* Both clients read their files once, when they are made. Files that cannot be used leave the old ones, and the group, as they are. */
+static void take_files(struct consume *consume)
+{
+    struct mg_why why = { "" };
+    rd_kafka_t *client;
+
+    if (make_client(consume, &client, &why) != MG_OK) {
+        kafka_files_refused(consume->files, &why);
+        return;
+    }
+    if (!leave_and_let_go(consume)) {
+        kafka_client_end(&client, END_MS);
+        return;
+    }
+    kafka_files_taken(consume->files);
+    dead_disconnect(consume);
+    end_client(consume);
+    install_client(consume, client);
+    if (group_join(consume, &why) != MG_OK)
+        LOG(ERROR, "kafka is no longer consumed", F_WHY(&why));
+    else
+        LOG(INFO, "kafka files taken: the group is joined anew", F_STR("group", consume->conf->group));
+}
+
 static void *run(void *owner)
 {
     struct consume *consume = owner;
@@ -175,6 +252,8 @@ static void *run(void *owner)
     while (!atomic_load(&consume->is_stopping)) {
         consume_wait(consume, has_more ? 0 : idle_ns(consume));
         has_more = work(consume);
+        if (kafka_files_changed(consume->files, clock_mono_ns()))
+            take_files(consume);
     }
     come_to_rest(consume);
     group_leave(consume);
@@ -195,30 +274,17 @@ static struct consume *make(const struct consume_options *options)
     list_init(&consume->again);
     random_bytes(&seed, sizeof seed);
     random_init(&consume->random, seed);
+    consume->width_most = WIDTH_MOST;
+    consume->files = kafka_files_new(&consume->conf->properties);
     dead_init(consume);
     return consume;
 }
 
-static enum mg_err connect_client(struct consume *consume, struct mg_why *why)
-{
-    rd_kafka_conf_t *conf;
-
-    MG_TRY(consume_client_conf(consume->conf, false, &conf, why));
-    rd_kafka_conf_set_opaque(conf, consume);
-    group_conf(conf);
-    MG_TRY(kafka_client_new(&consume->client, false, &conf, "kafka", why));
-    (void)rd_kafka_poll_set_consumer(consume->client); /* a consumer of a group can */
-    consume->events = rd_kafka_queue_get_consumer(consume->client);
-    consume->messages = rd_kafka_queue_new(consume->client);
-    rd_kafka_queue_io_event_enable(consume->events, consume->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
-    rd_kafka_queue_io_event_enable(consume->messages, consume->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
-    return MG_OK;
-}
-
 enum mg_err consume_new(struct consume **out, const struct consume_options *options, struct mg_why *why)
 {
-    MG_TRY(check(options->conf, why));
+    MG_TRY(consume_check(options->conf, why));
     MG_AUTO(consume_free) struct consume *consume = make(options);
+    rd_kafka_t *client;
     enum mg_err err;
 
     consume->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -226,7 +292,8 @@ enum mg_err consume_new(struct consume **out, const struct consume_options *opti
         return mg_fail_os(why, errno, "kafka: eventfd");
     if (consume->dead.file && (err = dead_file_write(consume->dead.file, STR(""), why)) != MG_OK)
         return mg_fail_in(why, err, "kafka.dead_letter_file");
-    MG_TRY(connect_client(consume, why));
+    MG_TRY(make_client(consume, &client, why));
+    install_client(consume, client);
     consume->metrics = metric_register(options->metrics, rows, MG_COUNT(rows));
     *out = MG_STEAL(consume);
     return MG_OK;
@@ -252,13 +319,20 @@ void consume_start(struct consume *consume, struct ingest_loop *const *loops, si
     consume->has_thread = true;
 }
 
-void consume_stop(struct consume *consume, uint64_t timeout_ms)
+void consume_ask_stop(struct consume *consume, uint64_t timeout_ms)
 {
-    if (!consume->has_thread)
+    if (!consume->has_thread || consume->is_stopping)
         return;
     atomic_store(&consume->stop_by_ns, clock_mono_ns() + timeout_ms * MS);
     atomic_store(&consume->is_stopping, true);
     (void)!write(consume->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+}
+
+void consume_stop(struct consume *consume, uint64_t timeout_ms)
+{
+    if (!consume->has_thread)
+        return;
+    consume_ask_stop(consume, timeout_ms);
     pthread_join(consume->thread, NULL);
     consume->has_thread = false;
 }
@@ -286,13 +360,8 @@ void consume_free(struct consume **pointer)
     free_letters(consume);
     dead_fini(consume);
     group_free(consume);
-    if (consume->client) {
-        rd_kafka_queue_io_event_enable(consume->messages, -1, NULL, 0);
-        rd_kafka_queue_io_event_enable(consume->events, -1, NULL, 0);
-        rd_kafka_queue_destroy(consume->messages);
-        rd_kafka_queue_destroy(consume->events);
-        kafka_client_end(&consume->client, END_MS);
-    }
+    end_client(consume);
+    kafka_files_free(&consume->files);
     queue_free(&consume->done);
     if (consume->wake_fd >= 0)
         close(consume->wake_fd);

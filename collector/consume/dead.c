@@ -100,8 +100,7 @@ static void stop_partition(struct letter *letter, const char *reason)
     LOG(ERROR, "kafka partition is stopped: its dead letter is refused too; mend kafka.dead_letter_topic, or set kafka.dead_letter_file",
         F_TEXT("topic", partition->topic), F_I64("partition", partition->number), F_I64("offset", letter->message->offset),
         F_STR("dead_letter_topic", consume->conf->dead_letter_topic), F_TEXT("error", reason));
-    if (!partition->is_lost)
-        group_pause(consume, partition, true);
+    group_pace(consume, partition);
     set_gauge(consume);
 }
 
@@ -116,8 +115,7 @@ void dead_let(struct letter *letter)
     if (--partition->stopped > 0)
         return;
     set_gauge(consume);
-    if (!partition->is_lost)
-        group_pause(consume, partition, false);
+    group_pace(consume, partition);
 }
 
 void dead_forget_stopped(struct consume *consume, const struct partition *of)
@@ -151,11 +149,20 @@ static bool is_refusal(rd_kafka_resp_err_t err)
            err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
 }
 
+static bool is_purge(rd_kafka_resp_err_t err)
+{
+    return err == RD_KAFKA_RESP_ERR__PURGE_QUEUE || err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
+}
+
 /* The topic does not have it. It is in no list. */
 static void topic_failed(struct letter *letter, rd_kafka_resp_err_t err)
 {
     struct dead *dead = &letter->consume->dead;
 
+    if (is_purge(err)) { /* by dead_disconnect: its offset was not committed, so it comes again */
+        take_forget(letter);
+        return;
+    }
     letter->attempts++;
     if (!is_refusal(err) && letter->attempts < dead->attempts_most) {
         list_add_last(&dead->waiting, &letter->link);
@@ -341,22 +348,34 @@ uint64_t dead_wait_ns(const struct consume *consume, uint64_t now_ns)
     return wait_ns;
 }
 
-/* Letters that have no report are let go by the purge's. */
-void dead_fini(struct consume *consume)
+void dead_forget(struct consume *consume)
 {
     struct dead *dead = &consume->dead;
-
-    if (dead->producer) {
-        (void)rd_kafka_purge(dead->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
-        (void)rd_kafka_flush(dead->producer, END_MS);
-        rd_kafka_queue_io_event_enable(dead->events, -1, NULL, 0);
-        rd_kafka_queue_destroy(dead->events);
-        rd_kafka_topic_destroy(dead->topic);
-        kafka_client_end(&dead->producer, END_MS);
-    }
     struct list *const lists[] = { &dead->waiting, &dead->for_file, &dead->stopped };
+
     for (size_t i = 0; i < MG_COUNT(lists); i++)
         while (!list_empty(lists[i]))
             take_forget(LIST_FIRST(lists[i], struct letter, link));
-    dead_file_free(&dead->file);
+}
+
+/* Letters that have no report are let go by the purge's. */
+void dead_disconnect(struct consume *consume)
+{
+    struct dead *dead = &consume->dead;
+
+    if (!dead->producer)
+        return;
+    (void)rd_kafka_purge(dead->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    (void)rd_kafka_flush(dead->producer, END_MS);
+    rd_kafka_queue_io_event_enable(dead->events, -1, NULL, 0);
+    rd_kafka_queue_destroy(dead->events);
+    rd_kafka_topic_destroy(dead->topic);
+    kafka_client_end(&dead->producer, END_MS);
+}
+
+void dead_fini(struct consume *consume)
+{
+    dead_disconnect(consume);
+    dead_forget(consume);
+    dead_file_free(&consume->dead.file);
 }

@@ -51,9 +51,36 @@ void partition_release(struct partition *partition)
     mem_free(partition);
 }
 
-static void partition_lose(struct partition *partition)
+static void set_paused(struct consume *consume, const struct partition *partition)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+
+    rd_kafka_topic_partition_list_add(list, partition->topic, partition->number);
+    (void)(partition->is_paused ? rd_kafka_pause_partitions : rd_kafka_resume_partitions)(consume->client, list); /* fails for one that is not ours */
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+/* Nothing is polled of a partition that is stopped, nor of one with too much behind a message that hangs; this ends when half of it is gone,
+ * since each time what was fetched ahead is thrown away. librdkafka does so at a resume, too, also of a partition that was not paused, but
+ * then does not fetch it again; and it remembers the pause of a partition that is let go, for the time that it comes back. */
+void group_pace(struct consume *consume, struct partition *partition)
+{
+    size_t most = partition->is_paused ? consume->width_most / 2 : consume->width_most;
+    bool is_wide = tracker_width(&partition->tracker) >= most, is_paused = !partition->is_lost && (partition->stopped > 0 || is_wide);
+
+    if (is_paused == partition->is_paused)
+        return;
+    partition->is_paused = is_paused;
+    set_paused(consume, partition);
+    if (is_paused && partition->stopped == 0)
+        LOG_EVERY(60, WARN, "kafka partition is paused: too many messages wait for one that is not finished", F_TEXT("topic", partition->topic),
+                  F_I64("partition", partition->number), F_I64("offset", tracker_next(&partition->tracker)));
+}
+
+static void partition_lose(struct consume *consume, struct partition *partition)
 {
     partition->is_lost = true;
+    group_pace(consume, partition);
     list_remove(&partition->link);
     partition_release(partition);
 }
@@ -65,7 +92,7 @@ struct partition *group_renew(struct consume *consume, struct partition *partiti
     LOG(WARN, "kafka partition begins again at an earlier offset", F_TEXT("topic", partition->topic), F_I64("partition", partition->number));
     take_forget_again(consume, partition);
     dead_forget_stopped(consume, partition);
-    partition_lose(partition);
+    partition_lose(consume, partition);
     return renewed;
 }
 
@@ -232,15 +259,6 @@ static void bring_to_rest(struct consume *consume, const rd_kafka_topic_partitio
     }
 }
 
-void group_pause(struct consume *consume, const struct partition *partition, bool is_paused)
-{
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-
-    rd_kafka_topic_partition_list_add(list, partition->topic, partition->number);
-    (void)(is_paused ? rd_kafka_pause_partitions : rd_kafka_resume_partitions)(consume->client, list); /* fails for one that is not ours */
-    rd_kafka_topic_partition_list_destroy(list);
-}
-
 static void log_change(const char *event, const rd_kafka_topic_partition_list_t *list)
 {
     char text[300];
@@ -284,7 +302,7 @@ static void let_go(struct consume *consume, const rd_kafka_topic_partition_list_
             continue;
         take_forget_again(consume, partition);
         dead_forget_stopped(consume, partition);
-        partition_lose(partition);
+        partition_lose(consume, partition);
     }
     metric_add(consume->metrics, CONSUME_rebalances, is_lost ? REBALANCE_LOST : REBALANCE_REVOKED, 0, 1);
     log_change(is_lost ? "kafka partitions lost" : "kafka partitions revoked", list);
@@ -314,10 +332,25 @@ static void on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t err, rd_kafka_t
     set_gauges(consume);
 }
 
+static unsigned reason_of(int err)
+{
+    switch (err) {
+    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+    case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED: return CONNECTION_AUTHENTICATION;
+    case RD_KAFKA_RESP_ERR__SSL: return CONNECTION_TLS;
+    case RD_KAFKA_RESP_ERR__RESOLVE: return CONNECTION_RESOLVE;
+    case RD_KAFKA_RESP_ERR__TRANSPORT: return CONNECTION_TRANSPORT;
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN: return CONNECTION_ALL_DOWN;
+    default: return CONNECTION_OTHER;
+    }
+}
+
 static void on_error(rd_kafka_t *client, int err, const char *reason, void *owner)
 {
+    struct consume *consume = owner;
+
     (void)client;
-    (void)owner;
+    metric_add(consume->metrics, CONSUME_connection_errors, reason_of(err), 0, 1);
     if (err == RD_KAFKA_RESP_ERR__FATAL)
         LOG(ERROR, "kafka is no longer consumed: restart when the cause is mended", F_TEXT("error", reason));
     else
@@ -355,14 +388,21 @@ void group_serve(struct consume *consume)
         take_polled(consume, message);
 }
 
+/* At a stop all has come to rest before. */
+static uint64_t leave_ns(struct consume *consume)
+{
+    return (atomic_load(&consume->is_stopping) ? LEAVE_MS : REVOKE_MS + COMMIT_MS + LEAVE_MS) * MS;
+}
+
 /* on_rebalance commits and lets go of everything on the way. */
 void group_leave(struct consume *consume)
 {
-    uint64_t until_ns = clock_mono_ns() + LEAVE_MS * MS;
+    uint64_t begun_ns = clock_mono_ns();
     rd_kafka_queue_t *events = rd_kafka_queue_new(consume->client);
 
-    complain(rd_kafka_consumer_close_queue(consume->client, events));
-    while (!rd_kafka_consumer_closed(consume->client) && clock_mono_ns() < until_ns)
+    if (!rd_kafka_consumer_closed(consume->client)) /* by an exchange of clients that a stop interrupts */
+        complain(rd_kafka_consumer_close_queue(consume->client, events));
+    while (!rd_kafka_consumer_closed(consume->client) && clock_mono_ns() - begun_ns < leave_ns(consume))
         (void)rd_kafka_queue_poll_callback(events, WAIT_MS);
     rd_kafka_queue_destroy(events);
 }
@@ -370,5 +410,5 @@ void group_leave(struct consume *consume)
 void group_free(struct consume *consume)
 {
     while (!list_empty(&consume->partitions))
-        partition_lose(LIST_FIRST(&consume->partitions, struct partition, link));
+        partition_lose(consume, LIST_FIRST(&consume->partitions, struct partition, link));
 }

@@ -11,6 +11,7 @@
 #include "consume/consume.h"
 #include "consume/dead_file.h"
 #include "consume/tracker.h"
+#include "kafka/files.h"
 
 #define METRIC_ID(id) CONSUME_##id
 enum consume_metric {
@@ -22,6 +23,7 @@ enum consume_metric {
 enum { MESSAGE_TAKEN, MESSAGE_EMPTY, MESSAGE_POISON, MESSAGE_UNREADABLE };
 enum dead_place { DEAD_TOPIC, DEAD_FILE, DEAD_NOWHERE };
 enum { REBALANCE_ASSIGNED, REBALANCE_REVOKED, REBALANCE_LOST };
+enum { CONNECTION_AUTHENTICATION, CONNECTION_TLS, CONNECTION_RESOLVE, CONNECTION_TRANSPORT, CONNECTION_ALL_DOWN, CONNECTION_OTHER };
 
 #define MS UINT64_C(1000000)
 
@@ -35,6 +37,7 @@ struct partition {
     unsigned store_refusals;  /* since then */
     uint64_t store_at_ns;     /* not before: it refused */
     size_t stopped;           /* letters in dead.stopped: nothing of it is polled */
+    bool is_paused;           /* group_pace's */
     int32_t number;
     char *topic;
 };
@@ -77,6 +80,7 @@ struct consume {
     rd_kafka_t *client;
     rd_kafka_queue_t *messages; /* of all our partitions; nothing else comes here */
     rd_kafka_queue_t *events;   /* rebalances, errors, reports of commits */
+    struct kafka_files *files;  /* those that it read */
     pthread_t thread;
     bool has_thread;            /* main thread */
     struct queue *done;         /* any thread puts letters: ingest is done with them */
@@ -89,6 +93,7 @@ struct consume {
     bool has_unstored;          /* something was finished since group_store */
     bool is_refused;            /* ingest took nothing lately: until it does, nothing is polled */
     uint64_t in_flight;         /* bytes */
+    size_t width_most;          /* of a partition's tracker; tests narrow it */
     struct random random;
     struct dead dead;
 };
@@ -117,7 +122,7 @@ void group_store(struct consume *consume);      /* what is finished, for the nex
 void group_leave(struct consume *consume);
 struct partition *group_find(struct consume *consume, const char *topic, int32_t number); /* NULL: not ours */
 struct partition *group_renew(struct consume *consume, struct partition *partition); /* its offsets begin again */
-void group_pause(struct consume *consume, const struct partition *partition, bool is_paused);
+void group_pace(struct consume *consume, struct partition *partition); /* pauses or resumes it, when what that depends on has changed */
 void partition_release(struct partition *partition);
 void group_free(struct consume *consume);
 
@@ -128,5 +133,7 @@ void dead_serve(struct consume *consume);
 bool dead_is_idle(const struct consume *consume); /* but for what is stopped */
 void dead_forget_stopped(struct consume *consume, const struct partition *of);
 void dead_let(struct letter *letter); /* it leaves, whatever list it was in */
+void dead_forget(struct consume *consume); /* all that is not at the broker */
+void dead_disconnect(struct consume *consume); /* the next letter connects anew */
 uint64_t dead_wait_ns(const struct consume *consume, uint64_t now_ns); /* UINT64_MAX: nothing to do */
 void dead_fini(struct consume *consume);

@@ -1,11 +1,11 @@
 /* take.c - messages on their way: polled, given to a loop, finished.
  *
  * What is under way is counted with a fixed amount a message, so that many small ones are bounded too. A partition of which one
- * message hangs may not run ahead without an end either: its tracker has a widest. */
+ * message hangs may not run ahead without an end either: group_pace pauses it. */
 #include "consume/private.h"
 #include "base/clock.h"
 
-enum { MESSAGE_BYTES = 512, ROUND_MESSAGES = 256, WIDTH_MAX = 1 << 17 };
+enum { MESSAGE_BYTES = 512, ROUND_MESSAGES = 256 };
 
 uint64_t take_cost(const struct letter *letter)
 {
@@ -33,6 +33,7 @@ static void finish(struct consume *consume, struct partition *partition, int64_t
     if (partition->is_lost)
         return;
     (void)tracker_finish(&partition->tracker, offset); /* it was given by take_polled */
+    group_pace(consume, partition);
     consume->has_unstored = true;
 }
 
@@ -192,6 +193,7 @@ static struct partition *partition_of(struct consume *consume, const rd_kafka_me
     }
     if (partition->begin < 0)
         partition->begin = message->offset;
+    group_pace(consume, partition);
     return partition;
 }
 
@@ -231,12 +233,7 @@ static bool has_room(const struct consume *consume)
 {
     bool is_retrying = consume->given > 0 || !list_empty(&consume->again);
 
-    if ((consume->is_refused && is_retrying) || !has_bytes(consume))
-        return false;
-    LIST_EACH(&consume->partitions, link)
-        if (tracker_width(&MG_CONTAINER(link, struct partition, link)->tracker) >= WIDTH_MAX)
-            return false;
-    return true;
+    return !(consume->is_refused && is_retrying) && has_bytes(consume);
 }
 
 bool take_some(struct consume *consume)

@@ -1,4 +1,4 @@
-/* forward.h - decided rows on their way to the exporters' queues (DESIGN R3, R4): row -> model -> OTLP -> exporters/send.
+/* forward.h - decided rows on their way to the exporters' queues (collector/README.md R3, R4): row -> model -> OTLP -> exporters/send.
  *
  * One thread. Live gives each durable batch of decisions, in log order; its fragments are decoded, grouped by resource and scope into OTLP
  * requests of up to batch_spans (and 4 MB: what OTLP receivers take by default), and put into the queue of every exporter that takes them:

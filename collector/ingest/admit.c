@@ -1,15 +1,10 @@
 /* admit.c - one HTTP or gRPC request from its head to its answer, on its loop: what the doors share.
  *
  * Two places to wait: at the head (the body stays in the socket, so the peer feels it) and with the body complete, when its
- * bound does not fit yet (wait.h). */
+ * bound does not fit yet (wait.h). Both share the request's time, ingest.wait; so does its wait for memory while it is read. */
 #include "ingest/private.h"
 
-static bool is_short(const struct ingest_loop *loop)
-{
-    const struct credit *credit = loop->ingest->options.credit;
-
-    return credit_free(credit) < (int64_t)(credit->budget / 16);
-}
+#define SECOND_NS UINT64_C(1000000000)
 
 /* --- what came -------------------------------------------------------------------------------------- */
 
@@ -29,8 +24,46 @@ struct str media_type(struct str header) /* HTTP's media types ignore case: str_
 
 /* --- life and answer -------------------------------------------------------------------------------- */
 
+static void count_seconds(struct let_in *let_in, uint64_t now_ns)
+{
+    if (now_ns < let_in->second_ns || now_ns - let_in->second_ns < SECOND_NS)
+        return;
+    let_in->begun[1] = now_ns - let_in->second_ns < 2 * SECOND_NS ? let_in->begun[0] : 0;
+    let_in->begun[0] = 0;
+    let_in->second_ns = now_ns;
+}
+
+/* Bodies that were let in want their credit later. Slow ones do not count, or they would keep others out; and an eighth is the most, so that
+ * the ring can be seen to fill (sample/ladder.h) before anybody waits. The other loops' are taken to be as many as here. */
+bool is_short(struct ingest_loop *loop)
+{
+    const struct credit *credit = loop->ingest->options.credit;
+    struct let_in *let_in = &loop->let_in;
+
+    count_seconds(let_in, loop_now_ns(loop->loop));
+    uint64_t coming = MG_MIN(let_in->unanswered, let_in->begun[0] + let_in->begun[1]) * (uint64_t)let_in->body_rows * loop->ingest->n_loops;
+    return credit_free(credit) < (int64_t)(credit->budget / 16 + MG_MIN(coming, credit->budget / 8));
+}
+
+static void let_out(void *owner, struct http_request *request) /* its body never came whole */
+{
+    struct ingest_loop *loop = owner;
+
+    (void)request;
+    loop->let_in.unanswered--;
+}
+
+static void let_in(struct ingest_loop *loop, struct http_request *request)
+{
+    count_seconds(&loop->let_in, loop_now_ns(loop->loop));
+    loop->let_in.begun[0]++;
+    loop->let_in.unanswered++;
+    http_request_on_gone(request, let_out, loop);
+}
+
 static void export_free(struct export *export)
 {
+    export->take.loop->let_in.unanswered -= export->has_body;
     buf_fini(&export->body);
     mem_free(export);
 }
@@ -40,7 +73,7 @@ static void answer_failure(const struct export *export, enum mg_err err, struct 
     if (export->door->fail)
         export->door->fail(export, err, message);
     else
-        http_respond_error(export->request, err, message, export->retry_after_s);
+        http_respond_error(export->request, err, message, 0);
 }
 
 static void on_done(struct take *take, enum mg_err err, const struct mg_why *why)
@@ -57,6 +90,7 @@ static void on_done(struct take *take, enum mg_err err, const struct mg_why *why
 static bool serve(struct waiter *waiter)
 {
     struct export *export = MG_CONTAINER(waiter, struct export, waiter);
+    struct ingest_loop *loop = export->take.loop;
 
     if (http_request_is_gone(export->request)) {
         take_count(&export->take, OUTCOME_GONE);
@@ -66,8 +100,10 @@ static bool serve(struct waiter *waiter)
     }
     if (export->has_body)
         return take_try(&export->take);
-    if (is_short(export->take.loop))
+    if (loop->may_release == 0 || is_behind(loop) || is_short(loop))
         return false;
+    loop->may_release--;
+    let_in(loop, export->request);
     http_request_release(export->request);
     export_free(export);
     return true;
@@ -81,13 +117,13 @@ static void give_up(struct waiter *waiter, enum ingest_busy reason)
 static struct export *export_new(struct ingest_loop *loop, struct http_request *request, const struct body_door *door)
 {
     struct export *export = MEM_NEW(struct export);
-    struct str peer = http_request_peer(request);
+    uint64_t wait_ns = loop->ingest->conf->wait_ns, waited_ns = http_request_waited_ns(request);
 
     export->door = door;
     export->request = request;
-    export->retry_after_s = talkers_retry_s(peer);
-    export->take = (struct take){ .loop = loop, .door = door->door, .peer = talkers_peer(peer), .done = on_done };
-    export->waiter = (struct waiter){ .give_up_ns = loop_now_ns(loop->loop) + loop->ingest->conf->wait_ns,
+    export->take = (struct take){ .loop = loop, .door = door->door, .peer = talkers_peer(http_request_peer(request)),
+                                  .may_wait = true, .done = on_done };
+    export->waiter = (struct waiter){ .give_up_ns = loop_now_ns(loop->loop) + wait_ns - MG_MIN(wait_ns, waited_ns),
                                       .peer = export->take.peer, .serve = serve, .give_up = give_up };
     return export;
 }
@@ -105,6 +141,11 @@ static struct export *export_begin(struct ingest_loop *loop, struct http_request
     return NULL;
 }
 
+bool admit_is_serving(void *owner)
+{
+    return !take_is_refused(owner, &(enum ingest_busy){ 0 });
+}
+
 /* --- handlers --------------------------------------------------------------------------------------- */
 
 void admit_on_head(struct ingest_loop *loop, struct http_request *request, const struct body_door *door)
@@ -113,8 +154,10 @@ void admit_on_head(struct ingest_loop *loop, struct http_request *request, const
     enum zip_kind encoding;
     struct export *export;
 
-    if (door->kind(request, &protocol, &encoding, NULL) == MG_OK && !is_short(loop))
+    if (door->kind(request, &protocol, &encoding, NULL) == MG_OK && !is_behind(loop) && !is_short(loop)) {
+        let_in(loop, request);
         return;
+    }
     if (!(export = export_begin(loop, request, door)))
         return;
     http_request_hold(request);
@@ -126,8 +169,11 @@ void admit_on_request(struct ingest_loop *loop, struct http_request *request, co
     struct export *export = export_begin(loop, request, door);
     size_t offset;
 
-    if (!export)
+    http_request_on_gone(request, NULL, NULL);
+    if (!export) {
+        loop->let_in.unanswered--;
         return;
+    }
     http_request_take_body(request, &export->body, &offset);
     export->has_body = true;
     export->take.bytes = str_n(export->body.ptr + offset, export->body.len - offset);

@@ -89,6 +89,7 @@ static void on_acked(void *owner, struct message *message)
     struct ingest_loop *loop = owner;
 
     take_acked(MG_CONTAINER(message, struct take, message));
+    waiting_resume(loop);
     close_if_idle(loop);
 }
 
@@ -104,6 +105,7 @@ struct ingest_loop *ingest_loop_new(struct ingest *ingest, struct loop *loop)
     self->given = mailbox_new(loop, on_given, self);
     self->timer = timer_new(loop, on_timer, self);
     self->maker = rows_maker_new();
+    ingest->n_loops++;
     list_init(&self->waiting);
     list_init(&self->datagrams.spare);
     timer_start(self->timer, IDLE_MS);
@@ -183,7 +185,7 @@ void ingest_take(struct ingest_loop *loop, struct ingest_body *body)
     struct given *given = MEM_NEW(struct given);
 
     given->take = (struct take){ .loop = loop, .door = body->door, .protocol = body->protocol, .encoding = body->encoding,
-                                 .bytes = body->bytes, .done = given_done };
+                                 .bytes = body->bytes, .may_wait = true, .done = given_done };
     given->waiter = (struct waiter){ .serve = given_serve, .give_up = given_give_up };
     given->body = body;
     loop->n_given++;

@@ -1,4 +1,4 @@
-/* ingest.h - the trace doors: admission, inflate, scan and intern; the answer after the commit (DESIGN R2, R10; otlp.md 2, 3, 9).
+/* ingest.h - the trace doors: admission, inflate, scan and intern; the answer after the commit (collector/README.md R2, R10).
  *
  * One struct ingest for the program, one ingest_loop per loop. Whatever brought a body, it passes the same steps on its loop:
  *
@@ -52,7 +52,7 @@ void ingest_loop_free(struct ingest_loop **loop); /* loop thread, after on_idle 
 /* The routes of a door; their owner (http_options.owner) is the ingest_loop. */
 const struct http_route *ingest_otlp_http_routes(size_t *n);
 const struct http_route *ingest_otlp_grpc_routes(size_t *n);
-const struct http_route *ingest_zipkin_routes(size_t *n);      /* POST /api/v2/spans; the query half of the door is api/zipkin's */
+const struct http_route *ingest_zipkin_routes(size_t *n);      /* POST /api/v2/spans, GET /health; the query half of the door is api/zipkin's */
 const struct http_route *ingest_jaeger_grpc_routes(size_t *n); /* CollectorService/PostSpans, grpc.health.v1 */
 const struct http_route *ingest_jaeger_http_routes(size_t *n); /* POST /api/traces, Thrift */
 

@@ -1,4 +1,5 @@
-/* jaeger.c - the Jaeger doors over HTTP: gRPC PostSpans (jaeger.md 3.1) and Thrift (3.2). Its UDP doors are in udp.c. */
+/* jaeger.c - the Jaeger doors over HTTP: gRPC PostSpans (jaeger-idl: api_v2/collector.proto) and Thrift (jaeger.thrift).
+ * Its UDP doors are in udp.c. */
 #include "ingest/private.h"
 #include "http/health.h"
 
@@ -49,7 +50,7 @@ static void thrift_fail(const struct export *export, enum mg_err err, struct str
     if (err == MG_E_MEDIA || err == MG_E_ENCODING)
         err = MG_E_FORMAT;
     (void)mg_fail(&text, err, "%s%.*s", what, STR_ARG(message));
-    http_respond_error(export->request, err, str_of(text.text), export->retry_after_s);
+    http_respond_error(export->request, err, str_of(text.text), 0);
 }
 
 /* --- routes ----------------------------------------------------------------------------------------- */
@@ -59,7 +60,7 @@ static const struct body_door thrift_door = { .door = INGEST_DOOR_JAEGER_HTTP, .
                                               .fail = thrift_fail };
 
 static const char *const services[] = { "jaeger.api_v2.CollectorService", "jaeger.api_v2.SamplingManager" }; /* the latter: api/sampling */
-static struct http_health health = { services, MG_COUNT(services) };
+static struct http_health health = { .services = services, .n = MG_COUNT(services), .is_serving = admit_is_serving };
 
 static void grpc_head(void *owner, struct http_request *request)
 {

@@ -1,4 +1,4 @@
-/* otlp.c - what the OTLP doors look like from outside: paths, media types, encodings, answers (otlp.md 2, 3, 9). */
+/* otlp.c - what the OTLP doors look like from outside: paths, media types, encodings, answers (OTLP specification). */
 #include "ingest/private.h"
 #include "http/health.h"
 #include "codec/json_write.h"
@@ -21,8 +21,10 @@ static enum mg_err otlp_kind(struct http_request *request, enum ingest_protocol 
 
 static void refusal_message(const struct refused *refused, struct buf *out)
 {
-    buf_printf(out, "%u span%s refused; the first is number %u of the request: %s", refused->n, refused->n == 1 ? "" : "s",
-               refused->first_ordinal, span_refusal_text(refused->first));
+    buf_printf(out, "%u span%s refused", refused->n, refused->n == 1 ? "" : "s");
+    if (refused->first != SPAN_LIBRARY)
+        buf_printf(out, "; the first is number %u of the request", refused->first_ordinal);
+    buf_printf(out, ": %s", span_refusal_text(refused->first));
 }
 
 /* ExportTraceServiceResponse.partial_success = 1 { rejected_spans = 1; error_message = 2 } */
@@ -82,7 +84,7 @@ static const struct body_door http_door = { .door = INGEST_DOOR_OTLP_HTTP, .kind
 static const struct body_door grpc_door = { .door = INGEST_DOOR_OTLP_GRPC, .kind = otlp_kind, .answer = otlp_answer };
 
 static const char *const services[] = { "opentelemetry.proto.collector.trace.v1.TraceService" };
-static struct http_health health = { services, MG_COUNT(services) };
+static struct http_health health = { .services = services, .n = MG_COUNT(services), .is_serving = admit_is_serving };
 
 static void http_head(void *owner, struct http_request *request)
 {

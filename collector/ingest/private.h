@@ -25,6 +25,7 @@ struct ingest {
     VEC(struct attribute_rules *) generations;    /* all there were: a loop may be about to use an old one */
     struct metric_set *metrics;
     _Atomic uint64_t waiting;
+    _Atomic unsigned n_loops;
 };
 
 struct udp_door;
@@ -34,6 +35,13 @@ struct datagrams {            /* udp.c: under way, and memory for the next */
     size_t n, bytes;          /* under way */
 };
 
+struct let_in {               /* requests whose bodies may come, or are here */
+    size_t unanswered;
+    size_t begun[2];              /* in this second, and in the one before */
+    uint64_t second_ns;           /* when this one began */
+    size_t body_rows;             /* bytes of a body's rows, lately */
+};
+
 struct ingest_loop {
     struct ingest *ingest;
     struct loop *loop;
@@ -41,12 +49,15 @@ struct ingest_loop {
     struct mailbox *given;        /* given.message: of ingest_take, to begin in the next round */
     struct timer *timer;          /* serves waiters; also lets buffers go when idle */
     struct list waiting;          /* waiter.link, oldest first */
+    unsigned may_release;         /* heads whose bodies may be read before the next ack or tick */
     struct rows_maker *maker;
     struct talkers talkers;
     struct udp_door *udp[2];      /* compact, binary; NULL: not open */
     struct datagrams datagrams;
     _Atomic size_t n_given;       /* not begun; any thread adds */
-    size_t in_log;                /* takes between submit and ack */
+    size_t in_log;                /* takes between submit and ack, */
+    size_t in_log_bytes;          /* and their rows */
+    struct let_in let_in;
     uint64_t busy_at_ns;          /* last body */
     bool is_closing;
     void (*on_idle)(void *owner);
@@ -54,6 +65,14 @@ struct ingest_loop {
 };
 
 /* --- HTTP doors: admit.c is what they share --------------------------------------------------------- */
+
+/* Enough for a group of the journal at any rate that a loop can give; more would only wait there, in memory. */
+#define IN_LOG_BYTES_MAX ((size_t)2 << 20)
+static inline bool is_behind(const struct ingest_loop *loop)
+{
+    return loop->in_log_bytes >= IN_LOG_BYTES_MAX;
+}
+bool is_short(struct ingest_loop *loop);
 
 struct export;
 struct body_door {
@@ -71,13 +90,13 @@ struct export {
     struct waiter waiter;
     const struct body_door *door;
     struct http_request *request;
-    unsigned retry_after_s;       /* for answers that may be tried again */
     bool has_body;                /* else it waits at its head */
     struct buf body;
 };
 
 void admit_on_head(struct ingest_loop *loop, struct http_request *request, const struct body_door *door);
 void admit_on_request(struct ingest_loop *loop, struct http_request *request, const struct body_door *door);
+bool admit_is_serving(void *owner); /* the ingest_loop: for health */
 /* The header's media type without parameters; "" when parameters are malformed. */
 struct str media_type(struct str header);
 

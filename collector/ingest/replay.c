@@ -1,4 +1,4 @@
-/* replay.c - the log's bodies through the same steps as at the door, without admission (DESIGN R5). */
+/* replay.c - the log's bodies through the same steps as at the door, without admission (collector/README.md R5). */
 #include "ingest/private.h"
 #include "ingest/rows.h"
 
@@ -26,7 +26,7 @@ static enum mg_err on_body(struct reading *reading, const struct journal_record 
     else
         (void)mg_fail(reading->why, err, "the list of refused and dropped spans cannot be read");
     if (err == MG_OK) {
-        err = live_replay_rows(reading->live, record, result.rows, head.n_refused);
+        err = live_replay_rows(reading->live, record, result.rows, head.n_refused + result.refused.by_reason[SPAN_LIBRARY]);
         row_batch_free(&result.rows);
     } else {
         err = unreadable(reading, record);

@@ -122,12 +122,23 @@ static enum mg_err transcode(struct rows_maker *maker, size_t limit, struct str 
     return MG_OK;
 }
 
+/* They have no ordinals, and need none: a replay does not read them either. */
+static void count_unread(struct rows_maker *maker, uint32_t n)
+{
+    if (n && maker->counts.n == 0)
+        maker->counts.first = SPAN_LIBRARY;
+    maker->counts.by_reason[SPAN_LIBRARY] = n;
+    maker->counts.n += n;
+}
+
 static enum mg_err scan_otlp(struct rows_maker *maker, struct str body, const struct span_visitor *visitor, void *owner,
                              struct mg_why *why)
 {
     if (!maker->otlp)
         maker->otlp = otlp_scanner_new(NULL);
-    return otlp_scan(maker->otlp, body, visitor, owner, why);
+    MG_TRY(otlp_scan(maker->otlp, body, visitor, owner, why));
+    count_unread(maker, (uint32_t)otlp_scanner_unread(maker->otlp));
+    return MG_OK;
 }
 
 static enum mg_err scan_zipkin(struct rows_maker *maker, bool is_json, struct str body, const struct span_visitor *visitor,

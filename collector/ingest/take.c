@@ -6,6 +6,7 @@ enum { MEASURE_BYTES = 8 << 20 };
 
 static const char *const busy_texts[] = {
     [BUSY_WAIT] = "no memory for more spans at the moment (live.ring_bytes); try again",
+    [BUSY_LOG] = "the journal is written too slowly at the moment; try again",
     [BUSY_TALKER] = "no memory for more spans at the moment (live.ring_bytes), and this sender takes more than its share; try again",
     [BUSY_CREDIT] = "no memory for more spans at the moment (live.ring_bytes)",
     [BUSY_BACKLOG] = "too many datagrams wait to be written",
@@ -97,6 +98,7 @@ static void submit(struct take *take)
         .kind = JOURNAL_BODY, .encoding = (uint8_t)take->encoding, .protocol = (uint8_t)take->protocol,
         .wall_ns = clock_wall_ns(), .head = buf_str(&take->head), .body = take->bytes };
     take->loop->in_log++;
+    take->loop->in_log_bytes += take->reserved;
     live_submit(take->loop->ingest->options.live, batch);
 }
 
@@ -107,6 +109,7 @@ void take_acked(struct take *take)
     uint32_t spans = take->batch.rows->n;
 
     loop->in_log--;
+    loop->in_log_bytes -= take->reserved;
     loop->busy_at_ns = now_ns;
     rows_recycle(loop->maker, &take->batch.rows);
     if (take->batch.err != MG_OK) {
@@ -129,10 +132,12 @@ static struct rows_body body_of(const struct take *take)
 /* The rows are there, so their true size is known: the guess is exchanged for it before anybody else asks. */
 static void settle(struct take *take)
 {
+    struct ingest_loop *loop = take->loop;
     size_t used = take->batch.rows->bytes + take->batch.rows->epoch_growth;
 
-    credit_give(take->loop->ingest->options.credit, (int64_t)take->reserved - (int64_t)used);
+    credit_give(loop->ingest->options.credit, (int64_t)take->reserved - (int64_t)used);
     take->reserved = used;
+    loop->let_in.body_rows += used / 64 - loop->let_in.body_rows / 64;
 }
 
 static void count_work(const struct take *take, const struct rows_result *result)
@@ -157,7 +162,6 @@ static void process(struct take *take)
     struct mg_why why = { "" };
     enum mg_err err;
 
-    metric_add(loop->ingest->metrics, INGEST_bytes_received, take->door, 0, take->bytes.len);
     rows_maker_rules(loop->maker, loop->ingest->rules);
     err = rows_make(loop->maker, &body, NULL, &result, &why);
     take->was_inflated = rows_was_inflated(loop->maker);
@@ -207,6 +211,8 @@ bool take_try(struct take *take)
     struct mg_why why = { "" };
     enum mg_err err;
 
+    if (take->may_wait && is_behind(take->loop))
+        return false;
     if (!take->bound && (err = find_bound(take, &why)) != MG_OK) {
         take_end(take, err, &why);
         return true;
@@ -220,20 +226,31 @@ bool take_try(struct take *take)
     return true;
 }
 
+bool take_is_refused(const struct ingest_loop *loop, enum ingest_busy *reason)
+{
+    const struct ingest_options *options = &loop->ingest->options;
+
+    if (loop->is_closing)
+        *reason = BUSY_CLOSING;
+    else if (journal_refusing(options->journal))
+        *reason = BUSY_JOURNAL;
+    else if (store_is_full(options->store))
+        *reason = BUSY_DISK;
+    else
+        return false;
+    return true;
+}
+
 bool take_begin(struct take *take)
 {
     struct ingest_loop *loop = take->loop;
-    const struct ingest_options *options = &loop->ingest->options;
+    enum ingest_busy reason;
 
     take->begun_ns = loop->busy_at_ns = loop_now_ns(loop->loop);
+    metric_add(loop->ingest->metrics, INGEST_bytes_received, take->door, 0, take->bytes.len);
     talkers_add(&loop->talkers, take->peer, take->bytes.len, take->begun_ns);
-    if (loop->is_closing)
-        take_refuse(take, BUSY_CLOSING);
-    else if (journal_refusing(options->journal))
-        take_refuse(take, BUSY_JOURNAL);
-    else if (store_is_full(options->store))
-        take_refuse(take, BUSY_DISK);
-    else
+    if (!take_is_refused(loop, &reason))
         return take_try(take);
+    take_refuse(take, reason);
     return true;
 }

@@ -2,7 +2,7 @@
 #include "ingest/talkers.h"
 #include "codec/hash.h"
 
-enum { WAYS = 4, RETRY_S_MAX = 3, SHIFT_MAX = 63 };
+enum { WAYS = 4, SHIFT_MAX = 63 };
 
 uint64_t talkers_peer(struct str peer)
 {
@@ -71,9 +71,4 @@ bool talkers_is_loud(struct talkers *talkers, uint64_t peer, uint64_t now_ns)
     if (peer == 0 || talkers->n < 2 || talkers->at[i].peer != peer)
         return false;
     return talkers->at[i].bytes / 3 > talkers->total / talkers->n / 2; /* bytes > 3/2 of total/n, without overflow */
-}
-
-unsigned talkers_retry_s(struct str peer)
-{
-    return 1 + (unsigned)(hash64(peer.ptr, peer.len, 0) % RETRY_S_MAX);
 }

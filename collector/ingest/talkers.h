@@ -1,4 +1,4 @@
-/* talkers.h - who sent how much lately: a small table of bytes by peer address, one a loop (P4: overload is shared out fairly).
+/* talkers.h - who sent how much lately: a small table of bytes by peer address, one a loop (overload is shared out fairly).
  *
  * While memory is short, requests of a *loud* peer are refused before those of the others: one whose share of the recent bytes
  * is more than half as large again as the fair share, which is all bytes by the number of peers. So of two peers one is loud
@@ -24,6 +24,3 @@ struct talkers {
 uint64_t talkers_peer(struct str peer);
 void talkers_add(struct talkers *talkers, uint64_t peer, uint64_t bytes, uint64_t now_ns);
 bool talkers_is_loud(struct talkers *talkers, uint64_t peer, uint64_t now_ns);
-
-/* When a refused peer is to come again: 1 to 3 seconds, by the hash of address and port, so that not all come at once. */
-unsigned talkers_retry_s(struct str peer);

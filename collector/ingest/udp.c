@@ -1,4 +1,4 @@
-/* udp.c - the Jaeger agent's UDP doors: one datagram is one body, and one record in the log (jaeger.md 3.3).
+/* udp.c - the Jaeger agent's UDP doors: one datagram is one body, and one record in the log (jaeger-idl: agent.thrift).
  *
  * Nothing is ever answered and nobody slows down, so nothing waits here: a datagram that finds no credit is counted and gone. Its
  * bytes are copied once, because the log needs them longer than the socket lends them. What is under way has a limit of its own,

@@ -1,6 +1,9 @@
 /* wait.c - see wait.h. */
 #include "ingest/private.h"
 
+/* All bodies at once would only wait in memory: while there are acks each lets two in, else a tick lets some begin. */
+enum { RELEASE_AN_ACK = 2, RELEASE_A_TICK = 16 };
+
 static void enter(struct ingest_loop *loop, struct waiter *waiter, struct list *before)
 {
     list_add_last(before, &waiter->link);
@@ -34,7 +37,7 @@ static bool serve(struct ingest_loop *loop, struct waiter *waiter, bool is_outdo
     else if (is_outdone)
         waiter->give_up(waiter, BUSY_TALKER);
     else if (waiter->give_up_ns && loop_now_ns(loop->loop) >= waiter->give_up_ns)
-        waiter->give_up(waiter, BUSY_WAIT);
+        waiter->give_up(waiter, is_behind(loop) ? BUSY_LOG : BUSY_WAIT);
     else {
         enter(loop, waiter, next);
         return false;
@@ -60,7 +63,17 @@ static bool serve_all(struct ingest_loop *loop, bool loud, bool is_outdone)
 
 void waiting_serve(struct ingest_loop *loop)
 {
+    loop->may_release = RELEASE_A_TICK;
     bool quiet_waits = serve_all(loop, false, false);
 
-    (void)serve_all(loop, true, quiet_waits); /* what is left comes next time */
+    (void)serve_all(loop, true, quiet_waits && (is_short(loop) || !is_behind(loop))); /* what is left comes next time */
+}
+
+void waiting_resume(struct ingest_loop *loop)
+{
+    loop->may_release = RELEASE_AN_ACK;
+    for (struct list *link = loop->waiting.next, *next; link != &loop->waiting && !is_behind(loop) && !is_short(loop); link = next) {
+        next = link->next;
+        (void)serve(loop, MG_CONTAINER(link, struct waiter, link), false);
+    }
 }

@@ -1,4 +1,4 @@
-/* zipkin.c - the Zipkin door: POST /api/v2/spans (zipkin.md 6 and 12).
+/* zipkin.c - the Zipkin door: POST /api/v2/spans (zipkin-api: zipkin2-api.yaml).
  *
  * As Zipkin does: any type but application/x-protobuf is JSON, a list with one bad span is refused whole, an empty body is an
  * empty list, and every mistake of the sender is 400. Unlike it, the 202 comes after the spans are durable, and overload is
@@ -33,8 +33,7 @@ static void zipkin_fail(const struct export *export, enum mg_err err, struct str
 
     if (is_gunzip)
         (void)mg_fail(&text, err, "Cannot gunzip spans: %.*s", STR_ARG(message));
-    http_respond_error(export->request, err == MG_E_ENCODING ? MG_E_FORMAT : err, is_gunzip ? str_of(text.text) : message,
-                       export->retry_after_s);
+    http_respond_error(export->request, err == MG_E_ENCODING ? MG_E_FORMAT : err, is_gunzip ? str_of(text.text) : message, 0);
 }
 
 static const struct body_door door = { .door = INGEST_DOOR_ZIPKIN, .kind = zipkin_kind, .takes_empty = true,
@@ -49,10 +48,19 @@ static void on_request(void *owner, struct http_request *request)
     admit_on_request(owner, request, &door);
 }
 
+#define HEALTH(status) STR("{\"status\":\"" status "\",\"zipkin\":{\"status\":\"" status "\",\"details\":{\"meshglass\":{\"status\":\"" status "\"}}}}")
+static void on_health(void *owner, struct http_request *request)
+{
+    bool is_up = admit_is_serving(owner);
+
+    http_respond(request, is_up ? 200 : 503, "application/json", is_up ? HEALTH("UP") : HEALTH("DOWN"));
+}
+
 const struct http_route *ingest_zipkin_routes(size_t *n)
 {
     static const struct http_route routes[] = {
         { .method = "POST", .path = "/api/v2/spans", .on_head = on_head, .on_request = on_request, .scope = HTTP_SCOPE_INGEST },
+        { .method = "GET", .path = "/health", .on_request = on_health, .scope = HTTP_SCOPE_OPEN },
     };
 
     *n = MG_COUNT(routes);

@@ -1,4 +1,4 @@
-/* credit.h - the byte budget of the ring, as admission sees it (DESIGN R10).
+/* credit.h - the byte budget of the ring, as admission sees it (collector/README.md R10).
  *
  * A door reserves a bound of what a body can become before inflating it; live exchanges the reservation for
  * the rows' real size at insert, and gives that back when the rows leave the ring. So an insert never finds the ring

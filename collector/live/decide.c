@@ -54,12 +54,13 @@ static void on_decision_durable(struct journal_record *record, enum mg_err err)
     queue_push(decided->live->queue, &decided->note.link);
 }
 
-/* A log that refuses keeps its decisions in memory: their traces are simply undecided after a crash. */
+/* A log that refuses keeps its decisions in memory, and so do rules that wait for the store: their traces are simply undecided after a
+ * crash, which also forgets the number of such rules. */
 static void append(struct live *live, struct decided *decided)
 {
-    decided->record = (struct journal_record){ .kind = JOURNAL_DECISIONS, .wall_ns = clock_wall_ns(),
+    decided->record = (struct journal_record){ .kind = JOURNAL_DECISIONS, .wall_ns = decided->record.wall_ns,
                                                .body = buf_str(&decided->body), .done = on_decision_durable };
-    if (journal_append(live->journal, &decided->record) == MG_OK)
+    if (!store_rules_wait(live->store) && journal_append(live->journal, &decided->record) == MG_OK)
         return;
     list_add_last(&live->own.failed, &decided->link);
     live->own.retry_at_mono_ns = clock_mono_ns() + SECOND_NS;
@@ -101,6 +102,7 @@ static void decide_record(struct live *live, struct decided **open, struct trace
 
     if (!*open) {
         *open = decided_new(live);
+        (*open)->record.wall_ns = clock_wall_ns(); /* not when the log takes it, which may be much later */
         decision_list_begin(&(*open)->body);
     }
     memcpy(decision.trace_id, trace->id, sizeof decision.trace_id);

@@ -1,4 +1,4 @@
-/* live.h - everything acked and not yet in a block: ring, trace table, deadlines, decisions, ledger (DESIGN R1-R5, R10).
+/* live.h - everything acked and not yet in a block: ring, trace table, deadlines, decisions, ledger (collector/README.md R1-R5, R10).
  *
  * One thread owns the state. It applies journal records in position order, so that every number it keeps is a
  * function of a prefix of the log, and it decides only between records. What comes to it:

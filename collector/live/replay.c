@@ -189,8 +189,8 @@ void live_reconcile(struct live *live)
 
     if (ledger->accepted == found)
         return;
-    LOG(ERROR, "the log is not whole: a part of it was damaged or removed", F_U64("spans_lost", ledger->accepted > found ? ledger->accepted - found : 0),
-        F_U64("accepted", ledger->accepted), F_U64("found", found));
+    LOG(ERROR, "the log is not whole: a part of it was damaged or removed, or this is a restored backup, which has no pending spans",
+        F_U64("spans_lost", ledger->accepted > found ? ledger->accepted - found : 0), F_U64("accepted", ledger->accepted), F_U64("found", found));
     if (ledger->accepted > found)
         ledger->lost += ledger->accepted - found;
     ledger->accepted = found; /* stored ones can be more: their count is as of C, that of the accepted as of P */

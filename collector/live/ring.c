@@ -122,10 +122,20 @@ uint64_t live_row_bytes(const struct row *row)
     return (uint64_t)(rest.events.at - (const uint8_t *)row) + rest.events.bytes;
 }
 
+/* The record lives as long as the row that made it, which holds its segment: so the segment pays. Nobody reserved for it; the next
+ * request feels it. */
+static void charge_record(struct live *live, struct segment *segment)
+{
+    charge(live, segment, TRACE_RECORD_BYTES);
+    credit_give(live->credit, -(int64_t)TRACE_RECORD_BYTES);
+}
+
 static void link_row(struct live *live, struct row *row, uint64_t log_ns, bool is_counted)
 {
     struct trace *trace = undecided_record(live, row->trace_id, log_ns);
 
+    if (trace->n == 0)
+        charge_record(live, segment_of(row));
     row->prev = trace->last;
     trace->last = row;
     trace->n++;

@@ -31,6 +31,8 @@ struct trace {
     struct list root_link;      /* live.by_root, while undecided and has_root */
 };
 
+#define TRACE_RECORD_BYTES (sizeof(struct trace) + 48) /* and what its slot takes, as the table is filled on average */
+
 struct trace_table;
 struct trace_table *trace_table_new(void);
 void trace_table_free(struct trace_table **table);

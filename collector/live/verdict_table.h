@@ -1,4 +1,4 @@
-/* verdict_table.h - what was decided about traces whose rows have gone: late rows follow it (DESIGN R6).
+/* verdict_table.h - what was decided about traces whose rows have gone: late rows follow it (collector/README.md R6).
  *
  * From trace_hash to the outcome's word, 16 bytes an entry, two generations of at most half of `bytes_max` each: when the younger is
  * full the older one is forgotten and their roles change. Memory grows with what is put, so that an idle collector holds next

@@ -148,16 +148,10 @@ enum mg_err doors_load_tls(struct program *program, struct mg_why *why)
     const struct tls_options options = { .cert_file = conf->cert, .key_file = conf->key, .ca_file = conf->client_ca,
                                          .min_version = conf->min_version, .is_server = true, .alpn = "h2,http/1.1" };
 
-    if (!conf->cert.len != !conf->key.len)
-        return mg_fail(why, MG_E_FORMAT, "tls.cert and tls.key go together");
-    if (!conf->cert.len && (conf->client_ca.len || conf->doors.n || conf->client_names.n))
-        return mg_fail(why, MG_E_FORMAT, "tls: without tls.cert and tls.key no other row has a meaning");
-    if (conf->client_names.n && !conf->client_ca.len)
-        return mg_fail(why, MG_E_FORMAT, "tls.client_names needs tls.client_ca, which verifies what is compared");
     if (!conf->cert.len)
         return MG_OK;
     enum mg_err err = tls_source_new(&program->tls, &options, why);
-    return err == MG_OK ? err : mg_fail_in(why, err, "tls");
+    return err == MG_OK ? err : mg_fail_in(why, err, conf->client_ca.len ? "tls.cert, tls.key, tls.client_ca" : "tls.cert, tls.key");
 }
 
 static struct tls_source *tls_of(struct program *program, enum door door)

@@ -152,6 +152,9 @@ void exports_stop(struct program *program)
         forward_stop(program->forward);
     for (size_t i = 0; i < EXPORTERS; i++)
         if (program->exporters[i].send)
+            send_ask_stop(program->exporters[i].send, SEND_GRACE_MS);
+    for (size_t i = 0; i < EXPORTERS; i++)
+        if (program->exporters[i].send)
             send_stop(program->exporters[i].send, SEND_GRACE_MS);
 }
 

@@ -18,6 +18,7 @@
 #include "journal/journal.h"
 #include "live/live.h"
 #include "net/loop.h"
+#include "program/trim.h"
 #include "query/query.h"
 #include "store/store.h"
 
@@ -53,6 +54,8 @@ struct program {
     struct tls_source *tls;             /* NULL: plain */
     struct store *store;
     struct journal *journal;
+    struct trim trim;
+    bool is_refusing;                   /* as it was said last: the journal cannot be written */
     struct credit credit;
     struct send_metrics *send_metrics;
     struct exporter exporters[EXPORTERS];

@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "program/program.h"
@@ -26,6 +27,15 @@ static void on_committed(void *owner, uint64_t watermark) /* block thread */
         journal_trim(program->journal, watermark - 1);
 }
 
+static uint64_t wanted_by_journal(void *owner) /* block thread; its next segment, which also a start begins */
+{
+    struct program *program = owner;
+    struct journal_stats stats;
+
+    journal_stat(program->journal, &stats);
+    return stats.next_bytes;
+}
+
 static enum mg_err on_replay(void *owner, struct live *live, struct mg_why *why) /* live's thread */
 {
     struct program *program = owner;
@@ -45,14 +55,33 @@ static void on_ready(void *owner, enum mg_err err, const struct mg_why *why) /* 
     pthread_mutex_unlock(&program->wait.lock);
 }
 
+/* The doors say it with every refusal, and health as long as it lasts; here it is said once. */
+static void watch_journal(struct program *program)
+{
+    bool is_refusing = journal_refusing(program->journal);
+    struct statvfs disk = { 0 };
+
+    if (is_refusing == program->is_refusing)
+        return;
+    program->is_refusing = is_refusing;
+    (void)statvfs(program->journal_dir, &disk); /* then there are 0 bytes */
+    if (is_refusing)
+        LOG(WARN, "spans are refused: the journal cannot be written; it is tried again each second", F_TEXT("folder", program->journal_dir),
+            F_U64("free_bytes", (uint64_t)disk.f_bavail * disk.f_frsize));
+    else
+        LOG(INFO, "spans are taken again: the journal can be written", F_TEXT("folder", program->journal_dir));
+}
+
 /* About once a second. */
 static void tick(struct program *program)
 {
+    watch_journal(program);
     admin_tick(&program->admin, clock_mono_ns());
     head_tick(program->head);
     if (program->tls)
         (void)tls_source_check(program->tls);
     workers_tick(program);
+    trim_tick(&program->trim);
 }
 
 /* --- start ------------------------------------------------------------------------------------------ */
@@ -61,7 +90,7 @@ static enum mg_err open_storage(struct program *program, struct mg_why *why)
 {
     struct settings *settings = program->settings;
     const struct store_options store = { .dir = program->store_dir, .conf = &settings->store, .metrics = program->registry,
-                                         .committed = on_committed, .owner = program };
+                                         .committed = on_committed, .wanted = wanted_by_journal, .owner = program };
     const struct store_state *state;
 
     MG_TRY(store_open(&program->store, &store, why));
@@ -76,7 +105,8 @@ static enum mg_err open_storage(struct program *program, struct mg_why *why)
     const struct journal_options journal = {
         .dir = program->journal_dir, .os_durability = settings->journal.durability == DURABILITY_OS,
         .floor_position = newest,
-        .floor_log_ns = state->log_ns };
+        .floor_log_ns = state->log_ns,
+        .may_start_refusing = true }; /* R11: reads go on, and retention may make room */
     program->replay.after = state->watermark ? state->watermark - 1 : 0;
     return journal_open(&program->journal, &journal, why);
 }
@@ -158,7 +188,8 @@ static void wait_for_replay(struct program *program)
     pthread_mutex_unlock(&program->wait.lock);
 }
 
-/* R16: stop accepting, finish what runs, make it durable, commit. Undecided traces stay in the journal. */
+/* R16: stop accepting, finish what runs, make it durable, commit. Undecided traces stay in the journal. Doors, Kafka's consumer and the
+ * exporters end side by side, so that all is over in 5 s. */
 static void shut_down(struct program *program)
 {
     struct mg_why why = { "" };
@@ -167,9 +198,11 @@ static void shut_down(struct program *program)
     atomic_store(&program->admin.state, ADMIN_STOPPING);
     wait_for_replay(program);
     if (program->consume)
-        consume_stop(program->consume, CONSUME_STOP_MS);
+        consume_ask_stop(program->consume, CONSUME_STOP_MS);
     for (size_t i = 0; i < program->n_workers; i++)
         (void)worker_call(&program->workers[i], doors_drain, NULL, NULL); /* cannot fail */
+    if (program->consume)
+        consume_stop(program->consume, CONSUME_STOP_MS);
     wait_for_rest(program);
     query_pool_free(&program->queries);
     journal_stop(program->journal);
@@ -281,6 +314,7 @@ static enum mg_err serve(struct program *program, struct mg_why *why)
     for (size_t i = 0; i < MG_COUNT(after_replay); i++)
         MG_TRY(door_open(program, after_replay[i], why));
     start_consuming(program);
+    watch_journal(program);
     LOG(INFO, "serving", F_TEXT("version", MESHGLASS_VERSION), F_TEXT("data_dir", program->data_dir),
         F_U64("replayed", program->replay.done));
     wait_until_stopping(program);

@@ -40,6 +40,14 @@ struct next {
     struct buf for_restart;    /* keys that were changed in vain */
 };
 
+/* What is in the file goes together, or it would not have loaded; what a restart has not brought into force yet may not. */
+static enum mg_err check_in_force(const struct settings *settings, struct mg_why *why)
+{
+    enum mg_err err = settings_check_tls(settings, why);
+
+    return err == MG_OK ? err : mg_fail_in(why, err, "with the rows of tls as they were at the start, until a restart");
+}
+
 /* All that can fail. The running program has nothing of it but the strategies, which are taken last. The rules' generation must be
  * on disk before a decision names it. */
 static enum mg_err next_make(struct next *next, struct program *program, struct mg_why *why)
@@ -48,6 +56,7 @@ static enum mg_err next_make(struct next *next, struct program *program, struct 
 
     MG_TRY(settings_load(settings, program->args.file, program->args.sets.at, program->args.sets.n, why));
     reload_keep_started(settings, program->settings, &next->for_restart);
+    MG_TRY(check_in_force(settings, why));
     MG_TRY(ui_open_for(&next->ui, settings, why));
     if (settings->sample_rules)
         MG_TRY(store_rules_put(program->store, sample_rules_text(settings->sample_rules), &next->rules_generation, why));

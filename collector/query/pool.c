@@ -3,9 +3,9 @@
  * Not base's queue, which has one receiver: here several threads wait for the same list. A lock and
  * a condition are enough, because a query costs a hundred times more than its hand-over.
  *
- *   n_idle counts threads that wait or were just started, so `waiting - n_idle` is how many jobs
- * really queue: that number is held against queue_max, and a thread is started when it would rise
- * above zero.
+ *   n_idle counts threads that wait or were just started, n_takers those of them whose turn it is, so
+ * that query.threads work at a time. `waiting - n_takers` is how many jobs really queue: that number is
+ * held against queue_max, and a thread is started when it would rise above zero.
  *
  * A thread that ends by itself cannot be joined by itself. Its place says WORKER_ENDED, and whoever
  * takes the place next, or query_pool_free, joins it, which takes no longer than a thread's last
@@ -154,6 +154,20 @@ static struct timespec idle_until(const struct query_pool *pool)
                               .tv_nsec = (long)(ns % SECOND_NS) };
 }
 
+/* Under the lock: how many idle threads may take a job. Paused queries that come back work on beside the others. */
+static size_t n_takers(const struct query_pool *pool)
+{
+    size_t n_working = pool->shared.n_threads - pool->shared.n_idle - pool->shared.n_paused;
+
+    return n_working < pool->n_workers ? MG_MIN(pool->n_workers - n_working, pool->shared.n_idle) : 0;
+}
+
+/* Under the lock, by an idle thread. What it leaves is taken by whoever works when he has done. */
+static bool has_turn(const struct query_pool *pool)
+{
+    return pool->shared.first && (n_takers(pool) > 0 || pool->shared.is_closing);
+}
+
 /* Under the lock. NULL: idle for too long, or closing with nothing left to do. */
 static struct query_job *next_job(struct query_pool *pool)
 {
@@ -161,11 +175,12 @@ static struct query_job *next_job(struct query_pool *pool)
     struct queue_item *item;
     bool is_late = false;
 
-    while (!pool->shared.first && !pool->shared.is_closing && !is_late)
+    while (!has_turn(pool) && !pool->shared.is_closing && !is_late)
         is_late =
             pthread_cond_timedwait(&pool->shared.changed, &pool->shared.lock, &until) == ETIMEDOUT;
+    item = has_turn(pool) ? pool->shared.first : NULL;
     pool->shared.n_idle--;
-    if (!(item = pool->shared.first))
+    if (!item)
         return NULL;
     pool->shared.first = item->next;
     if (!item->next)
@@ -236,8 +251,10 @@ void query_pause(struct query *query)
 
     must(pthread_mutex_lock(&pool->shared.lock));
     pool->shared.n_paused++;
-    if (!pool->shared.is_closing && pool->shared.n_waiting > pool->shared.n_idle && has_place(pool))
+    if (!pool->shared.is_closing && pool->shared.n_waiting > n_takers(pool) && has_place(pool))
         worker_start(pool);
+    else
+        must(pthread_cond_signal(&pool->shared.changed)); /* its turn is another's */
     must(pthread_mutex_unlock(&pool->shared.lock));
 }
 
@@ -315,10 +332,9 @@ static bool admit(struct query_pool *pool)
 
     if (pool->shared.is_closing)
         return false;
-    if (waiting >= pool->shared.n_idle && has_place(pool))
+    if (waiting >= n_takers(pool) && has_place(pool))
         worker_start(pool);
-    return pool->shared.n_threads > 0 &&
-           waiting < pool->shared.n_idle + pool->conf->queue_max;
+    return pool->shared.n_threads > 0 && waiting < n_takers(pool) + pool->conf->queue_max;
 }
 
 enum mg_err query_submit(struct query_pool *pool, struct query_job *job)

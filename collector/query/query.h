@@ -1,4 +1,4 @@
-/* query.h - answers over live and store: a trace, a search, services, operations (DESIGN R9, R13).
+/* query.h - answers over live and store: a trace, a search, services, operations (collector/README.md R9, R13).
  *
  * A pool of up to query.threads threads, started when first needed and ended after a minute without
  * work, runs one query each; queries wait in a queue of query.queue_max and are refused beyond it

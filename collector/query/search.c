@@ -2,7 +2,7 @@
  *
  * First which, then what. The ring's rows and the blocks, newest start first, offer trace ids with
  * the start of a matching span; the newest `limit` are kept, and the walk ends where everything
- * further is older than all of them (DESIGN R9). Then the traces are fetched whole, newest first,
+ * further is older than all of them (collector/README.md R9). Then the traces are fetched whole, newest first,
  * in steps, so that an asker who reads slowly holds the ring segments of one step and not of the
  * whole answer.
  *

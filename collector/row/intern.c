@@ -67,6 +67,7 @@ struct interner {
     struct batch *pool;
     unsigned n_pool;
     size_t epoch_bytes_before;
+    size_t bytes_before; /* of the rows of the last batch that ended */
 
     struct str resource, scope;         /* of the next span, borrowed from the body */
     bool resource_is_new, scope_is_new; /* not looked up yet */
@@ -130,21 +131,25 @@ static void pool_free(struct interner *interner)
     }
 }
 
-static __attribute__((noinline)) void rows_grow(struct batch *batch, size_t need)
+/* A new one begins with the room that the one before took, since bodies of one sender are alike; beyond that it grows by a quarter, so
+ * that what waits for the log is rows and not room. */
+static __attribute__((noinline)) void rows_grow(struct batch *batch, size_t need, size_t bytes_before)
 {
-    size_t room = MG_MAX(batch->room, ROWS_FIRST / 2);
+    size_t room = need + need / 4, first = MG_MAX(ROWS_FIRST, bytes_before + bytes_before / 16);
 
-    while (room < need)
-        room *= 2;
+    if (batch->room == 0)
+        room = MG_MAX(room, first);
     batch->face.rows = mem_grow(batch->face.rows, room);
     batch->room = room;
 }
 
 /* Where the next row begins, with room for `bytes`. */
-static inline struct row *row_reserve(struct batch *batch, size_t bytes)
+static inline struct row *row_reserve(struct interner *interner, size_t bytes)
 {
+    struct batch *batch = interner->batch;
+
     if (bytes > batch->room - batch->face.bytes)
-        rows_grow(batch, batch->face.bytes + bytes);
+        rows_grow(batch, batch->face.bytes + bytes, interner->bytes_before);
     return (struct row *)(batch->face.rows + batch->face.bytes);
 }
 
@@ -210,6 +215,7 @@ struct row_batch *interner_end(struct interner *interner)
     struct batch *batch = MG_STEAL(interner->batch);
 
     batch->face.epoch_growth = epoch_bytes(interner->epoch) - interner->epoch_bytes_before;
+    interner->bytes_before = batch->face.bytes;
     return &batch->face;
 }
 
@@ -235,26 +241,6 @@ void interner_scope(struct interner *interner, struct str scope)
 }
 
 /* --- symbols -------------------------------------------------------------------------------- */
-
-/* Some twenty short strings are compared a span: overlapping words instead of calls of memcmp take
- * 8 % off the whole. */
-static inline bool same_bytes(const char *a, const char *b, size_t n)
-{
-    if (n > 32)
-        return memcmp(a, b, n) == 0;
-    if (n >= 16)
-        return ((get_le64(a) ^ get_le64(b)) | (get_le64(a + 8) ^ get_le64(b + 8)) |
-                (get_le64(a + n - 16) ^ get_le64(b + n - 16)) |
-                (get_le64(a + n - 8) ^ get_le64(b + n - 8))) == 0;
-    if (n >= 8)
-        return ((get_le64(a) ^ get_le64(b)) | (get_le64(a + n - 8) ^ get_le64(b + n - 8))) == 0;
-    if (n >= 4)
-        return ((get_le32(a) ^ get_le32(b)) | (get_le32(a + n - 4) ^ get_le32(b + n - 4))) == 0;
-    for (size_t i = 0; i < n; i++)
-        if (a[i] != b[i])
-            return false;
-    return true;
-}
 
 static uint32_t intern_text(struct interner *interner, struct str text, bool is_string,
                             bool *is_new)
@@ -321,7 +307,7 @@ static __attribute__((noinline)) uint8_t *put_unguessed(struct interner *interne
 
 static inline bool is_guessed(struct guess *guess, struct str text)
 {
-    if (text.len != guess->value_len || !same_bytes(text.ptr, guess->value_ptr, text.len))
+    if (text.len != guess->value_len || !bytes_same(text.ptr, guess->value_ptr, text.len))
         return false;
     guess->hits += guess->hits < UINT16_MAX;
     return true;
@@ -417,7 +403,7 @@ static uint8_t *put_attrs(struct interner *interner, struct memo *memo, const st
         const struct attr *attr = &span->attrs[i];
         struct guess *guess = &memo->guesses[i];
         if (attr->key.len != guess->key_len ||
-            !same_bytes(attr->key.ptr, guess->key_ptr, attr->key.len)) {
+            !bytes_same(attr->key.ptr, guess->key_ptr, attr->key.len)) {
             guess_key(interner, guess, attr->key);
             is_same = false;
         }
@@ -551,7 +537,7 @@ void interner_span(struct interner *interner, const struct span *span)
 
     assert(batch);
     groups_look_up(interner);
-    struct row *row = row_reserve(batch, row_bytes_max(span));
+    struct row *row = row_reserve(interner, row_bytes_max(span));
     put_header(interner, row, span);
     row->name = intern_text(interner, span->name, true, &is_new);
 

@@ -56,7 +56,7 @@ static inline bool row_is_root(const struct row *row)
 }
 
 /* Spans that start outside [receive - 1 h, receive + 10 min] go to blocks of their own, so that 1970 and
- * 2100 neither widen summaries nor escape retention (DESIGN R7). */
+ * 2100 neither widen summaries nor escape retention (collector/README.md R7). */
 static inline bool row_is_stray(const struct row *row)
 {
     uint64_t start_s = row->start_ns / 1000000000u;
@@ -109,7 +109,7 @@ void row_read_rest(const struct row_cursor *cursor, struct row_rest *rest);
  * epoch. */
 void row_decode(const struct row *row, const struct epoch *epoch, struct arena *arena,
                 struct span *out);
-/* Equal in every field (DESIGN R15), also across epochs. */
+/* Equal in every field (collector/README.md R15), also across epochs. */
 bool row_equal(const struct row *a, const struct epoch *epoch_a,
                const struct row *b, const struct epoch *epoch_b);
 /* Structural check for tests and fuzzing: lengths inside the row (whose `bytes` must be readable),

@@ -1,4 +1,4 @@
-/* class.h - classes of traffic that nobody wants in full: health checks 10 %, metrics endpoints 1 %, the rest 100 % (DESIGN 3, sample/).
+/* class.h - classes of traffic that nobody wants in full: health checks 10 %, metrics endpoints 1 %, the rest 100 %.
  *
  * sampling.classes is a list; without it the two built-in ones are in force, in the same form:
  *

@@ -5,23 +5,9 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "base/file.h"
 #include "base/mem.h"
 
 #define READ_BYTES 16384
-
-static struct file_stamp stamp_of(const struct stat *file)
-{
-    return (struct file_stamp){ file->st_dev, file->st_ino, (uint64_t)file->st_mtim.tv_sec * 1000000000u + (uint64_t)file->st_mtim.tv_nsec,
-                                (uint64_t)file->st_size };
-}
-
-void file_look(const char *path, struct file_stamp *out)
-{
-    struct stat file;
-
-    *out = stat(path, &file) == 0 ? stamp_of(&file) : (struct file_stamp){ 0 };
-}
 
 static enum mg_err read_all(int fd, const char *path, struct buf *out, struct mg_why *why)
 {
@@ -49,7 +35,7 @@ enum mg_err head_file_read(const char *path, struct buf *out, struct file_stamp 
     if (err == MG_OK && !S_ISREG(file.st_mode))
         err = mg_fail(why, MG_E_FORMAT, "%s is not a file", path);
     if (err == MG_OK) {
-        *stamp = stamp_of(&file);
+        *stamp = file_stamp_of(&file);
         err = read_all(fd, path, out, why);
     }
     (void)close(fd); /* nothing was written to it */

@@ -1,4 +1,4 @@
-/* ladder.h - what is given up first when more comes than can be kept: head rates, then traces by their id, then requests (DESIGN 1 P4, R10).
+/* ladder.h - what is given up first when more comes than can be kept: head rates, then traces by their id, then requests.
  *
  * A small controller over one number, the pressure: the share of the ring that is taken, 0..1. A step is entered when the pressure has been at or
  * above its mark for `hold_ns`, and left when it has been below mark - 0.15 for as long as the calm asks for, 2 * hold_ns at first. Within step 1

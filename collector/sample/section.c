@@ -163,12 +163,12 @@ static struct section_hint list_of(const char *const *known)
 
 struct section_hint section_hint(struct str word, const char *const *known)
 {
-    size_t best = MG_MAX(word.len, (size_t)4) / 2 + 1; /* what is further off was not meant */
+    size_t best = str_distance_near(word) + 1; /* what is further off was not meant */
     const char *nearest = NULL;
     struct section_hint hint;
 
     for (size_t i = 0; known[i]; i++) {
-        size_t distance = str_distance(word, str_of(known[i]));
+        size_t distance = str_distance(word, str_of(known[i]), best);
         if (distance >= best)
             continue;
         best = distance;

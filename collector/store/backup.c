@@ -5,9 +5,10 @@
  * without a name. Sealed files do not change: they are read through their environment, which stays open while it is referenced,
  * also when retention unlinks the file.
  *
- * The decisions of a partition that is written to are opened after its copy was made, up to what was committed then: a few more of them
- * than the copy's state counts do no harm, a start cuts them off. When they were merged meanwhile the file says so itself. Of sealed
- * partitions they are opened when it is their turn; what retention has unlinked by then is not part of the copy. */
+ * The decisions of a partition that is written to are opened after its copy was made, and copied to their end, so that those of a commit which
+ * is in the copy are there even when it was said to have failed. More of them than the copy's state counts do no harm, a start cuts
+ * them off. When they were merged meanwhile the file says so itself. Of sealed partitions they are opened when it is their turn; what
+ * retention has unlinked by then is not part of the copy. */
 #include "store/private.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -128,18 +129,19 @@ enum mg_err store_nameless(const char *dir, int *fd, struct mg_why *why)
 /* A partition on its way: the file to read, ours when it is a copy. */
 struct source { struct kv_env *env; int fd; bool is_copy; int decisions_fd /* of a copy; -1: none */; uint64_t decisions_bytes; };
 
-static enum mg_err take_decisions(struct store *store, const struct partition *partition, struct source *out, struct mg_why *why)
+static enum mg_err take_decisions(const struct partition *partition, struct source *out, struct mg_why *why)
 {
-    struct decision_run merged = { 0 };
+    struct decision_run merged;
+    struct stat file;
 
     if (partition->number == PINS_NUMBER)
         return MG_OK;
-    pthread_mutex_lock(&store->shared.lock);
-    out->decisions_bytes = partition->decisions.length;
-    pthread_mutex_unlock(&store->shared.lock);
     MG_TRY(decisions_open(partition->decisions.path, &out->decisions_fd, &merged, why));
-    if (merged.n)
-        out->decisions_bytes = decision_run_bytes(merged.n);
+    if (out->decisions_fd < 0)
+        return MG_OK;
+    if (fstat(out->decisions_fd, &file) != 0)
+        return mg_fail_os(why, errno, "cannot read %s", partition->decisions.path);
+    out->decisions_bytes = (uint64_t)file.st_size;
     return MG_OK;
 }
 
@@ -154,7 +156,7 @@ static enum mg_err take_source(struct store *store, struct partition *partition,
     out->is_copy = true;
     enum mg_err err = kv_env_copy(out->env, out->fd, why);
     kv_env_unref(&out->env); /* sealing waits for it */
-    return err == MG_OK ? take_decisions(store, partition, out, why) : err;
+    return err == MG_OK ? take_decisions(partition, out, why) : err;
 }
 
 static void source_fini(struct source *source)

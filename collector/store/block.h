@@ -11,7 +11,7 @@
 #include "row/segment.h"
 #include "store/filter.h"
 
-#define BLOCK_FLAG_STRAY 1u /* in header and summary: spans far from their receive time (DESIGN R7) */
+#define BLOCK_FLAG_STRAY 1u /* in header and summary: spans far from their receive time (collector/README.md R7) */
 #define BLOCK_ROWS_MAX ((uint32_t)1 << 20) /* a block is finished before a fragment would pass it */
 
 struct block_builder;

@@ -1,16 +1,14 @@
-/* commit.c - one commit of the block thread: batches to blocks, and what a failed one leaves (DESIGN R4, FORMAT.md 6).
+/* commit.c - one commit of the block thread: batches to blocks, and what a failed one leaves (collector/README.md R4, FORMAT.md 6).
  *
  * All batches that wait become blocks in ONE transaction with the state that says so, so that a crash never leaves half a batch.
  * Their rows stay in the ring meanwhile, which makes a failed commit simple: everything is still there and is built again.
  *
  * When the commit itself fails nobody knows whether it is in the file: LMDB's last write may have reached the disk and been reported as
- * failed. To build it again beside what is there would store spans twice, and to write over the decisions that it counts would
- * lose them in the next crash. So the next commit first reads the state: when the failed one is there it goes on from it
- * with the batches that are beyond its C, and its blocks and runs are published with its own; when it is not, the file is
- * synced first, so that the disk says so too. */
+ * failed. To build it again beside what is there would store spans twice, here or after a roll in the next partition. So it is kept,
+ * and before anything else is written or rolled the file is asked: a commit that is there is published like any other, one that is not is
+ * forgotten. Until the file can say, nothing is committed. */
 #include "store/private.h"
-#include <errno.h>
-#include <unistd.h>
+#include <assert.h>
 #include "base/bytes.h"
 #include "base/clock.h"
 
@@ -27,24 +25,51 @@ struct commit {
     struct store *store;
     struct partition *partition;
     struct kv_txn *txn;
-    struct store_state base;    /* what it goes on from: the last one, or a failed one that is in the file */
-    VEC(struct made) blocks;    /* of that failed one too, and so are rows, duplicates and runs */
+    struct store_state state;   /* what it makes of the last one's */
+    struct buf carried;         /* its snapshot */
+    struct store_batch *last;   /* it has all batches that waited, from the first to this one; NULL: none did */
+    uint64_t batches, waiting_rows, dropped; /* of them */
+    VEC(struct made) blocks;
     uint64_t rows, duplicates;
-    struct decision_runs runs;
-    uint64_t decisions;         /* bytes of the file that it holds good */
+    struct decision_run run;    /* n 0: none */
     uint64_t wall_ns, first_wall_ns; /* first_wall_ns: of the partition */
     uint64_t snapshot;          /* number of the one in it */
-    struct { uint32_t number; struct str text; } put; /* a generation of rules; 0: none */
+    struct { uint32_t number; struct str text; } put; /* a generation of rules; 0: none. The text is there while it is written */
     bool is_quiet;              /* nobody is told: the opener is not ready for it */
     uint32_t rules;             /* newest generation that it writes; 0: none */
+    bool is_given;              /* to LMDB: if that failed, it may be in the file */
 };
+
+static struct commit *commit_new(struct store *store)
+{
+    struct commit *commit = MEM_NEW(struct commit);
+
+    commit->store = store;
+    commit->wall_ns = store_wall(store);
+    buf_init(&commit->carried, STORE_SNAPSHOT_MAX * 2);
+    return commit;
+}
+
+static void commit_free(struct commit **pointer)
+{
+    struct commit *commit = MG_STEAL(*pointer);
+
+    if (!commit)
+        return;
+    kv_abort(&commit->txn);
+    for (size_t i = 0; i < commit->blocks.n; i++)
+        buf_fini(&commit->blocks.at[i].summary);
+    VEC_FINI(&commit->blocks);
+    buf_fini(&commit->carried);
+    mem_free(commit);
+}
 
 static struct store_batch *next_batch(const struct store_batch *batch)
 {
     return batch->link.next ? MG_CONTAINER(batch->link.next, struct store_batch, link) : NULL;
 }
 
-/* --- what the last one left ------------------------------------------------------------------------- */
+/* --- blocks ----------------------------------------------------------------------------------------- */
 
 static void note_block(struct commit *commit, uint32_t number, struct str summary)
 {
@@ -55,81 +80,9 @@ static void note_block(struct commit *commit, uint32_t number, struct str summar
     VEC_PUSH(&commit->blocks, made);
 }
 
-static uint32_t next_block(const struct commit *commit)
-{
-    return commit->partition->last_block + (uint32_t)commit->blocks.n + 1;
-}
-
-/* Blocks have no gaps (FORMAT.md 1). */
-static void take_blocks(struct commit *commit)
-{
-    struct str summary;
-    uint8_t key[4];
-
-    for (partition_key(next_block(commit), key); kv_get(commit->txn, TABLE_SUM, str_n(key, 4), &summary); partition_key(next_block(commit), key))
-        note_block(commit, next_block(commit), summary);
-}
-
-static enum mg_err take_over(struct commit *commit, const struct store_state *found, struct mg_why *why)
-{
-    const struct store_state *last = &commit->store->own.state;
-    struct str key, text;
-
-    LOG(WARN, "a commit that had failed is in the file", F_TEXT("path", commit->partition->path), F_U64("commit", found->commit));
-    commit->base = *found;
-    commit->base.stored = last->stored;
-    commit->base.duplicate = last->duplicate;
-    commit->rows = found->stored - last->stored;
-    commit->duplicates = found->duplicate - last->duplicate;
-    take_blocks(commit);
-    if (kv_seek_last(commit->txn, TABLE_GEN, &key, &text) && key.len == 4)
-        commit->rules = get_be32(key.ptr);
-    commit->decisions = found->decisions;
-    return decisions_list(&commit->partition->decisions, found->decisions, &commit->runs, why);
-}
-
-static enum mg_err look_at_failed(struct commit *commit, struct mg_why *why)
-{
-    struct store_state found;
-    struct str value;
-
-    if (!kv_get(commit->txn, TABLE_META, STR("state"), &value))
-        return MG_OK; /* the partition has none yet */
-    if (state_read(value, &found, &commit->first_wall_ns, NULL) != MG_OK)
-        return mg_fail(why, MG_E_FORMAT, "%s: its state is malformed", commit->partition->path);
-    found.snapshot = STR(""); /* each commit brings its own */
-    return found.commit > commit->base.commit ? take_over(commit, &found, why) : MG_OK;
-}
-
-/* What the transaction goes on from. */
-static enum mg_err find_base(struct commit *commit, struct mg_why *why)
-{
-    struct partition *partition = commit->partition;
-    uint64_t errors = kv_read_errors();
-
-    commit->base = commit->store->own.state;
-    commit->first_wall_ns = partition->first_wall_ns;
-    commit->decisions = partition->decisions.length;
-    if (!partition->is_unsure)
-        return MG_OK;
-    MG_TRY(look_at_failed(commit, why));
-    if (kv_read_errors() != errors)
-        return mg_fail(why, MG_E_IO, "%s: what a failed commit left cannot be read", partition->path);
-    /* The state that was just read may be in memory only, and the failed one on the disk. */
-    return fdatasync(kv_env_fd(partition->env)) == 0 ? MG_OK : mg_fail_os(why, errno, "cannot sync %s", partition->path);
-}
-
-/* It is in the failed one. */
-static bool is_there(const struct commit *commit, const struct store_batch *batch)
-{
-    return commit->base.commit > commit->store->own.state.commit && batch->position <= commit->base.c;
-}
-
-/* --- blocks ----------------------------------------------------------------------------------------- */
-
 static enum mg_err put_block(struct commit *commit, struct block_builder *builder, struct mg_why *why)
 {
-    uint32_t number = next_block(commit);
+    uint32_t number = commit->partition->last_block + (uint32_t)commit->blocks.n + 1;
     struct block_built built;
     uint8_t key[4];
     void *room;
@@ -185,7 +138,7 @@ static enum mg_err add_rows(struct commit *commit, struct block_builder *builder
     return MG_OK;
 }
 
-/* Strays go apart, so that what they say of times does not become the ordinary block's (DESIGN R7). */
+/* Strays go apart, so that what they say of times does not become the ordinary block's (collector/README.md R7). */
 static enum mg_err add_part(struct commit *commit, const struct fragment *part, struct mg_why *why)
 {
     struct store *store = commit->store;
@@ -273,160 +226,233 @@ static enum mg_err put_blocks(struct commit *commit, struct mg_why *why)
     struct store *store = commit->store;
     uint64_t left = store->own.rows;
 
-    for (struct store_batch *batch = store->own.first; batch; batch = next_batch(batch)) {
-        if (is_there(commit, batch))
-            left -= batch->rows;
-        else
-            MG_TRY(put_batch(commit, batch, &left, why));
-    }
+    for (struct store_batch *batch = store->own.first; batch; batch = next_batch(batch))
+        MG_TRY(put_batch(commit, batch, &left, why));
     MG_TRY(put_rest(commit, store->own.builder, why));
     return put_rest(commit, store->own.strays, why);
 }
 
 /* --- decisions, rules, state ------------------------------------------------------------------------ */
 
-/* After each commit that may be on the disk comes a higher number, in whatever partition: the newest one is told by it. */
-static uint64_t next_number(const struct commit *commit)
-{
-    return MG_MAX(commit->base.commit, commit->store->own.tried) + 1;
-}
-
-/* Before the transaction that counts its bytes is committed. Without that they are beyond the end, and the next run goes over them; find_base
- * has seen to it that no state on the disk counts them. */
+/* Before the transaction that counts its bytes is committed. Without that they are beyond the end, and the next run goes over them. */
 static enum mg_err append_decisions(struct commit *commit, struct mg_why *why)
 {
     struct store *store = commit->store;
-    struct decision_run run = { .at = commit->decisions, .commit = next_number(commit), .n = (uint32_t)store->own.decisions.n };
+    struct decisions *decisions = &commit->partition->decisions;
 
-    if (run.n == 0)
+    commit->run = (struct decision_run){ .at = decisions->length, .commit = store->own.state.commit + 1, .n = (uint32_t)store->own.decisions.n };
+    return commit->run.n ? decisions_append(decisions, store->own.decisions.at, &commit->run, why) : MG_OK;
+}
+
+static enum mg_err put_generation(struct commit *commit, uint32_t number, struct str text, struct mg_why *why)
+{
+    uint8_t key[4];
+
+    if (!number)
         return MG_OK;
-    MG_TRY(decisions_append(&commit->partition->decisions, store->own.decisions.at, &run, why));
-    VEC_PUSH(&commit->runs.at, run);
-    commit->decisions = run.at + decision_run_bytes(run.n);
+    partition_key(number, key);
+    MG_TRY(kv_put(commit->txn, TABLE_GEN, str_n(key, 4), text, why));
+    commit->rules = number;
     return MG_OK;
 }
 
 static enum mg_err put_rules(struct commit *commit, struct mg_why *why)
 {
-    uint8_t key[4];
+    struct store *store = commit->store;
 
     if (commit->partition->state.commit == 0)
-        MG_TRY(store_carry_rules(commit->store, commit->txn, &commit->rules, why));
-    if (!commit->put.number)
-        return MG_OK;
-    partition_key(commit->put.number, key);
-    MG_TRY(kv_put(commit->txn, TABLE_GEN, str_n(key, 4), commit->put.text, why));
-    commit->rules = commit->put.number;
-    return MG_OK;
+        MG_TRY(store_carry_rules(store, commit->txn, &commit->rules, why));
+    MG_TRY(put_generation(commit, store->shared.waiting_rules.generation, buf_str(&store->shared.waiting_rules.text), why));
+    return put_generation(commit, commit->put.number, commit->put.text, why);
 }
 
-static void next_state(struct commit *commit, struct store_state *state, struct buf *carried)
+static void take_waiting(struct commit *commit)
 {
     struct store *store = commit->store;
-    const struct snapshot *snapshot = &store->shared.snapshot;
+    struct store_state *state = &commit->state;
 
-    *state = commit->base;
-    state->commit = next_number(commit);
-    state->wall_ns = commit->wall_ns;
-    state->stored += commit->rows;
-    state->duplicate += commit->duplicates;
-    state->decisions = commit->decisions;
     for (struct store_batch *batch = store->own.first; batch; batch = next_batch(batch)) {
         state->c = batch->position;
         state->log_ns = MG_MAX(state->log_ns, batch->log_ns);
+        commit->batches++;
     }
-    buf_clear(carried);
+    commit->last = store->own.last;
+    commit->waiting_rows = store->own.rows;
+    commit->dropped = store->own.dropped;
+}
+
+static void take_snapshot(struct commit *commit)
+{
+    struct store *store = commit->store;
+    const struct snapshot *snapshot = &store->shared.snapshot;
+    struct store_state *state = &commit->state;
+
     pthread_mutex_lock(&store->shared.lock);
     if (snapshot->number != snapshot->committed) {
         state->p = snapshot->p;
         state->watermark = snapshot->watermark;
         state->log_ns = MG_MAX(state->log_ns, snapshot->log_ns);
-        buf_put_str(carried, buf_str(&snapshot->bytes));
+        buf_put_str(&commit->carried, buf_str(&snapshot->bytes));
     } else {
-        buf_put_str(carried, buf_str(&store->own.carried));
+        buf_put_str(&commit->carried, buf_str(&store->own.carried));
     }
     commit->snapshot = snapshot->number;
     pthread_mutex_unlock(&store->shared.lock);
-    state->snapshot = buf_str(carried);
+    state->snapshot = buf_str(&commit->carried);
 }
 
-static enum mg_err put_state(struct commit *commit, const struct store_state *state, struct mg_why *why)
+static void make_state(struct commit *commit)
+{
+    struct store_state *state = &commit->state;
+
+    *state = commit->store->own.state;
+    state->commit++;
+    state->wall_ns = commit->wall_ns;
+    state->stored += commit->rows;
+    state->duplicate += commit->duplicates;
+    state->decisions = commit->partition->decisions.length + (commit->run.n ? decision_run_bytes(commit->run.n) : 0);
+    commit->first_wall_ns = commit->partition->first_wall_ns ? commit->partition->first_wall_ns : commit->wall_ns;
+    take_waiting(commit);
+    take_snapshot(commit);
+}
+
+static enum mg_err put_state(struct commit *commit, struct mg_why *why)
 {
     struct buf bytes;
     enum mg_err err;
 
-    if (!commit->first_wall_ns)
-        commit->first_wall_ns = commit->wall_ns;
+    make_state(commit);
     buf_init(&bytes, SIZE_MAX / 2); /* what it is made of has limits */
-    err = state_write(&bytes, state, commit->first_wall_ns, buf_str(&commit->store->recovered.other));
+    err = state_write(&bytes, &commit->state, commit->first_wall_ns, buf_str(&commit->store->recovered.other));
     if (err == MG_OK)
         err = kv_put(commit->txn, TABLE_META, STR("state"), buf_str(&bytes), why);
     buf_fini(&bytes);
     return err;
 }
 
-static enum mg_err write_commit(struct commit *commit, struct store_state *state, struct buf *carried, struct mg_why *why)
+static enum mg_err write_commit(struct commit *commit, struct mg_why *why)
 {
     MG_TRY(store_roll_if_due(commit->store, why));
     commit->partition = store_open_partition(commit->store);
     MG_TRY(kv_begin(&commit->txn, commit->partition->env, true, why));
-    MG_TRY(find_base(commit, why));
     MG_TRY(put_blocks(commit, why));
     MG_TRY(edges_put(commit->store->own.edges, commit->txn, TABLE_DEP, why));
     MG_TRY(put_rules(commit, why));
     MG_TRY(append_decisions(commit, why));
-    next_state(commit, state, carried);
-    MG_TRY(put_state(commit, state, why));
-    commit->store->own.tried = state->commit;
-    commit->partition->is_unsure = true;
-    MG_TRY(kv_commit(&commit->txn, why));
-    commit->partition->is_unsure = false;
-    return MG_OK;
+    MG_TRY(put_state(commit, why));
+    commit->is_given = true;
+    return kv_commit(&commit->txn, why);
 }
 
 /* --- afterwards ------------------------------------------------------------------------------------- */
 
-/* The commit is on disk: views see it, batches go back to their givers, the journal may be trimmed. */
-static void publish_commit(struct commit *commit, const struct store_state *state)
+/* Views see it. */
+static void show_commit(struct commit *commit)
 {
     struct store *store = commit->store;
     struct partition *partition = commit->partition;
-    struct store_batch *first = store->own.first;
-    uint64_t batches = 0;
 
-    for (struct store_batch *batch = first; batch; batch = next_batch(batch))
-        batches++;
-    store->own.state = *state;
     pthread_mutex_lock(&store->shared.lock);
     for (size_t i = 0; i < commit->blocks.n; i++)
         partition_note_block(partition, commit->blocks.at[i].number, buf_str(&commit->blocks.at[i].summary));
     partition->first_wall_ns = commit->first_wall_ns;
-    partition->state = *state;
-    for (size_t i = 0; i < commit->runs.at.n; i++)
-        decisions_added(&partition->decisions, &commit->runs.at.at[i]);
+    partition->state = commit->state;
+    if (commit->run.n)
+        decisions_added(&partition->decisions, &commit->run);
     if (commit->rules) {
         partition->rules = commit->rules;
         store->shared.rules = MG_MAX(store->shared.rules, commit->rules);
-        if (commit->rules >= store->own.rules_gap) /* not an older one that a failed commit had carried */
-            store->own.rules_gap = 0;
+        store->own.rules_gap = 0;
+        if (commit->rules >= store->shared.waiting_rules.generation)
+            store_end_waiting(store);
     }
     if (commit->blocks.n)
         store_list_changed(store);
     pthread_mutex_unlock(&store->shared.lock);
-    store->own.first = store->own.last = NULL;
-    store->own.rows = store->own.dropped = 0;
+}
+
+/* Those that came after a commit which had failed stay. */
+static void give_back(struct commit *commit)
+{
+    struct store *store = commit->store;
+    struct store_batch *first = store->own.first;
+
+    if (!commit->last)
+        return;
+    store->own.first = next_batch(commit->last);
+    if (!store->own.first)
+        store->own.last = NULL;
+    store->own.rows -= commit->waiting_rows;
+    store->own.dropped -= commit->dropped;
+    commit->last->link.next = NULL;
+    first->stored = commit->rows;
+    first->duplicates = commit->duplicates;
+    first->done(first);
+}
+
+/* The commit is on disk: views see it, the journal may be trimmed, batches go back to their givers. */
+static void publish_commit(struct commit *commit)
+{
+    struct store *store = commit->store;
+    struct buf old = store->own.carried;
+
+    store->own.carried = commit->carried;
+    commit->carried = old;
+    commit->state.snapshot = buf_str(&store->own.carried);
+    store->own.state = commit->state;
+    show_commit(commit);
     if (store->options.committed && !commit->is_quiet)
-        store->options.committed(store->options.owner, state->watermark);
-    if (first) {
-        first->stored = commit->rows;
-        first->duplicates = commit->duplicates;
-        first->done(first);
-    }
+        store->options.committed(store->options.owner, commit->state.watermark);
+    give_back(commit);
     pthread_mutex_lock(&store->shared.lock);
-    store->shared.done += batches;
+    store->shared.done += commit->batches;
     store->shared.snapshot.committed = commit->snapshot;
     pthread_cond_broadcast(&store->shared.committed);
     pthread_mutex_unlock(&store->shared.lock);
+    store->own.failures = 0;
+    store->own.look_mono_ns = 0;
+    metric_add(store->metrics, STORE_commits, 0, 0, 1);
+}
+
+/* --- one that failed -------------------------------------------------------------------------------- */
+
+static enum mg_err is_in_file(const struct commit *commit, struct kv_txn *txn, bool *is_there, struct mg_why *why)
+{
+    const char *path = commit->partition->path;
+    uint64_t first_wall_ns, errors = kv_read_errors();
+    struct store_state found = { .commit = 0 };
+    struct str value;
+
+    if (kv_get(txn, TABLE_META, STR("state"), &value) && state_read(value, &found, &first_wall_ns, NULL) != MG_OK)
+        return mg_fail(why, MG_E_FORMAT, "%s: its state is malformed", path);
+    if (kv_read_errors() != errors) /* looks like none */
+        return mg_fail(why, MG_E_IO, "%s: what a failed commit left cannot be read", path);
+    *is_there = found.commit == commit->state.commit;
+    return MG_OK;
+}
+
+/* A write transaction, as only that is shown what the disk has (kv.h); nothing is written. */
+static enum mg_err settle(struct store *store, struct mg_why *why)
+{
+    struct commit *unsure = store->own.unsure;
+    MG_AUTO(kv_abort) struct kv_txn *txn = NULL;
+    bool is_there = false;
+
+    if (!unsure)
+        return MG_OK;
+    MG_TRY(kv_begin(&txn, unsure->partition->env, true, why));
+    MG_TRY(is_in_file(unsure, txn, &is_there, why));
+    if (is_there) {
+        LOG(WARN, "a commit that had failed is in the file", F_TEXT("path", unsure->partition->path), F_U64("commit", unsure->state.commit));
+        publish_commit(unsure);
+    }
+    store_forget_unsure(store);
+    return MG_OK;
+}
+
+void store_forget_unsure(struct store *store)
+{
+    commit_free(&store->own.unsure);
 }
 
 static void empty(struct block_builder *builder)
@@ -456,52 +482,48 @@ static void commit_failed(struct store *store, const struct mg_why *why)
         F_U64("waiting_spans", store->own.rows));
 }
 
+static enum mg_err try_commit(struct commit *commit, struct mg_why *why)
+{
+    MG_TRY(settle(commit->store, why));
+    return write_commit(commit, why);
+}
+
+/* Takes the commit. */
 static enum mg_err make_commit(struct commit *commit, struct mg_why *why)
 {
     struct store *store = commit->store;
-    struct store_state state;
-    struct buf carried;
     uint64_t begin = clock_mono_ns();
-    enum mg_err err;
+    enum mg_err err = try_commit(commit, why);
 
-    buf_init(&carried, STORE_SNAPSHOT_MAX * 2);
-    err = write_commit(commit, &state, &carried, why);
     kv_abort(&commit->txn);
     edges_clear(store->own.edges);
     forget_decisions(store);
     if (err == MG_OK) {
-        struct buf old = store->own.carried;
-        store->own.carried = carried;
-        carried = old;
-        state.snapshot = buf_str(&store->own.carried);
-        publish_commit(commit, &state);
-        store->own.back_off_ns = store->own.retry_mono_ns = store->own.failures = 0;
+        publish_commit(commit);
+        store->own.back_off_ns = store->own.retry_mono_ns = 0;
         store->own.is_hurried = false;
-        store->own.look_mono_ns = 0;
-        metric_add(store->metrics, STORE_commits, 0, 0, 1);
     } else {
         commit_failed(store, why);
+        if (commit->is_given)
+            store->own.unsure = MG_STEAL(commit);
     }
     store->own.committed_mono_ns = store_mono(store);
     metric_observe(store->metrics, STORE_commit_seconds, 0, 0, clock_mono_ns() - begin);
-    for (size_t i = 0; i < commit->blocks.n; i++)
-        buf_fini(&commit->blocks.at[i].summary);
-    VEC_FINI(&commit->blocks);
-    VEC_FINI(&commit->runs.at);
-    buf_fini(&carried);
+    commit_free(&commit);
     return err;
 }
 
 enum mg_err store_commit(struct store *store, struct mg_why *why)
 {
-    struct commit commit = { .store = store, .wall_ns = store_wall(store) };
-
-    return make_commit(&commit, why);
+    return make_commit(commit_new(store), why);
 }
 
 enum mg_err store_commit_rules(struct store *store, uint32_t number, struct str text, struct mg_why *why)
 {
-    struct commit commit = { .store = store, .wall_ns = store_wall(store), .put = { number, text }, .is_quiet = !store->is_started };
+    struct commit *commit = commit_new(store);
 
-    return make_commit(&commit, why);
+    commit->put.number = number;
+    commit->put.text = text;
+    commit->is_quiet = !store->is_started;
+    return make_commit(commit, why);
 }

@@ -8,7 +8,7 @@ const struct conf_field store_fields[] = {
              "Largest size of the store's files; beyond it the oldest partition is dropped. 0 means 80 % of the file system."),
     CONF_ROW(struct store_conf, CONF_BYTES, "free_min", free_min, "512MiB", "0", NULL,
              "Space that stays free on the file system; below it the oldest partition is dropped, and when none is left spans are "
-             "refused. 0 turns it off."),
+             "refused. 0 turns it off. Partitions are dropped for the journal's next 64 MiB in any case."),
     CONF_ROW(struct store_conf, CONF_BYTES, "decisions_max", decisions_max, "2GiB", "0", NULL,
              "Largest size of what `why` knows of traces that were not kept; beyond it the oldest partition's goes, without its spans. "
              "A partition is closed when it has an eighth of it. 0: only the open partition's are kept."),

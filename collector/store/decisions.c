@@ -393,23 +393,6 @@ enum mg_err decisions_append(struct decisions *decisions, struct decision *entri
     return err;
 }
 
-enum mg_err decisions_list(const struct decisions *decisions, uint64_t end, struct decision_runs *out, struct mg_why *why)
-{
-    struct decision_run run;
-    uint64_t at = decisions->length;
-    struct stat file;
-    int fd = -1;
-
-    if (at >= end)
-        return MG_OK;
-    MG_TRY(open_file(decisions->path, &fd, &file, why));
-    for (; fd >= 0 && read_head(fd, at, end, &run) && !run.is_merged; at += decision_run_bytes(run.n))
-        VEC_PUSH(&out->at, run);
-    if (fd >= 0)
-        close(fd);
-    return at == end ? MG_OK : mg_fail(why, MG_E_FORMAT, "%s: no run stands at byte %llu", decisions->path, (unsigned long long)at);
-}
-
 void decisions_added(struct decisions *decisions, const struct decision_run *run)
 {
     VEC_PUSH(&decisions->runs, *run);

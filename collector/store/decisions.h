@@ -48,9 +48,6 @@ void decisions_forget(struct decisions *decisions);       /* that there is one *
 /* Sorts the entries, which then stand by hash and, where equal, as they came, and writes them as that run at its place, synced. Nothing of
  * it is listed before decisions_added. After a failure the same place may be written again. */
 enum mg_err decisions_append(struct decisions *decisions, struct decision *entries, const struct decision_run *run, struct mg_why *why) MG_MUST_USE;
-/* The runs from `length` to `end`, which are not listed yet; E_FORMAT when there are others, or none. */
-struct decision_runs { VEC(struct decision_run) at; };
-enum mg_err decisions_list(const struct decisions *decisions, uint64_t end, struct decision_runs *out, struct mg_why *why) MG_MUST_USE;
 void decisions_added(struct decisions *decisions, const struct decision_run *run);
 
 /* All runs into one (decisions_merge.c): written beside, synced, renamed, the directory synced. The result is the list's new content; n 0: there

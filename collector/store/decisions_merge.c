@@ -28,6 +28,7 @@ struct source {
 };
 struct column { uint64_t at; uint8_t *bytes; size_t n; };
 
+struct decision_runs { VEC(struct decision_run) at; };
 struct decisions_merging {
     const struct decisions *decisions;
     struct decisions_merge_options options;

@@ -1,42 +1,58 @@
-/* edges.c - see edges.h. Everything is kept for one commit and reused: a table of the fragment's span ids, service names by
- * (epoch, resource), and counts by (minute, parent, child). */
+/* edges.c - see edges.h. Everything is kept for one commit and reused: the fragment's spans with a table of their ids, names by
+ * what they stand in (resource, shape, value of an epoch), and counts by (minute, parent, child).
+ *
+ * Three passes over a fragment: rows become spans, spans find their parents, and then, when it is known who has children,
+ * each says whom it called. All work is bounded by the rows: what a peer can pile up on one id or in one line of ancestors is
+ * looked at up to a limit. */
 #include "store/edges.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/vec.h"
 #include "codec/utf8.h"
 
-/* Rows that differ in nothing but payload are compared with that many at most: a peer that sends thousands of them
- * must not cost a square of time. */
-enum { VERSION = 1, CACHE = 256, COMPARES_MAX = 256 };
+enum { VERSION = 1, CACHE = 256, TWINS_MAX = 32, CLIMB_MAX = 64 };
 enum { NAME_BYTES_MAX = 256, EDGES_MAX = 16384 };
+#define NONE UINT32_MAX /* no span, no service */
 /* Names are a peer's choice: long ones are cut, and beyond so many edges a minute all others are one. */
 static const struct str other = STR_INIT("(other)");
 
 struct count { uint32_t minute, parent, child; uint64_t calls, errors; };
-struct cached { const struct epoch *epoch; uint32_t resource, service; };
+struct cached { const struct epoch *epoch; uint32_t number, value; };
+
+struct node {                   /* a span: its copies and pieces are one */
+    uint64_t id;
+    const struct row *row;      /* the first one that came with a parent: parent and minute are read from it */
+    const struct row *peer;     /* where the remote name is looked for */
+    uint32_t service;           /* NONE: unknown */
+    uint32_t parent, twin;      /* nodes; twin: the next one of this id */
+    uint8_t kind;               /* enum span_kind; 255: a number beyond it */
+    bool is_error, has_child;
+};
 
 struct edges {
     struct map services;            /* name -> number + 1 */
     VEC(struct str) names;          /* by number; in names_arena */
     struct arena names_arena, scratch;
-    struct cached cache[CACHE];
+    struct cached resources[CACHE]; /* their service */
+    struct cached shapes[CACHE];    /* where the remote name is among their values + 1; 0: they have none */
+    struct cached remotes[CACHE];   /* symbols of remote names: their service */
     struct map counts;              /* struct count's first 12 bytes -> index + 1 */
     VEC(struct count) list;
-    const struct row **ids;         /* open addressing by span id */
+    uint32_t recent[CACHE];         /* the same index by a hash of the numbers; a hint */
+    VEC(struct node) nodes;         /* of this fragment */
+    uint32_t *ids;                  /* open addressing by span id: the first node of an id + 1 */
     size_t ids_room;                /* allocated */
     size_t ids_used;                /* of this fragment; a power of two */
-    const struct row **others;      /* as ids, by header: rows whose id an unlike row has too; in use when has_others */
-    size_t others_room;
-    bool has_others;
-    uint64_t seed;                  /* span ids are a peer's choice too */
+    bool has_twins;
+    uint64_t seeds[2];              /* span ids are a peer's choice too */
 };
 
 struct edges *edges_new(void)
 {
     struct edges *edges = MEM_NEW(struct edges);
 
-    edges->seed = hash_seed() | 1;
+    edges->seeds[0] = hash_seed();
+    edges->seeds[1] = hash_bytes(edges->seeds, sizeof *edges->seeds, hash_seed()) | 1;
     return edges;
 }
 
@@ -44,14 +60,13 @@ void edges_clear(struct edges *edges)
 {
     map_fini(&edges->services);
     map_fini(&edges->counts);
-    edges->services = edges->counts = (struct map){ 0 };
     VEC_FINI(&edges->names);
     VEC_FINI(&edges->list);
+    VEC_FINI(&edges->nodes);
     arena_fini(&edges->names_arena);
     arena_fini(&edges->scratch);
     mem_free(edges->ids);
-    mem_free(edges->others);
-    *edges = (struct edges){ .seed = edges->seed };
+    *edges = (struct edges){ .seeds = { edges->seeds[0], edges->seeds[1] } };
 }
 
 void edges_free(struct edges **edges)
@@ -63,7 +78,7 @@ void edges_free(struct edges **edges)
     *edges = NULL;
 }
 
-/* --- counting --------------------------------------------------------------------------------------- */
+/* --- names ------------------------------------------------------------------------------------------ */
 
 static uint32_t number_of(struct edges *edges, struct str name)
 {
@@ -77,35 +92,99 @@ static uint32_t number_of(struct edges *edges, struct str name)
     return (uint32_t)((uintptr_t)*slot - 1);
 }
 
+static struct cached *cached_of(struct cached cache[CACHE], const struct epoch *epoch, uint32_t number)
+{
+    return &cache[(number ^ (uintptr_t)epoch >> 6) % CACHE];
+}
+
+static bool is_cached(const struct cached *cached, const struct epoch *epoch, uint32_t number)
+{
+    return cached->epoch == epoch && cached->number == number;
+}
+
+/* What the view calls a span without a service name is no service. */
+static uint32_t service_find(struct edges *edges, struct str resource)
+{
+    struct resource_view view;
+
+    resource_view(resource, &view);
+    if (!view.service_name.len)
+        return NONE;
+    arena_reset(&edges->scratch);
+    return number_of(edges, utf8_cut(view_service(resource, &edges->scratch), NAME_BYTES_MAX));
+}
+
 static uint32_t service_of(struct edges *edges, const struct row *row)
 {
     const struct epoch *epoch = segment_of(row)->epoch;
-    struct cached *cached = &edges->cache[(row->resource ^ (uintptr_t)epoch >> 6) % CACHE];
+    struct cached *cached = cached_of(edges->resources, epoch, row->resource);
 
-    if (cached->epoch != epoch || cached->resource != row->resource) {
-        arena_reset(&edges->scratch);
-        struct str name = view_service(epoch_text(epoch, row->resource), &edges->scratch);
-        *cached = (struct cached){ epoch, row->resource, number_of(edges, utf8_cut(name, NAME_BYTES_MAX)) };
-    }
-    return cached->service;
+    if (!is_cached(cached, epoch, row->resource))
+        *cached = (struct cached){ epoch, row->resource, service_find(edges, epoch_text(epoch, row->resource)) };
+    return cached->value;
 }
 
-static const struct row **place_of(struct edges *edges, const uint8_t id[8])
+static uint32_t remote_find(struct edges *edges, struct str name)
 {
-    size_t mask = edges->ids_used - 1;
+    struct buf clean;
 
-    for (size_t i = hash_bytes(id, 8, edges->seed) & mask;; i = (i + 1) & mask)
-        if (!edges->ids[i] || memcmp(edges->ids[i]->span_id, id, 8) == 0)
-            return &edges->ids[i];
+    if (!name.len)
+        return NONE;
+    name = utf8_cut(name, NAME_BYTES_MAX);
+    if (utf8_valid(name.ptr, name.len))
+        return number_of(edges, name);
+    buf_init(&clean, 3 * NAME_BYTES_MAX);
+    utf8_sanitize(&clean, name);
+    uint32_t number = number_of(edges, utf8_cut(buf_str(&clean), NAME_BYTES_MAX));
+    buf_fini(&clean);
+    return number;
 }
 
-/* The first row with an id stands for it; whether another one is its copy is asked again when edges are counted. */
-static void note_ids(struct edges *edges, const struct fragment *fragment)
+/* When there are several, the last one counts: that of an endpoint stands behind a tag of this name. */
+static uint32_t peer_find(const struct epoch *epoch, const struct shape *shape)
+{
+    for (uint32_t i = shape->n; i > 0; i--)
+        if (shape->attrs[i - 1].type == VALUE_STRING && str_eq(epoch_text(epoch, shape->attrs[i - 1].key), STR("peer.service")))
+            return i;
+    return 0;
+}
+
+static uint32_t peer_in_shape(struct edges *edges, const struct epoch *epoch, uint32_t shape)
+{
+    struct cached *cached = cached_of(edges->shapes, epoch, shape);
+
+    if (!is_cached(cached, epoch, shape))
+        *cached = (struct cached){ epoch, shape, peer_find(epoch, epoch_shape(epoch, shape)) };
+    return cached->value;
+}
+
+static uint32_t remote_of(struct edges *edges, const struct row *row)
+{
+    const struct epoch *epoch = segment_of(row)->epoch;
+    struct row_cursor cursor;
+    struct row_value value;
+    uint32_t place = peer_in_shape(edges, epoch, row->shape);
+
+    if (!place)
+        return NONE;
+    row_values(row, epoch, &cursor);
+    while (cursor.i < place && row_next_value(&cursor, &value))
+        ;
+    if (!value.is_symbol)
+        return remote_find(edges, value.bytes);
+    struct cached *cached = cached_of(edges->remotes, epoch, value.symbol);
+    if (!is_cached(cached, epoch, value.symbol))
+        *cached = (struct cached){ epoch, value.symbol, remote_find(edges, epoch_text(epoch, value.symbol)) };
+    return cached->value;
+}
+
+/* --- rows to spans ---------------------------------------------------------------------------------- */
+
+static void begin_ids(struct edges *edges, uint32_t n)
 {
     size_t room = 64;
-    const struct row *row = fragment->last;
 
-    while (room < (size_t)fragment->n * 2)
+    while (room < (size_t)n * 2)
         room *= 2;
     if (room > edges->ids_room) {
         edges->ids = mem_grow(edges->ids, room * sizeof *edges->ids);
@@ -113,92 +192,224 @@ static void note_ids(struct edges *edges, const struct fragment *fragment)
     }
     edges->ids_used = room;
     memset(edges->ids, 0, room * sizeof *edges->ids);
+}
+
+/* hash_bytes of eight bytes would cost as much as everything else here. */
+static uint64_t hash_id(const struct edges *edges, uint64_t id)
+{
+    unsigned __int128 product = (unsigned __int128)(id ^ edges->seeds[0]) * edges->seeds[1];
+
+    return (uint64_t)(product >> 64) ^ (uint64_t)product;
+}
+
+static uint32_t *place_of(const struct edges *edges, uint64_t id)
+{
+    size_t mask = edges->ids_used - 1;
+
+    for (size_t i = hash_id(edges, id) & mask;; i = (i + 1) & mask)
+        if (!edges->ids[i] || edges->nodes.at[edges->ids[i] - 1].id == id)
+            return &edges->ids[i];
+}
+
+/* Copies are equal in every field, pieces, as Zipkin merges them, in what is known of both. */
+static bool is_same_span(const struct node *a, const struct node *b)
+{
+    return (a->service == b->service || a->service == NONE || b->service == NONE) &&
+           (a->kind == b->kind || a->kind == SPAN_UNSPECIFIED || b->kind == SPAN_UNSPECIFIED);
+}
+
+static void join(struct edges *edges, struct node *into, const struct node *piece)
+{
+    if (into->service == NONE)
+        into->service = piece->service;
+    if (into->kind == SPAN_UNSPECIFIED)
+        into->kind = piece->kind;
+    into->is_error |= piece->is_error;
+    if (row_is_root(into->row))
+        into->row = piece->row;
+    if (remote_of(edges, into->peer) == NONE)
+        into->peer = piece->peer;
+}
+
+/* Its id has been seen: it is one of those spans, or one more of this id. */
+static void add_twin(struct edges *edges, uint32_t first, const struct node *node)
+{
+    unsigned n = 0;
+
+    for (uint32_t i = first; i != NONE; i = edges->nodes.at[i].twin, n++)
+        if (is_same_span(&edges->nodes.at[i], node)) {
+            join(edges, &edges->nodes.at[i], node);
+            return;
+        }
+    if (n == TWINS_MAX)
+        return;
+    edges->has_twins = true;
+    uint32_t next = edges->nodes.at[first].twin;
+    edges->nodes.at[first].twin = (uint32_t)edges->nodes.n;
+    VEC_PUSH(&edges->nodes, *node);
+    edges->nodes.at[edges->nodes.n - 1].twin = next;
+}
+
+static void take_spans(struct edges *edges, const struct fragment *fragment)
+{
+    const struct row *row = fragment->last;
+
+    begin_ids(edges, fragment->n);
+    edges->has_twins = false;
+    VEC_CLEAR(&edges->nodes);
+    VEC_RESERVE(&edges->nodes, fragment->n);
     for (uint32_t i = 0; i < fragment->n; i++, row = row->prev) {
-        const struct row **place = place_of(edges, row->span_id);
-        if (!*place)
-            *place = row;
+        struct node node = { .id = get_le64(row->span_id), .row = row, .peer = row, .service = service_of(edges, row),
+                             .parent = NONE, .twin = NONE, .kind = row->kind, .is_error = row->status == STATUS_ERROR };
+        uint32_t *place = place_of(edges, node.id);
+        if (*place) {
+            add_twin(edges, *place - 1, &node);
+            continue;
+        }
+        VEC_PUSH(&edges->nodes, node);
+        *place = (uint32_t)edges->nodes.n;
     }
 }
 
-static void count(struct edges *edges, const struct row *parent, const struct row *child)
+/* --- parents ---------------------------------------------------------------------------------------- */
+
+static uint32_t client_half(const struct edges *edges, const struct node *server)
 {
-    struct count one = { child->wall_s / 60, service_of(edges, parent), service_of(edges, child), 0, 0 };
+    uint32_t i = *place_of(edges, server->id) - 1;
+
+    while (i != NONE && edges->nodes.at[i].kind != SPAN_CLIENT)
+        i = edges->nodes.at[i].twin;
+    return i;
+}
+
+/* Of the spans of one id the parent is the one that serves in the child's service, else the client, as in Zipkin's tree, else
+ * the one that came last. */
+static uint32_t half_for(const struct edges *edges, uint32_t first, uint32_t service)
+{
+    uint32_t best = first, best_rank = 0;
+
+    for (uint32_t i = first; i != NONE; i = edges->nodes.at[i].twin) {
+        const struct node *node = &edges->nodes.at[i];
+        uint32_t rank = node->kind == SPAN_CLIENT ? 2 : service != NONE && node->service == service ? 3 : 1;
+        if (rank > best_rank) {
+            best = i;
+            best_rank = rank;
+        }
+    }
+    return best;
+}
+
+static uint32_t parent_of(const struct edges *edges, const struct node *node)
+{
+    uint64_t id = get_le64(node->row->parent_id);
+    uint32_t found = NONE;
+
+    if (edges->has_twins && node->kind == SPAN_SERVER)
+        found = client_half(edges, node);
+    if (found != NONE || id == 0 || id == node->id)
+        return found;
+    found = *place_of(edges, id);
+    return found ? half_for(edges, found - 1, node->service) : NONE;
+}
+
+static void find_parents(struct edges *edges)
+{
+    for (size_t i = 0; i < edges->nodes.n; i++) {
+        struct node *node = &edges->nodes.at[i];
+        node->parent = parent_of(edges, node);
+        if (node->parent != NONE)
+            edges->nodes.at[node->parent].has_child = true;
+    }
+}
+
+/* The service of the nearest other ancestor that has one. */
+static uint32_t ancestor_of(const struct edges *edges, const struct node *node)
+{
+    const struct node *at = node;
+
+    for (unsigned n = 0; n <= CLIMB_MAX && at->parent != NONE; n++) {
+        at = &edges->nodes.at[at->parent];
+        if (at == node)
+            return NONE;
+        if (at->service != NONE)
+            return at->service;
+    }
+    return NONE;
+}
+
+/* --- counting --------------------------------------------------------------------------------------- */
+
+static size_t index_of(struct edges *edges, struct count one)
+{
     bool is_new;
     void **slot;
 
     if (edges->list.n >= EDGES_MAX && !map_find(&edges->counts, str_n(&one, 12)))
         one.parent = one.child = number_of(edges, other);
     slot = map_put(&edges->counts, str_n(&one, 12), &is_new);
-
     if (is_new) {
         VEC_PUSH(&edges->list, one);
         *slot = (void *)(uintptr_t)edges->list.n;
     }
-    struct count *at = &edges->list.at[(uintptr_t)*slot - 1];
-    at->calls++;
-    at->errors += child->status == STATUS_ERROR;
+    return (uintptr_t)*slot - 1;
 }
 
-static bool is_equal(const struct row *a, const struct row *b)
+static void count(struct edges *edges, const struct node *node, uint32_t parent, uint32_t child, bool is_error)
 {
-    return row_equal(a, segment_of(a)->epoch, b, segment_of(b)->epoch);
-}
+    struct count one = { node->row->wall_s / 60, parent, child, 0, 0 };
+    uint32_t *recent = &edges->recent[(one.minute + parent * 31 + child * 17) % CACHE];
 
-static void begin_others(struct edges *edges)
-{
-    if (edges->has_others)
+    if (parent == NONE || child == NONE)
         return;
-    if (edges->others_room < edges->ids_room) {
-        edges->others = mem_grow(edges->others, edges->ids_room * sizeof *edges->others);
-        edges->others_room = edges->ids_room;
-    }
-    memset(edges->others, 0, edges->ids_used * sizeof *edges->others);
-    edges->has_others = true;
+    if (!*recent || memcmp(&edges->list.at[*recent - 1], &one, 12) != 0)
+        *recent = (uint32_t)index_of(edges, one) + 1;
+    struct count *at = &edges->list.at[*recent - 1];
+    at->calls++;
+    at->errors += is_error;
 }
 
-/* Is it equal to one of the others? If not, it is one of them from now on. */
-static bool is_known(struct edges *edges, const struct row *row)
+/* A client that failed fails the call that its child serves, but for one that shares its id, as Zipkin's DependencyLinker counts. */
+static bool is_failed(const struct edges *edges, const struct node *node)
 {
-    const uint64_t header[] = { get_le64(row->span_id), get_le64(row->parent_id), row->start_ns, row->end_ns };
-    size_t mask = edges->ids_used - 1, at = hash_bytes(header, sizeof header, edges->seed) & mask;
-
-    for (unsigned n = 0; edges->others[at]; at = (at + 1) & mask, n++)
-        if (n == COMPARES_MAX)
-            return false;
-        else if (memcmp(edges->others[at]->span_id, row->span_id, 8) == 0 && is_equal(edges->others[at], row))
-            return true;
-    edges->others[at] = row;
-    return false;
+    if (node->is_error || node->kind != SPAN_SERVER || node->parent == NONE)
+        return node->is_error;
+    const struct node *parent = &edges->nodes.at[node->parent];
+    return parent->kind == SPAN_CLIENT && parent->is_error && parent->id != node->id;
 }
 
-/* The one that stands for an id is counted itself; client and server of one call may share the id and both come twice. */
-static bool is_copy(struct edges *edges, const struct row *row)
+/* Whom the span names that will not tell of it by a span of its own. */
+static uint32_t callee_of(struct edges *edges, const struct node *node)
 {
-    const struct row *first = *place_of(edges, row->span_id);
+    bool is_leaf = !node->has_child && (node->kind == SPAN_CLIENT || node->kind == SPAN_UNSPECIFIED);
 
-    if (first == row)
-        return false;
-    if (is_equal(first, row))
-        return true;
-    begin_others(edges);
-    return is_known(edges, row);
+    return is_leaf || node->kind == SPAN_PRODUCER ? remote_of(edges, node->peer) : NONE;
+}
+
+static uint32_t caller_named(struct edges *edges, const struct node *node, uint32_t ancestor)
+{
+    bool is_asked = node->kind == SPAN_CONSUMER || (node->kind == SPAN_SERVER && ancestor == NONE);
+    uint32_t remote = is_asked ? remote_of(edges, node->peer) : NONE;
+
+    return remote == NONE ? ancestor : remote;
+}
+
+static void link_span(struct edges *edges, const struct node *node)
+{
+    uint32_t own = node->service, ancestor = ancestor_of(edges, node), callee = callee_of(edges, node);
+    bool is_error = is_failed(edges, node);
+    bool makes_call = callee != NONE || node->kind == SPAN_CLIENT || node->kind == SPAN_PRODUCER;
+
+    count(edges, node, own == NONE && node->kind == SPAN_CLIENT ? ancestor : own, callee, is_error);
+    /* The error of who makes a call is of that call, not of the one that led to it. */
+    count(edges, node, caller_named(edges, node, ancestor), own, is_error && !makes_call);
 }
 
 void edges_add(struct edges *edges, const struct fragment *fragment)
 {
-    const struct row *row = fragment->last;
-
-    if (fragment->n < 2)
-        return;
-    note_ids(edges, fragment);
-    edges->has_others = false;
-    for (uint32_t i = 0; i < fragment->n; i++, row = row->prev) {
-        const struct row *parent;
-        if (get_le64(row->parent_id) == 0 || !(parent = *place_of(edges, row->parent_id)) || parent == row)
-            continue;
-        if (!is_copy(edges, row))
-            count(edges, parent, row);
-    }
+    take_spans(edges, fragment);
+    find_parents(edges);
+    for (size_t i = 0; i < edges->nodes.n; i++)
+        link_span(edges, &edges->nodes.at[i]);
 }
 
 /* --- bytes ------------------------------------------------------------------------------------------ */

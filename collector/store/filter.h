@@ -1,6 +1,6 @@
 /* filter.h - what a search asks of a span, the same for ring rows and block columns.
  *
- * A span matches when it satisfies every part (jaeger.md 1.5 and 9): service and operation as a person sees
+ * A span matches when it satisfies every part : service and operation as a person sees
  * them (sanitised), duration and start inclusive, and all tags. A tag compares the text form of a value
  * (value_text) with span, resource, scope, event and link attributes, and with the derived tags:
  *   error=true|false       status ERROR, or not     span.kind=server …   span.status=ok|error|unset (any case)
@@ -32,7 +32,7 @@ struct span_filter {
 bool filter_match(const struct span_filter *filter, const struct span *span, struct buf *scratch);
 /* Cheap tests on the header first, the rest on the decoded row. The arena is reset by the caller. */
 bool filter_match_row(const struct span_filter *filter, const struct row *row, const struct epoch *epoch, struct arena *arena, struct buf *scratch);
-/* The view's sanitising (DESIGN R15), used for index keys too: bad UTF-8 replaced; an empty span name
+/* The view's sanitising (collector/README.md R15), used for index keys too: bad UTF-8 replaced; an empty span name
  * becomes empty-span-name. Returns s itself when nothing changes, else a copy in the arena. */
 struct str view_operation(struct str name, struct arena *arena);
 struct str view_service(struct str resource, struct arena *arena);

@@ -1,8 +1,11 @@
 /* generations.c - the texts of sampling rules, by number (FORMAT.md 1, table `gen`).
  *
- * A decision names the generation of its rules, in the journal before it is in the store; so a number is on disk before it is given,
- * and is never given for another text, whatever fails. What a partition carries on makes the open one the place where nearly all are found;
+ * A decision names the generation of its rules, in the journal before it is in the store; so a number is on disk before any log
+ * names it, and is never given for another text, whatever fails. What a partition carries on makes the open one the place where nearly all are found;
  * older ones still have those that it did not take over.
+ *
+ * At a start the rules are in force even when the store cannot take them, as on a full disk: they wait, every commit that is tried has them,
+ * and live keeps what it decides in memory meanwhile. A crash then forgets the number together with all that named it.
  *
  * When a partition newer than all sound ones is set aside at start, nobody knows which numbers it gave. The next partition
  * then says that a generation far beyond was the newest, with an empty text. */
@@ -95,6 +98,46 @@ enum mg_err store_carry_rules(struct store *store, struct kv_txn *txn, uint32_t 
     return MG_OK;
 }
 
+/* --- waiting ------------------------------------------------------------------------------------------- */
+
+bool store_rules_wait(struct store *store)
+{
+    bool wait;
+
+    pthread_mutex_lock(&store->shared.lock);
+    wait = store->shared.waiting_rules.generation > 0;
+    pthread_mutex_unlock(&store->shared.lock);
+    return wait;
+}
+
+static void begin_waiting(struct store *store, struct str text, uint32_t generation)
+{
+    pthread_mutex_lock(&store->shared.lock);
+    store->shared.waiting_rules.generation = generation;
+    buf_init(&store->shared.waiting_rules.text, TEXT_MAX);
+    buf_put_str(&store->shared.waiting_rules.text, text);
+    pthread_mutex_unlock(&store->shared.lock);
+    LOG(WARN, "the sampling rules are not stored yet: what they decide stays in memory until they are", F_U64("generation", generation));
+}
+
+void store_end_waiting(struct store *store)
+{
+    store->shared.waiting_rules.generation = 0;
+    buf_fini(&store->shared.waiting_rules.text);
+}
+
+static bool copy_waiting(struct store *store, uint32_t generation, struct buf *text)
+{
+    bool is_it;
+
+    pthread_mutex_lock(&store->shared.lock);
+    is_it = store->shared.waiting_rules.generation == generation;
+    if (is_it)
+        buf_put_str(text, buf_str(&store->shared.waiting_rules.text));
+    pthread_mutex_unlock(&store->shared.lock);
+    return is_it && !text->failed;
+}
+
 /* --- get ------------------------------------------------------------------------------------------------ */
 
 static bool text_in(struct partition *partition, uint32_t generation, struct buf *text)
@@ -127,9 +170,9 @@ static void find_holders(struct store *store, uint32_t generation, struct holder
 bool store_rules_get(struct store *store, uint32_t generation, struct buf *text)
 {
     struct holders holders = { { 0 } };
-    bool is_found = false;
+    bool is_found = generation && copy_waiting(store, generation, text);
 
-    if (generation)
+    if (generation && !is_found)
         find_holders(store, generation, &holders);
     while (holders.at.n) {
         struct partition *partition = VEC_POP(&holders.at);
@@ -149,7 +192,7 @@ static bool is_newest(struct store *store, struct str text, uint32_t *generation
     uint32_t number;
 
     pthread_mutex_lock(&store->shared.lock);
-    number = store->shared.rules;
+    number = MG_MAX(store->shared.rules, store->shared.waiting_rules.generation);
     pthread_mutex_unlock(&store->shared.lock);
     buf_init(&newest, TEXT_MAX);
     is_equal = store_rules_get(store, number, &newest) && str_eq(buf_str(&newest), text);
@@ -159,15 +202,20 @@ static bool is_newest(struct store *store, struct str text, uint32_t *generation
     return is_equal;
 }
 
-/* Block thread, or the opener before it. */
+/* Block thread, or the opener before it, whose rules may wait. */
 static enum mg_err put_now(struct store *store, struct str text, uint32_t *generation, struct mg_why *why)
 {
     uint32_t number = store->own.next_rules;
+    enum mg_err err;
 
     if (number > NUMBER_MAX)
         return mg_fail(why, MG_E_TOO_BIG, "there are %u generations of sampling rules, and no more numbers", NUMBER_MAX);
     store->own.next_rules++;
-    MG_TRY(store_commit_rules(store, number, text, why));
+    err = store_commit_rules(store, number, text, why);
+    if (err != MG_OK && (store->is_started || store_rules_wait(store)))
+        return err;
+    if (err != MG_OK)
+        begin_waiting(store, text, number);
     *generation = number;
     return MG_OK;
 }

@@ -1,4 +1,4 @@
-/* handles.h - which partitions' environments are open (DESIGN R8). Private to store.
+/* handles.h - which partitions' environments are open (collector/README.md R8). Private to store.
  *
  * The environment of a sealed partition is opened when it is first needed and closed when nobody has asked for it for a while, or
  * when too many are open: the one unused for longest goes. Whoever got one holds a reference, so closing here never takes it from

@@ -31,7 +31,6 @@ struct partition {
     uint64_t used_mono_ns;   /* when env was last asked for; under the handles' lock */
     struct kv_verified verified; /* the file as it was when it was opened read-only; under the handles' lock */
     bool is_sealed;          /* its environment is read-only whenever it is open */
-    bool is_unsure;          /* its last commit failed and may be there all the same; block thread */
     bool is_closed;          /* no more commits; waits to be sealed */
     bool says_sealed;        /* its meta does */
     VEC(struct block_entry) blocks; /* those whose summary can be read */

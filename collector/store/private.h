@@ -49,6 +49,7 @@ struct pins {
     _Atomic uint64_t disk_bytes;
 };
 
+struct commit; /* commit.c */
 struct store {
     struct store_options options;
     _Atomic(const struct store_conf *) conf; /* as of the last reload */
@@ -74,7 +75,7 @@ struct store {
         uint64_t since_mono_ns;        /* of the oldest */
         uint64_t committed_mono_ns;    /* last commit */
         uint64_t retry_mono_ns, back_off_ns; /* not before, after a failure */
-        uint64_t tried;                /* number of the last commit that was given to LMDB; a failed one may be in the file */
+        struct commit *unsure;         /* the last one, when LMDB said it failed: it may be in the open partition; NULL: none */
         unsigned failures;             /* of commits, since the last good one or roll */
         bool is_hurried;               /* what waits is due now */
         uint64_t retain_mono_ns, look_mono_ns; /* the next retention; the next look at the disk */
@@ -88,7 +89,7 @@ struct store {
     struct {
         pthread_mutex_t lock;
         pthread_cond_t committed;      /* for store_flush */
-        VEC(struct partition *) partitions; /* by number; the last one is open */
+        VEC(struct partition *) partitions; /* by number; the last one is open, but see store_open_partition */
         struct block_list *list;       /* cached; NULL: something changed */
         struct snapshot snapshot;      /* the newest given */
         struct store_stats stats;
@@ -96,6 +97,8 @@ struct store {
         size_t damaged;
         uint32_t rules;                /* the newest generation; 0: none */
         struct rules_order *rules_order; /* for the block thread; NULL: none */
+        struct { uint32_t generation; struct buf text; } waiting_rules; /* for a commit that succeeds; 0: none. Only the block thread, and
+                                        * the opener before it, changes them */
     } shared;
     _Atomic bool is_hurried, is_stopping;
 };
@@ -103,13 +106,15 @@ struct store {
 /* commit.c: block thread. All that waits, and the snapshot; a failed one is logged and counted. */
 #define STORE_DROPPED_MAX 200000 /* decisions of a commit that are not waited beyond */
 enum mg_err store_commit(struct store *store, struct mg_why *why) MG_MUST_USE;
+void store_forget_unsure(struct store *store); /* at the end: what is in the file is then the next start's */
 /* What a commit does besides: a generation of rules is put. */
 enum mg_err store_commit_rules(struct store *store, uint32_t number, struct str text, struct mg_why *why) MG_MUST_USE;
 /* One turn of the block thread: waits up to wait_ns, commits what is due, retains. Tests turn a store by hand. */
 void store_turn(struct store *store, uint64_t wait_ns);
 uint64_t store_mono(const struct store *store);
 uint64_t store_wall(const struct store *store);
-struct partition *store_open_partition(struct store *store); /* block thread */
+/* Block thread. The last one; after a start on a full disk it is closed, until the first commit makes one. */
+struct partition *store_open_partition(struct store *store);
 void store_list_changed(struct store *store);                 /* under the lock */
 /* retain.c: rolling, sealing, dropping. Block thread. */
 bool store_roll_cannot_wait(struct store *store); /* for the next commit: one must be made for it */
@@ -117,7 +122,8 @@ enum mg_err store_roll_if_due(struct store *store, struct mg_why *why);
 void store_retain(struct store *store);
 void store_retain_decisions(struct store *store); /* drops the oldest decisions above store.decisions_max; not the open partition's */
 uint64_t store_disk_max(const struct store *store);
-void store_look_at_disk(struct store *store); /* drops one partition below the floor, or says the store is full */
+bool store_lacks_room(const struct store *store); /* for a new partition */
+void store_look_at_disk(struct store *store); /* drops one partition below the floor or what is wanted, or says the store is full */
 /* pins.c */
 enum mg_err pins_recover(struct store *store, struct mg_why *why) MG_MUST_USE;
 void pins_fini(struct store *store);
@@ -128,6 +134,7 @@ size_t pins_find(const struct store *store, uint32_t fingerprint, uint32_t *numb
 struct rules_order; /* of store_rules_put, on its stack */
 enum mg_err store_carry_rules(struct store *store, struct kv_txn *txn, uint32_t *newest, struct mg_why *why) MG_MUST_USE;
 void store_answer_rules(struct store *store);
+void store_end_waiting(struct store *store); /* under the lock: the rules that waited are in a commit */
 /* backup.c: a file in dir that has no name. */
 enum mg_err store_nameless(const char *dir, int *fd, struct mg_why *why) MG_MUST_USE;
 /* retain.c: one more part of the merge that is under way (own.merging.of), and the seal after the last; the merge of a partition (NULL: any)

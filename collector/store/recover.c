@@ -107,11 +107,10 @@ static enum mg_err seal_old(struct store *store, size_t i, struct mg_why *why)
         return MG_OK;
     MG_TRY(reopen(store, i, false, why));
     struct partition *partition = store->shared.partitions.at[i];
-    if (store_merge_decisions(store, partition, &failed) != MG_OK) { /* no reason not to serve what is there */
+    if (store_merge_decisions(store, partition, &failed) != MG_OK || sealed_write(partition, &failed) != MG_OK) {
         LOG(WARN, "partition not sealed, trying again", F_TEXT("path", partition->path), F_WHY(&failed));
-        return MG_OK;
+        return MG_OK; /* no reason not to serve what is there */
     }
-    MG_TRY(sealed_write(partition, why));
     (void)partition_end_writing(partition); /* nobody else has it yet */
     return MG_OK;
 }
@@ -138,7 +137,14 @@ static enum mg_err open_newest(struct store *store, struct mg_why *why)
         decisions_cut(&store->shared.partitions.at[n - 1]->decisions);
         return MG_OK;
     }
-    MG_TRY(partition_create(&fresh, store->dir, store->own.next_number++, why));
+    enum mg_err err = partition_create(&fresh, store->dir, store->own.next_number, why);
+    if (err == MG_E_IO && last && store_lacks_room(store)) { /* the last one is closed: the next commit begins with a new one */
+        LOG(WARN, "no room for a new partition: what is there is served, and the next commits try again", F_WHY(why));
+        store->shared.partitions.at[n - 1]->is_closed = true;
+        return MG_OK;
+    }
+    MG_TRY(err);
+    store->own.next_number++;
     fresh->handles = &store->handles;
     VEC_PUSH(&store->shared.partitions, fresh);
     return store_sync_dir(store->dir, why);

@@ -1,4 +1,4 @@
-/* retain.c - the life of partition files after their first commit: roll, seal, drop (DESIGN R8, R11).
+/* retain.c - the life of partition files after their first commit: roll, seal, drop (collector/README.md R8, R11).
  *
  * Closing a partition is three steps. At the roll it gets no more commits, but its writable environment may still serve
  * views. Then its decisions are merged, a part in each turn between commits, and the merged run and the index are written into it.
@@ -8,11 +8,14 @@
  * says where recovery starts.
  *
  * Below the floor of free space the oldest partition goes, one a look, because the file system takes its time to give the
- * space back. Only when none is left the store says it is full. */
+ * space back. Only when none is left the store says it is full. What the log needs next is a floor for dropping alone: whether spans
+ * can be taken without it is the log's to say. */
 #include "store/private.h"
+#include <assert.h>
 #include <sys/statvfs.h>
 
-#define ROLL_BYTES_MAX (UINT64_C(4) << 30)
+#define ROLL_BYTES_MAX     (UINT64_C(4) << 30)
+#define FIRST_COMMIT_BYTES (UINT64_C(1) << 20) /* more than a new partition takes */
 /* A failed write may leave an environment that refuses everything; a new file may work. */
 enum { FAILURES_A_PARTITION = 3 };
 /* Decisions go by whole files: of so many an eighth at a time. */
@@ -41,6 +44,13 @@ uint64_t store_disk_max(const struct store *store)
     if (store->conf->disk_max)
         return store->conf->disk_max;
     return look_at_disk(store, &disk) ? disk.total_bytes / 10 * 8 : UINT64_MAX;
+}
+
+bool store_lacks_room(const struct store *store)
+{
+    struct store_disk disk;
+
+    return look_at_disk(store, &disk) && disk.free_bytes < FIRST_COMMIT_BYTES;
 }
 
 struct partition *store_open_partition(struct store *store)
@@ -80,7 +90,8 @@ static bool roll_is_due(struct store *store, struct partition *partition)
 {
     uint64_t bytes_max = MG_MIN(ROLL_BYTES_MAX, store_disk_max(store) / 16);
 
-    return has_state(partition) && (age_is_over(store, partition) || partition_disk_bytes(partition) >= bytes_max ||
+    return has_state(partition) && (partition->is_closed || age_is_over(store, partition) ||
+                                    partition_disk_bytes(partition) >= bytes_max ||
                                     has_decisions(store, partition, store->conf->decisions_max / DECISION_FILES) ||
                                     store->own.failures >= FAILURES_A_PARTITION);
 }
@@ -89,6 +100,7 @@ enum mg_err store_roll_if_due(struct store *store, struct mg_why *why)
 {
     struct partition *old = store_open_partition(store), *fresh;
 
+    assert(!store->own.unsure); /* else its blocks might be there and in the next one */
     if (!roll_is_due(store, old))
         return MG_OK;
     MG_TRY(partition_create(&fresh, store->dir, store->own.next_number, why));
@@ -299,14 +311,23 @@ static bool is_below_floor(const struct store *store, uint64_t floor)
     return floor && look_at_disk(store, &disk) && disk.free_bytes < (store->is_full ? floor + floor / 8 : floor);
 }
 
+/* A sixteenth on top, for what the file system needs for itself. */
+static bool lacks_wanted(const struct store *store)
+{
+    uint64_t wanted = store->options.wanted ? store->options.wanted(store->options.owner) : 0;
+    struct store_disk disk;
+
+    return wanted && look_at_disk(store, &disk) && disk.free_bytes < wanted + wanted / 16;
+}
+
 void store_look_at_disk(struct store *store)
 {
     uint64_t floor = store->conf->free_min;
     bool is_full = is_below_floor(store, floor);
 
-    if (is_full && may_drop(store)) {
+    if ((is_full || lacks_wanted(store)) && may_drop(store)) {
         drop_oldest(store, 2);
-        is_full = store->is_full;
+        is_full = is_full && store->is_full;
     }
     if (is_full != store->is_full)
         LOG(WARN, is_full ? "store full: free space is below store.free_min and no partition is left to drop" : "store no longer full",

@@ -1,4 +1,5 @@
-/* store.c - the block thread: what waits and when it is committed (commit.c), its life, and what others call (DESIGN R4). See store.h.
+/* store.c - the block thread: what waits and when it is committed (commit.c), its life, and what others call
+ * (collector/README.md R4). See store.h.
  *
  * Decided batches wait, unbuilt, until there are enough rows or the oldest is old enough; then all of them go into one commit. */
 #include "store/private.h"
@@ -76,9 +77,17 @@ static uint64_t commit_due(struct store *store)
                   : store->own.since_mono_ns + store->conf->block_age_ns;
     if (has_snapshot(store))
         due = MG_MIN(due, store->own.is_hurried ? 0 : store->own.committed_mono_ns + SNAPSHOT_NS);
-    if (due > 0 && store_roll_cannot_wait(store))
+    if (due > 0 && (store_rules_wait(store) || store_roll_cannot_wait(store)))
         due = 0;
     return MG_MAX(due, store->own.retry_mono_ns);
+}
+
+static uint64_t oldest_wall_ns(const struct store *store)
+{
+    for (size_t i = 0; i < store->shared.partitions.n; i++)
+        if (store->shared.partitions.at[i]->spans > 0)
+            return store->shared.partitions.at[i]->first_wall_ns;
+    return 0;
 }
 
 static void publish_stats(struct store *store)
@@ -102,7 +111,7 @@ static void publish_stats(struct store *store)
     stats.disk_bytes += stats.pins_bytes;
     stats.open_partitions = handles_open(&store->handles);
     stats.is_full = store->is_full;
-    stats.oldest_wall_ns = store->shared.partitions.at[0]->state.wall_ns;
+    stats.oldest_wall_ns = oldest_wall_ns(store);
     pthread_mutex_lock(&store->shared.lock);
     stats.damaged = store->shared.damaged;
     stats.pinned = store->pins.index.n;
@@ -277,6 +286,7 @@ void store_close(struct store **pointer)
         return;
     assert(!store->is_started);
     store_stop_merging(store, NULL);
+    store_forget_unsure(store);
     pthread_mutex_lock(&store->shared.lock);
     store_list_changed(store);
     pthread_mutex_unlock(&store->shared.lock);
@@ -290,6 +300,7 @@ void store_close(struct store **pointer)
     edges_free(&store->own.edges);
     VEC_FINI(&store->own.decisions);
     buf_fini(&store->own.carried);
+    store_end_waiting(store);
     buf_fini(&store->shared.snapshot.bytes);
     carried_fini(&store->recovered);
     queue_free(&store->queue);

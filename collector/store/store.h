@@ -1,9 +1,10 @@
-/* store.h - the block thread: decided fragments in, committed partitions out (DESIGN R4, R8).
+/* store.h - the block thread: decided fragments in, committed partitions out (collector/README.md R4, R8).
  *
  * The store owns data_dir/store. One thread gathers fragments in the order they are put, builds a block when
  * store.block_spans or store.block_age is reached, and commits block, summary, run and state in one synced
  * transaction. At least every 10 s it commits the newest snapshot, when it differs from the last one committed.
- * A failed commit keeps the block in memory and is tried again with back-off (1 s to 30 s); nothing is released meanwhile.
+ * A failed commit keeps the block in memory and is tried again with back-off (1 s to 30 s); nothing is released meanwhile. When it
+ * turns out to be in the file all the same, its batches are done then.
  *
  * Rows named by a batch stay readable (their segments are held by live) until its done is called. */
 #pragma once
@@ -53,9 +54,12 @@ struct store_options {
     uint64_t (*wall_ns)(void);     /* NULL: clock_wall_ns; tests move it */
     uint64_t (*mono_ns)(void);
     bool (*disk)(const char *dir, struct store_disk *out); /* NULL: statvfs; false: not known */
+    uint64_t (*wanted)(void *owner); /* block thread: free bytes that the log needs next, for which partitions are dropped whatever
+                                      * store.free_min is; NULL: none */
 };
 /* Opens partitions, reads summaries into the catalog, seals what a crash left unsealed. No thread yet. A damaged
- * partition is left where it is, logged, counted and not served. Fails when a file cannot be read for another reason:
+ * partition is left where it is, logged, counted and not served. On a full disk what is there is served, and a partition that
+ * cannot be made yet is made by the first commit. Fails when a file cannot be read for another reason:
  * to start without the newest one would store its spans again. E_UNSUPPORTED: a partition of a later version. */
 enum mg_err store_open(struct store **out, const struct store_options *options, struct mg_why *why) MG_MUST_USE;
 const struct store_state *store_recovered(const struct store *store);
@@ -63,9 +67,12 @@ enum mg_err store_start(struct store *store, struct mg_why *why) MG_MUST_USE;
 void store_put(struct store *store, struct store_batch *batch);   /* live; given away until done */
 /* Generations of sampling rules. put: the number of a text, a new one when the newest generation's differs; on return it is
  * on disk, so that decisions may name it. Before store_start by the opener; later by the main thread (it waits for a commit).
- * The opener is not told of that commit (options.committed). E_TOO_BIG: 2^24 generations, or a text over 1 MiB. get: appends; any thread; false when that generation is not known any more. */
+ * The opener is not told of that commit (options.committed), and its rules may have to wait: when the commit fails, put succeeds, and each
+ * commit that is tried has them, the first at once. E_TOO_BIG: 2^24 generations, or a text over 1 MiB. get: appends; any thread; false when that
+ * generation is not known any more. wait: any thread; rules wait, so that nothing that names them may become durable. */
 enum mg_err store_rules_put(struct store *store, struct str text, uint32_t *generation, struct mg_why *why) MG_MUST_USE;
 bool store_rules_get(struct store *store, uint32_t generation, struct buf *text);
+bool store_rules_wait(struct store *store);
 /* Between store_open and store_start: the newest decisions, kept and dropped, newest commit first, at most `max`; with the word of row/outcome.h.
  * Damaged parts are left out. */
 typedef void store_verdict_fn(void *owner, uint64_t trace_hash, uint64_t outcome);
@@ -104,7 +111,7 @@ struct store_stats {
     uint64_t pinned, pins_bytes;   /* traces in the archive; its size, which disk_bytes includes */
     uint64_t open_partitions;      /* sealed ones whose files are open */
     bool is_full;
-    uint64_t oldest_wall_ns;       /* closing time of the oldest partition */
+    uint64_t oldest_wall_ns;       /* of the first commit of the oldest partition that has spans: none was stored before; 0: there are none */
     uint64_t cpu_ns;               /* of the block thread */
     uint64_t waiting_rows;         /* put and not yet committed */
     uint64_t decisions, decisions_bytes; /* dropped traces that `why` knows; on disk, which disk_bytes includes */

@@ -1,4 +1,4 @@
-/* verdicts.c - the newest decisions, for the verdict table at start (store.h, DESIGN R5).
+/* verdicts.c - the newest decisions, for the verdict table at start (store.h, collector/README.md R5).
  *
  * In the open partition runs and blocks are walked back together, by time, for each commit wrote at most one run and its blocks. A sealed
  * partition has one run in the order of hashes: of it those of the newest seconds are taken that there is room for, after the

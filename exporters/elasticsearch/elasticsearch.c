@@ -18,6 +18,8 @@ enum {
 const struct conf_field elasticsearch_export_fields[] = {
     PEER_ROWS(TYPE, peer,
               "URL of Elasticsearch 7 or later, or OpenSearch, http://host:9200; empty: off."),
+    CONF_ROW_CHOICE(TYPE, "compression", compression, "gzip", "gzip|none",
+                    "Compression of what is sent.", CONF_NEEDS_RESTART),
     CONF_ROW(TYPE, CONF_STR, "index_prefix", index_prefix, NULL, NULL, NULL,
              "Put with a hyphen before the names of indices and templates, as Jaeger's index "
              "prefix; empty: none.", CONF_NEEDS_RESTART),
@@ -34,6 +36,7 @@ struct elasticsearch_export {
     struct peer *peer;
     struct bulk *bulk;
     struct json_reader *reader;
+    struct zip *zip;   /* NULL: bodies go as they are */
     struct str path;   /* of the endpoint, without '/' at its end */
     struct buf prefix; /* of indices, with its hyphen */
     struct buf service_index;
@@ -111,6 +114,7 @@ enum mg_err elasticsearch_export_new(struct elasticsearch_export **out,
                        PATH_BYTES_MAX);
     export->bulk = bulk_new(buf_str(&export->prefix), PART_BYTES);
     export->reader = json_reader_new(ANSWER_DEPTH_MAX);
+    export->zip = conf->compression == ELASTICSEARCH_EXPORT_GZIP ? zip_new() : NULL;
     export->setup.is_done = !conf->templates;
     *out = MG_STEAL(export);
     return MG_OK;
@@ -125,6 +129,7 @@ void elasticsearch_export_free(struct elasticsearch_export **at)
     peer_free(&export->peer);
     bulk_free(&export->bulk);
     json_reader_free(&export->reader);
+    zip_free(&export->zip);
     buf_fini(&export->prefix);
     buf_fini(&export->service_index);
     buf_fini(&export->bulk_path);
@@ -193,6 +198,7 @@ static void flight_go(struct flight *flight)
     if (flight->bulk.left_out)
         LOG_EVERY(60, WARN, "spans are not sent to Elasticsearch: without a valid id, or too large",
                   F_U64("spans", flight->bulk.left_out));
+    flight->bulk.parts.zip = export->zip;
     peer_send_parts(export->peer, &post, &flight->bulk.parts, judge_part, on_sent, flight);
 }
 
@@ -262,7 +268,8 @@ static void put_next(struct elasticsearch_export *export)
               &(struct peer_post){.method = "PUT",
                                   .path = buf_str(&path),
                                   .content_type = STR("application/json"),
-                                  .body = buf_str(&body)},
+                                  .body = buf_str(&body),
+                                  .other_row = "exporters.elasticsearch.templates"},
               on_put, export);
     buf_fini(&path);
     buf_fini(&body);

@@ -79,10 +79,13 @@ static void tell(struct items *items, const struct item *item)
                   STR_ARG(type), STR_ARG(reason)); /* returns err */
 }
 
+/* What an operator can mend is tried again, as when it is said of the whole request: a document that may not be
+ * written, and an index that is not made by writing to it. */
 static bool is_deferred(const struct item *item)
 {
     return item->status == 429 || item->status >= 500 ||
-           (item->status == 403 && str_eq(item->type, STR("security_exception")));
+           (item->status == 403 && str_eq(item->type, STR("security_exception"))) ||
+           (item->status == 404 && str_eq(item->type, STR("index_not_found_exception")));
 }
 
 /* 409 is a document that is there already. */

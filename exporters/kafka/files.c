@@ -1,11 +1,18 @@
-/* files.c - see files.h. stat() follows links, so that a secret that is exchanged by its folder's link is seen. */
+/* files.c - see files.h. */
 #include "kafka/files.h"
-#include <sys/stat.h>
+#include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/vec.h"
 
-struct file { char *path; struct stat seen; /* zeros: it is not there */ };
-struct kafka_files { VEC(struct file) list; };
+#define LOOK_NS UINT64_C(1000000000)
+
+struct file { char *path; struct file_stamp taken, seen, refused; };
+struct kafka_files {
+    VEC(struct file) list;
+    uint64_t look_at_ns;
+    struct mg_why failure; /* logged last; empty: they were taken since */
+};
 
 static bool is_file(struct str name)
 {
@@ -20,18 +27,6 @@ static bool is_file(struct str name)
     return false;
 }
 
-static void look(const struct file *file, struct stat *out)
-{
-    if (stat(file->path, out) != 0)
-        *out = (struct stat){ 0 };
-}
-
-static bool is_same(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
-}
-
 struct kafka_files *kafka_files_new(const struct conf_list *properties)
 {
     struct kafka_files *files = MEM_NEW(struct kafka_files);
@@ -42,23 +37,45 @@ struct kafka_files *kafka_files_new(const struct conf_list *properties)
             continue;
         struct file *file = VEC_ADD(&files->list);
         file->path = str_text(str_trim(value));
-        look(file, &file->seen);
+        file_look(file->path, &file->taken);
     }
     return files;
 }
 
-bool kafka_files_changed(struct kafka_files *files)
+bool kafka_files_changed(struct kafka_files *files, uint64_t now_ns)
 {
     bool has_changed = false;
 
+    if (now_ns < files->look_at_ns)
+        return false;
+    files->look_at_ns = now_ns + LOOK_NS;
     for (size_t i = 0; i < files->list.n; i++) {
         struct file *file = &files->list.at[i];
-        struct stat now;
-        look(file, &now);
-        has_changed |= !is_same(&now, &file->seen);
-        file->seen = now;
+        file_look(file->path, &file->seen);
+        has_changed |= !file_stamp_eq(&file->seen, &file->taken);
     }
     return has_changed;
+}
+
+void kafka_files_taken(struct kafka_files *files)
+{
+    for (size_t i = 0; i < files->list.n; i++)
+        files->list.at[i].taken = files->list.at[i].seen;
+    files->failure = (struct mg_why){ "" };
+}
+
+void kafka_files_refused(struct kafka_files *files, const struct mg_why *why)
+{
+    bool is_known = strcmp(why->text, files->failure.text) == 0;
+
+    for (size_t i = 0; i < files->list.n; i++) {
+        struct file *file = &files->list.at[i];
+        is_known &= file_stamp_eq(&file->seen, &file->refused);
+        file->refused = file->seen;
+    }
+    files->failure = *why;
+    if (!is_known)
+        LOG(WARN, "kafka files not taken, the old ones stay in force", F_WHY(why));
 }
 
 void kafka_files_free(struct kafka_files **pointer)

@@ -27,7 +27,6 @@ enum {
     POLL_MS = 1000,           /* it is woken when there is something to do */
     PURGE_MS = 300, END_MS = 200,
     DRAIN_STEP_MS = 100,
-    LOOK_MS = 1000,           /* how often the TLS files are looked at */
     DRAIN_MS = 3000,          /* for the acknowledgements of a producer that is well and is exchanged */
     AGAIN_MS = 1000,          /* between attempts to make a producer, and the hint meanwhile */
     LIMIT_LEAST = 16 << 10,   /* bytes; messages are not made smaller than this */
@@ -84,7 +83,6 @@ struct kafka_export {
     struct {                  /* polling thread */
         bool is_fatal, must_shrink;
         struct kafka_files *files;
-        uint64_t look_at_ns;
         char last_error[200]; /* of connections, for the reason when nothing is answered */
     } poll;
     struct {                  /* under the lock */
@@ -234,14 +232,13 @@ static void on_error(rd_kafka_t *producer, int err, const char *reason, void *ow
         export->poll.is_fatal = true;
 }
 
-static enum mg_err make_conf(const struct kafka_export *export, size_t limit, rd_kafka_conf_t **out, struct mg_why *why)
+static enum mg_err make_conf(const struct kafka_export_conf *conf, size_t limit, rd_kafka_conf_t **out, struct mg_why *why)
 {
     static const char *const fixed[] = {
         "bootstrap.servers", "metadata.broker.list", "enable.idempotence", "acks", "request.required.acks", "partitioner",
         "compression.type", "compression.codec", "message.timeout.ms", "delivery.timeout.ms", "transactional.id",
         "delivery.report.only.error", "log.queue"
     };
-    const struct kafka_export_conf *conf = export->conf;
     char timeout[24], bytes[24];
     const struct kafka_setting ours[] = {
         { "client.id", "meshglass" }, { "enable.idempotence", "true" }, { "acks", "all" }, { "partitioner", "murmur2_random" },
@@ -263,6 +260,14 @@ static enum mg_err make_conf(const struct kafka_export *export, size_t limit, rd
     return MG_OK;
 }
 
+enum mg_err kafka_export_check(const struct kafka_export_conf *conf, struct mg_why *why)
+{
+    MG_AUTO(kafka_conf_free) rd_kafka_conf_t *client = NULL;
+
+    MG_TRY(kafka_topic_check("exporters.kafka.topic", conf->topic, why));
+    return make_conf(conf, 0, &client, why);
+}
+
 struct made { rd_kafka_t *producer; size_t limit; };
 
 /* limit 0: as configured. */
@@ -273,7 +278,7 @@ static enum mg_err make_only(struct kafka_export *export, size_t limit, struct m
     size_t bytes_n = sizeof bytes;
     uint64_t made_limit;
 
-    MG_TRY(make_conf(export, limit, &conf, why));
+    MG_TRY(make_conf(export->conf, limit, &conf, why));
     rd_kafka_conf_set_opaque(conf, export);
     rd_kafka_conf_set_dr_msg_cb(conf, on_report);
     rd_kafka_conf_set_error_cb(conf, on_error);
@@ -386,23 +391,14 @@ static void take_files(struct kafka_export *export)
     struct mg_why why = { "" };
 
     if (make_only(export, export->shared.limit, &made, &why) != MG_OK) {
-        LOG(WARN, "kafka files not taken, the old ones stay in force", F_WHY(&why));
+        kafka_files_refused(export->poll.files, &why);
         return;
     }
+    kafka_files_taken(export->poll.files);
     end_producer(export, DRAIN_MS);
     post_gone(export, false);
     install(export, &made);
     LOG(INFO, "kafka files taken: a new producer is made", F_TEXT("topic", export->topic));
-}
-
-static bool files_changed(struct kafka_export *export)
-{
-    uint64_t now_ns = clock_mono_ns();
-
-    if (now_ns < export->poll.look_at_ns)
-        return false;
-    export->poll.look_at_ns = now_ns + (uint64_t)LOOK_MS * 1000000;
-    return kafka_files_changed(export->poll.files);
 }
 
 static void *poll_run(void *owner)
@@ -413,7 +409,7 @@ static void *poll_run(void *owner)
         (void)rd_kafka_poll(export->shared.producer, POLL_MS); /* only this thread changes it */
         if ((export->poll.is_fatal || export->poll.must_shrink) && !is_stopping(export))
             renew(export);
-        else if (files_changed(export) && !is_stopping(export))
+        else if (kafka_files_changed(export->poll.files, clock_mono_ns()) && !is_stopping(export))
             take_files(export);
     }
     end_producer(export, 0);
@@ -536,7 +532,7 @@ enum mg_err kafka_export_new(struct kafka_export **out, const struct kafka_expor
     pthread_mutex_init(&export->shared.lock, NULL);
     clock_cond_init(&export->shared.changed);
     export->poll.files = kafka_files_new(&conf->properties);
-    MG_TRY(kafka_topic_check("exporters.kafka.topic", conf->topic, why));
+    MG_TRY(kafka_export_check(conf, why));
     export->topic = str_text(conf->topic);
     MG_TRY(make_producer(export, 0, why));
     *out = MG_STEAL(export);

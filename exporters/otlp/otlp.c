@@ -1,9 +1,7 @@
-/* How it works: a batch is a request already; it is packed and posted. */
+/* How it works: a batch is a request already, packed by its queue; it is posted. */
 #include "otlp/otlp.h"
-#include <assert.h>
 #include "base/log.h"
 #include "base/mem.h"
-#include "codec/zip.h"
 #include "otlp/response.h"
 
 static const struct str grpc_path =
@@ -30,9 +28,16 @@ struct otlp_export {
     const struct otlp_export_conf *conf;
     struct peer *peer;
     struct buf path;
-    struct zip *zip;
-    struct buf packed;
 };
+
+static enum zip_kind encoding_of(const struct otlp_export *export)
+{
+    static const enum zip_kind kinds[] = {[OTLP_EXPORT_GZIP] = ZIP_GZIP,
+                                          [OTLP_EXPORT_ZSTD] = ZIP_ZSTD,
+                                          [OTLP_EXPORT_PLAIN] = ZIP_IDENTITY};
+
+    return kinds[export->conf->compression];
+}
 
 /* --- life --- */
 
@@ -67,8 +72,6 @@ enum mg_err otlp_export_new(struct otlp_export **out, const struct otlp_export_c
     export->conf = conf;
     MG_TRY(peer_new(&export->peer, "exporters.otlp", &conf->peer, why));
     MG_TRY(path_make(export, why));
-    export->zip = zip_new();
-    buf_init(&export->packed, SIZE_MAX); /* as large as a batch, which is bounded by who made it */
     *out = MG_STEAL(export);
     return MG_OK;
 }
@@ -81,8 +84,6 @@ void otlp_export_free(struct otlp_export **at)
         return;
     peer_free(&export->peer);
     buf_fini(&export->path);
-    buf_fini(&export->packed);
-    zip_free(&export->zip);
     mem_free(export);
 }
 
@@ -131,40 +132,24 @@ static void look_at_answer(void *owner, const struct http_answer *answer,
                   F_TEXT("message", response.message));
 }
 
-/* Level 0 is each library's fast default. Nothing larger than the limit of `packed` can come, so it
- * does not fail. */
-static struct str pack(struct otlp_export *export, enum zip_kind kind, struct str body)
-{
-    if (kind == ZIP_IDENTITY)
-        return body;
-    buf_clear(&export->packed);
-    enum mg_err err = zip_deflate(export->zip, kind, 0, body, &export->packed);
-    assert(err == MG_OK);
-    return buf_str(&export->packed);
-}
-
 static void on_send(void *wire, struct send_batch *batch)
 {
-    static const enum zip_kind kinds[] = {[OTLP_EXPORT_GZIP] = ZIP_GZIP,
-                                          [OTLP_EXPORT_ZSTD] = ZIP_ZSTD,
-                                          [OTLP_EXPORT_PLAIN] = ZIP_IDENTITY};
-    enum { KEEP_BYTES = 1 << 20 };
     struct otlp_export *export = wire;
-    enum zip_kind kind = kinds[export->conf->compression];
+    enum zip_kind kind = encoding_of(export);
     struct peer_post post = {
         .path = buf_str(&export->path),
         .content_type = STR("application/x-protobuf"),
         .encoding = kind == ZIP_IDENTITY ? STR("") : str_of(zip_kind_name(kind)),
-        .body = pack(export, kind, batch->body),
+        .body = batch->body,
         .is_grpc = export->conf->protocol == OTLP_EXPORT_GRPC,
+        .other_row = "exporters.otlp.protocol",
     };
 
     peer_post(export->peer, &post, batch, look_at_answer, export);
-    buf_shrink(&export->packed, KEEP_BYTES);
 }
 
 void otlp_export_wire(struct otlp_export *export, struct send_wire *out)
 {
     *out = (struct send_wire){
-        .name = "otlp", .open = on_open, .send = on_send, .close = on_close, .wire = export};
+        .name = "otlp", .encoding = encoding_of(export), .open = on_open, .send = on_send, .close = on_close, .wire = export};
 }

@@ -1,4 +1,5 @@
-/* otlp.h - sends batches to an OTLP receiver: gRPC or HTTP, gzip or zstd, TLS (otlp.md 2, 3, 7.2). Partial success is counted. */
+/* otlp.h - sends batches to an OTLP receiver: gRPC or HTTP, gzip or zstd, TLS (OTLP specification). Partial success is counted.
+ * A server without the service, as when endpoint and protocol do not fit each other, is RETRY: nothing of a batch was judged. */
 #pragma once
 #include "peer/peer.h"
 

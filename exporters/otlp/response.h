@@ -1,5 +1,5 @@
 /* response.h - what an ExportTraceServiceResponse says of the spans that were refused
- * (otlp.md 1.6, 2.3). Module-private; one thread. */
+ * (trace_service.proto). Module-private; one thread. */
 #pragma once
 #include "base/str.h"
 

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE /* strptime, timegm */
 #include "codec/base64.h"
 #include "codec/utf8.h"
+#include "http/url.h"
 #include "model/wire.h"
 #include "peer/private.h"
 #include <time.h>
@@ -158,7 +159,7 @@ static void put_said(struct buf *out, const struct target *target, struct str te
     buf_fini(&clean);
 }
 
-static struct str said(const struct http_answer *answer)
+struct str peer_said(const struct http_answer *answer)
 {
     if (answer->grpc_status >= 0)
         return answer->message;
@@ -218,9 +219,52 @@ static bool has_decided(enum mg_err err, const struct http_answer *answer, bool 
     return answer->status >= 200 && is_too_large;
 }
 
-static void tell(struct verdict *verdict, const struct target *target,
+static bool is_redirect(const struct http_answer *answer)
+{
+    switch (answer->status) {
+    case 301:
+    case 302:
+    case 303:
+    case 307:
+    case 308:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Also to a gRPC call: who answers it so knows nothing of gRPC. */
+static bool is_absent(const struct http_answer *answer)
+{
+    return answer->grpc_status == 12 /* UNIMPLEMENTED */ || answer->status == 404 ||
+           answer->status == 405;
+}
+
+/* Of the location the host alone: what is behind it may be a secret, as what is before it. */
+static void tell_redirect(struct buf *text, const struct target *target, struct str location)
+{
+    struct http_url url;
+
+    buf_put_text(text, " (redirects are not followed");
+    if (http_url_read(location, &url, NULL) == MG_OK) {
+        buf_printf(text, ", this one leads to http%s://", url.is_tls ? "s" : "");
+        put_said(text, target, url.authority);
+    }
+    buf_printf(text, ": see %s.endpoint)", target->section);
+}
+
+static void tell_absent(struct buf *text, const struct target *target, const char *other_row)
+{
+    buf_printf(text, " (no such service there: see %s.endpoint", target->section);
+    if (other_row)
+        buf_printf(text, " and %s", other_row);
+    buf_put_char(text, ')');
+}
+
+static void tell(struct verdict *verdict, const struct target *target, const struct asked *asked,
                  const struct http_answer *answer)
 {
+    struct str said = peer_said(answer);
     struct buf text;
 
     buf_init(&text, sizeof verdict->reason.text - 1);
@@ -228,23 +272,24 @@ static void tell(struct verdict *verdict, const struct target *target,
         buf_printf(&text, "gRPC status %d", answer->grpc_status);
     else
         buf_printf(&text, "HTTP status %d", answer->status);
-    if (answer->status / 100 == 3)
-        buf_put_text(&text, " (redirects are not followed: set the endpoint to "
-                            "where this one leads)");
-    if (said(answer).len) {
+    if (is_redirect(answer))
+        tell_redirect(&text, target, answer->location);
+    else if (is_absent(answer))
+        tell_absent(&text, target, asked->other_row);
+    if (said.len) {
         buf_put_text(&text, ": ");
-        put_said(&text, target, said(answer));
+        put_said(&text, target, said);
     }
     (void)mg_fail(&verdict->reason, MG_E_IO, "%.*s", STR_ARG(buf_str(&text))); /* returns err */
     buf_fini(&text);
 }
 
-void judge_answer(struct verdict *verdict, const struct target *target, bool is_grpc,
+void judge_answer(struct verdict *verdict, const struct target *target, const struct asked *asked,
                   enum mg_err err, const struct http_answer *answer, const struct mg_why *why,
                   uint64_t wall_ns)
 {
     *verdict = (struct verdict){.result = {.verdict = SEND_RETRY, .reason = verdict->reason.text}};
-    if (err != MG_OK && !has_decided(err, answer, is_grpc)) {
+    if (err != MG_OK && !has_decided(err, answer, asked->is_grpc)) {
         verdict->reason = *why;
         return;
     }
@@ -256,7 +301,9 @@ void judge_answer(struct verdict *verdict, const struct target *target, bool is_
                                   : verdict_of_http(answer->status);
     if (verdict->result.verdict == SEND_TAKEN)
         return;
+    if (is_redirect(answer) || is_absent(answer))
+        verdict->result.verdict = SEND_RETRY;
     if (verdict->result.verdict == SEND_RETRY)
         verdict->result.retry_after_ms = hint_ms;
-    tell(verdict, target, answer);
+    tell(verdict, target, asked, answer);
 }

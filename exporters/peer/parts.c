@@ -1,9 +1,11 @@
 /* How it works: the parts are moved into a run, which posts the first of them that is left, looks
- * at the answer and goes on or ends. A part is packed when its turn comes, and its memory goes as soon
- * as the client has its copy. */
+ * at the answer and goes on or ends. A part is packed when its turn comes, and stays until it is taken: it
+ * may have to be cut in two. */
 #include "peer/private.h"
 #include <assert.h>
 #include "base/mem.h"
+
+enum { PART_BYTES_LEAST = 64 << 10 };
 
 struct run {
     struct peer *peer;
@@ -12,15 +14,22 @@ struct run {
     struct peer_parts parts;
     size_t next; /* part to be posted */
     uint32_t refused;
+    struct mg_why reason; /* of the last item that was too large; "" */
     peer_part_fn *judge;
     peer_done_fn *on_done;
     void *owner;
 };
 
+static void part_fini(struct peer_part *part)
+{
+    buf_fini(&part->body);
+    VEC_FINI(&part->ends);
+}
+
 void peer_parts_fini(struct peer_parts *parts)
 {
     for (size_t i = 0; i < parts->list.n; i++)
-        buf_fini(&parts->list.at[i].body);
+        part_fini(&parts->list.at[i]);
     VEC_FINI(&parts->list);
 }
 
@@ -44,9 +53,29 @@ void peer_parts_add(struct peer_parts *parts, struct str item)
 {
     struct peer_part *part = part_for(parts, item.len);
 
-    buf_put_text(&part->body, part->items ? parts->between : parts->open);
+    buf_put_text(&part->body, part->ends.n ? parts->between : parts->open);
     buf_put_str(&part->body, item);
-    part->items++;
+    VEC_PUSH(&part->ends, part->body.len);
+}
+
+/* The second half of the items of part i, which has more than one, becomes part i + 1. */
+static void part_halve(struct peer_parts *parts, size_t i)
+{
+    (void)VEC_ADD(&parts->list);
+    struct peer_part *part = &parts->list.at[i], *half = part + 1;
+    size_t keep = part->ends.n / 2, end = part->ends.at[keep - 1];
+    size_t from = end + strlen(parts->between), by = from - strlen(parts->open);
+
+    memmove(half + 1, half, (parts->list.n - i - 2) * sizeof *half);
+    *half = (struct peer_part){0};
+    buf_init(&half->body, SIZE_MAX);
+    buf_put_text(&half->body, parts->open);
+    buf_put_str(&half->body, str_n(part->body.ptr + from, part->body.len - from));
+    for (size_t j = keep; j < part->ends.n; j++)
+        VEC_PUSH(&half->ends, part->ends.at[j] - by);
+    part->ends.n = keep;
+    part->body.len = end;
+    buf_put_text(&part->body, parts->close);
 }
 
 /* --- sending --- */
@@ -58,6 +87,8 @@ static void run_end(struct run *run, const struct send_result *result)
     struct send_result whole = *result;
 
     whole.refused_spans = whole.verdict == SEND_TAKEN ? run->refused : 0;
+    if (whole.refused_spans && run->reason.text[0])
+        whole.reason = run->reason.text;
     on_done(owner, &whole, NULL);
     peer_parts_fini(&run->parts);
     arena_fini(&run->arena);
@@ -66,14 +97,44 @@ static void run_end(struct run *run, const struct send_result *result)
 
 static void run_go(struct run *run);
 
+/* The limit is a quarter less, not half of it: halves of other parts may be a little longer than this one's. */
+static void run_halve(struct run *run)
+{
+    size_t bytes = run->parts.list.at[run->next].body.len;
+
+    *peer_part_most(run->peer) = MG_MAX(bytes / 4 * 3, (size_t)PART_BYTES_LEAST);
+    part_halve(&run->parts, run->next);
+}
+
+/* An item that is too large alone. */
+static struct send_result leave_out(struct run *run, const struct send_result *refusal)
+{
+    (void)mg_fail(&run->reason, MG_E_TOO_BIG, "%s", refusal->reason); /* returns err */
+    return (struct send_result){.verdict = SEND_TAKEN, .refused_spans = 1};
+}
+
+static bool is_too_large(const struct send_result *result, const struct http_answer *answer)
+{
+    return result->verdict == SEND_REFUSED && answer && answer->status == mg_err_http(MG_E_TOO_BIG);
+}
+
 static void on_part(void *owner, const struct send_result *result, const struct http_answer *answer)
 {
     struct run *run = owner;
+    struct peer_part *part = &run->parts.list.at[run->next];
     struct send_result judged = *result;
 
-    if (judged.verdict == SEND_TAKEN && run->judge)
-        run->judge(run->owner, answer, run->parts.list.at[run->next].items, &judged);
+    if (is_too_large(result, answer) && part->ends.n > 1) {
+        run_halve(run);
+        run_go(run);
+        return;
+    }
+    if (is_too_large(result, answer))
+        judged = leave_out(run, result);
+    else if (judged.verdict == SEND_TAKEN && run->judge)
+        run->judge(run->owner, answer, (uint32_t)part->ends.n, &judged);
     run->refused += judged.refused_spans;
+    part_fini(part);
     run->next++;
     if (judged.verdict == SEND_TAKEN && run->next < run->parts.list.n)
         run_go(run);
@@ -81,28 +142,28 @@ static void on_part(void *owner, const struct send_result *result, const struct 
         run_end(run, &judged);
 }
 
-/* Level 0 is the library's fast default. */
-static void pack(struct zip *zip, struct buf *body)
+static void pack(struct zip *zip, struct str body, struct buf *packed)
 {
-    struct buf packed;
-
-    buf_init(&packed, SIZE_MAX);
-    enum mg_err err = zip_deflate(zip, ZIP_GZIP, 0, buf_str(body), &packed);
+    buf_init(packed, SIZE_MAX);
+    enum mg_err err = zip_deflate(zip, ZIP_GZIP, body, packed);
     assert(err == MG_OK); /* nothing can be larger than that limit */
-    buf_fini(body);
-    *body = packed;
 }
 
 static void run_go(struct run *run)
 {
-    struct buf body = run->parts.list.at[run->next].body;
+    const struct peer_parts *parts = &run->parts;
+    struct buf packed = {0};
 
-    run->parts.list.at[run->next].body = (struct buf){0};
-    if (run->parts.zip)
-        pack(run->parts.zip, &body);
-    run->post.body = buf_str(&body);
+    while (parts->list.at[run->next].ends.n > 1 &&
+           parts->list.at[run->next].body.len > *peer_part_most(run->peer))
+        part_halve(&run->parts, run->next);
+    run->post.body = buf_str(&parts->list.at[run->next].body);
+    if (parts->zip) {
+        pack(parts->zip, run->post.body, &packed);
+        run->post.body = buf_str(&packed);
+    }
     peer_call(run->peer, &run->post, on_part, run); /* the run may be gone behind it */
-    buf_fini(&body);
+    buf_fini(&packed);
 }
 
 static void post_copy(struct run *run, const struct peer_post *post)

@@ -18,6 +18,7 @@ struct peer {
     const char *section;
     const struct peer_conf *conf;
     struct target target;
+    size_t part_most; /* peer_part_most */
     /* between open and close: */
     struct loop *loop;
     struct http_client_options options;
@@ -36,7 +37,7 @@ enum mg_err peer_new(struct peer **out, const char *section, const struct peer_c
 
     MG_TRY(target_init(&target, section, conf, why));
     struct peer *peer = MEM_NEW(struct peer);
-    *peer = (struct peer){.section = section, .conf = conf, .target = target};
+    *peer = (struct peer){.section = section, .conf = conf, .target = target, .part_most = SIZE_MAX};
     list_init(&peer->lines);
     *out = peer;
     return MG_OK;
@@ -56,6 +57,11 @@ void peer_free(struct peer **at)
 struct str peer_path(const struct peer *peer)
 {
     return peer->target.path;
+}
+
+size_t *peer_part_most(struct peer *peer)
+{
+    return &peer->part_most;
 }
 
 /* --- lines --- */
@@ -117,13 +123,11 @@ static void line_leave(struct line *line)
         line_close(line);
 }
 
-static void on_look(void *owner)
+void peer_look(struct peer *peer)
 {
-    struct peer *peer = owner;
     struct line *old = peer->current;
     struct mg_why why;
 
-    timer_start(peer->look, LOOK_MS);
     if (!tls_source_check(peer->tls))
         return;
     if (line_open(peer, &why) != MG_OK) { /* the URL was read before: there is no reason known */
@@ -133,6 +137,14 @@ static void on_look(void *owner)
     }
     if (old->open == 0)
         line_close(old);
+}
+
+static void on_look(void *owner)
+{
+    struct peer *peer = owner;
+
+    timer_start(peer->look, LOOK_MS);
+    peer_look(peer);
 }
 
 /* --- open and close --- */
@@ -200,7 +212,7 @@ void peer_close(struct peer *peer, void (*on_closed)(void *owner), void *owner)
 
 struct request {
     struct line *line;
-    bool is_grpc;
+    struct asked asked;
     peer_done_fn *on_done;
     void *owner;
 };
@@ -211,7 +223,7 @@ static void on_answer(void *owner, enum mg_err err, const struct http_answer *an
     struct request *request = owner;
     struct verdict verdict;
 
-    judge_answer(&verdict, &request->line->peer->target, request->is_grpc, err, answer, why,
+    judge_answer(&verdict, &request->line->peer->target, &request->asked, err, answer, why,
                  clock_wall_ns());
     request->on_done(request->owner, &verdict.result, answer->status ? answer : NULL);
     line_leave(request->line);
@@ -262,7 +274,10 @@ void peer_call(struct peer *peer, const struct peer_post *post, peer_done_fn *on
     }
     struct request *request = MEM_NEW(struct request);
     *request = (struct request){
-        .line = peer->current, .is_grpc = post->is_grpc, .on_done = on_done, .owner = owner};
+        .line = peer->current,
+        .asked = {.is_grpc = post->is_grpc, .other_row = post->other_row},
+        .on_done = on_done,
+        .owner = owner};
     call(peer, post, request);
 }
 

@@ -1,11 +1,14 @@
 /* peer.h - the HTTP server at the other end of an exporter: its rows, its TLS, and what its answers
- * mean for a batch (otlp.md 2.4, 2.5, 7.1, 9.1). Used by otlp, zipkin and elasticsearch; each adds
+ * mean for a batch (OTLP specification, "Failures"). Used by otlp, zipkin and elasticsearch; each adds
  * what is in a body.
  *
  * What came back is judged by these rules. TAKEN: 2xx, gRPC status 0. RETRY with the peer's hint:
  * no connection, timeout, 429, 502, 503, 504; gRPC status 1, 4, 10, 11, 14, 15, and 8 with
  * RetryInfo. 401, 403 and gRPC's 16, 7 are RETRY: a credential is mended without losing what
- * waited. REFUSED: everything else, redirects among it, with what the peer said, cut to 200 bytes.
+ * waited. So are answers that nobody is there who could judge the batch, as from an ingress whose
+ * backend is away, or to a wrong path: 404, 405, gRPC's 12, and redirects, which are not followed; the
+ * reason names the rows to look at. REFUSED: everything else, with what the peer said, cut to 200
+ * bytes.
  *
  * The files of TLS are looked at once a second: what has changed is taken for new connections, and files
  * that cannot be used leave the old ones in force, with a line in the log. Requests that are open end as
@@ -64,6 +67,9 @@ struct peer_post {
         body;
     bool is_grpc;
     const char *method; /* NULL: POST */
+    /* "exporters.otlp.protocol", static: what may be wrong besides the endpoint when no such service
+     * is there. NULL: nothing. */
+    const char *other_row;
 };
 /* Looks into an answer that means success so far: may turn it into RETRY or REFUSED, or count
  * refused spans. The answer's body is empty when it could not be read (too large, or broken behind
@@ -75,6 +81,10 @@ typedef void peer_judge_fn(void *owner, const struct http_answer *answer,
 void peer_post(struct peer *peer, const struct peer_post *post, struct send_batch *batch,
                peer_judge_fn *judge, void *owner);
 
+/* What the server says of its refusal: grpc-message, the message of a google.rpc.Status, or the body.
+ * As it came, any bytes. */
+struct str peer_said(const struct http_answer *answer);
+
 /* One request that is no batch's: on_done gets the verdict instead. Once, later; from inside only
  * when the peer is closed or was never opened. `answer` is borrowed, NULL when none came. */
 typedef void peer_done_fn(void *owner, const struct send_result *result,
@@ -84,14 +94,14 @@ void peer_call(struct peer *peer, const struct peer_post *post, peer_done_fn *on
 /* --- a batch that takes several requests --- */
 struct peer_part {
     struct buf body;
-    uint32_t items;
+    VEC(size_t) ends; /* where each of its items ends in it */
 };
 /* Bodies made of items. `open` stands before the first item of a body, `between` between two,
  * `close` behind the last. */
 struct peer_parts {
     const char *open, *between, *close;
     size_t part_bytes; /* a body is cut before the item that would make it longer; an item that is
-                          longer alone is a body alone */
+                          longer alone is a body alone. Less when the peer takes less */
     struct zip *zip;   /* NULL: bodies go as they are. Else each is packed with gzip when its turn
                           comes, and the post says so; outlives the sending */
     VEC(struct peer_part) list;
@@ -102,6 +112,8 @@ void peer_parts_fini(struct peer_parts *parts);
 typedef void peer_part_fn(void *owner, const struct http_answer *answer, uint32_t items,
                           struct send_result *result);
 /* Posts them one after the other, each when the one before was TAKEN; post->body is not looked at.
+ * A part that is too large for the peer (413) goes in two halves, and later ones are at most three
+ * quarters of it, or 64 KiB. An item that is too large alone is left out, and counts as one refused span.
  * Takes the parts' memory. on_done as with peer_call, with answer NULL: TAKEN when all were, with
  * the sum of refused spans; else the first other verdict. With no parts it is TAKEN from inside. */
 void peer_send_parts(struct peer *peer, const struct peer_post *post, struct peer_parts *parts,

@@ -3,11 +3,19 @@
 #include "base/arena.h"
 #include "peer/peer.h"
 
+/* --- peer.c --- */
+/* What an open peer with files of TLS does once a second: those that changed serve new connections. */
+void peer_look(struct peer *peer);
+
+/* --- parts.c --- */
+size_t *peer_part_most(struct peer *peer); /* bytes of a part that it may still take; of peer.c */
+
 /* --- target.c: where requests go, checked --- */
 struct target {
     struct arena arena;
     struct str origin; /* "https://host:port", without credentials */
     struct str path;   /* what follows it */
+    const char *section;
     bool is_tls;
     bool has_agent; /* the rows give a user-agent of their own */
     VEC(struct http_header)
@@ -27,8 +35,12 @@ struct verdict {
     struct send_result result; /* .reason points to `reason` */
     struct mg_why reason;
 };
+struct asked { /* of a peer_post */
+    bool is_grpc;
+    const char *other_row;
+};
 /* why: of err. answer: never NULL. */
-void judge_answer(struct verdict *verdict, const struct target *target, bool is_grpc,
+void judge_answer(struct verdict *verdict, const struct target *target, const struct asked *asked,
                   enum mg_err err, const struct http_answer *answer, const struct mg_why *why,
                   uint64_t wall_ns);
 /* Retry-After: seconds, or a date in one of the three forms of RFC 9110 5.6.7.

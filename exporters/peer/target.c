@@ -1,33 +1,18 @@
 /* How it works: user and password are taken out of the URL first, so that nothing behind this file
- * can tell them. Whether the rest is a URL is asked of the HTTP client, which will read it in the
- * end; it wants a loop and gets one for the moment. TLS files are loaded to see that they can be,
- * and again when the peer is opened: only then is it known which protocol to offer. */
+ * can tell them. TLS files are loaded to see that they can be, and again when the peer is opened:
+ * only then is it known which protocol to offer. */
 #include "peer/private.h"
 #include <assert.h>
 #include "base/mem.h"
 #include "codec/base64.h"
+#include "http/field.h"
+#include "http/query_string.h"
+#include "http/url.h"
 #include "net/tls.h"
 
 enum { CREDENTIALS_BYTES_MAX = 8192, SECRET_BYTES_MIN = 4 };
 
 /* --- the URL --- */
-
-static bool percent_decode(struct str text, struct buf *out)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t byte = (uint8_t)text.ptr[i];
-
-        if (byte == '%') {
-            if (text.len - i < 3 || !hex_decode(str_n(text.ptr + i + 1, 2), &byte, 1))
-                return false;
-            i += 2;
-        }
-        if (byte < 0x20 || byte == 0x7f)
-            return false;
-        buf_put_char(out, (char)byte);
-    }
-    return !out->failed;
-}
 
 static void add_secret(struct target *target, struct str secret)
 {
@@ -47,82 +32,52 @@ static void add_header(struct target *target, struct str name, struct str value)
     target->has_agent |= str_eq(name, STR("user-agent"));
 }
 
-/* RFC 7617. */
+/* In its own place. RFC 7617 2: no control characters. */
+static bool percent_read(struct str *text)
+{
+    return percent_decode(*text, false, (char *)text->ptr, &text->len) == MG_OK &&
+           http_is_field_value(*text) && !memchr(text->ptr, '\t', text->len);
+}
+
 static bool add_credentials(struct target *target, struct str user_info)
 {
-    struct str user = user_info, password = STR("");
-    struct buf plain, value;
-    bool is_fine;
+    struct str user = arena_str(&target->arena, user_info), password = STR("");
+    struct buf value;
 
-    (void)str_split_at(user_info, ':', &user, &password); /* without a colon: no password */
-    buf_init(&plain, CREDENTIALS_BYTES_MAX);
-    buf_init(&value, 2 * CREDENTIALS_BYTES_MAX);
-    is_fine = percent_decode(user, &plain) && !memchr(buf_str(&plain).ptr, ':', plain.len);
-    buf_put_char(&plain, ':');
-    size_t at = plain.len;
-    is_fine = is_fine && percent_decode(password, &plain);
-    if (is_fine) {
-        add_secret(target, arena_str(&target->arena, str_n(plain.ptr + at, plain.len - at)));
-        buf_put_text(&value, "Basic ");
-        base64_encode(&value, plain.ptr, plain.len, true);
-        add_header(target, STR("authorization"), arena_str(&target->arena, buf_str(&value)));
-    }
-    buf_fini(&plain);
+    (void)str_split_at(user, ':', &user, &password); /* without a colon: no password */
+    if (!percent_read(&user) || !percent_read(&password) || memchr(user.ptr, ':', user.len))
+        return false;
+    add_secret(target, password);
+    struct str plain =
+        arena_printf(&target->arena, "%.*s:%.*s", STR_ARG(user), STR_ARG(password));
+    buf_init(&value, CREDENTIALS_BYTES_MAX);
+    buf_put_text(&value, "Basic ");
+    base64_encode(&value, plain.ptr, plain.len, true);
+    add_header(target, STR("authorization"), arena_str(&target->arena, buf_str(&value)));
+    bool is_fine = buf_err(&value) == MG_OK;
     buf_fini(&value);
     return is_fine;
 }
 
-static enum mg_err client_check(struct str url)
+#define NO_URL "is not of the form http[s]://[user:password@]host:port/path: "
+
+static enum mg_err url_read(struct target *target, struct str text, struct mg_why *why)
 {
-    struct http_client *client = NULL;
-    struct loop *loop = loop_new();
-    enum mg_err err =
-        http_client_new(&client, loop, &(struct http_client_options){.base_url = url}, NULL);
+    struct http_url url;
+    struct mg_why inner = {""};
 
-    http_client_free(&client);
-    loop_free(&loop);
-    return err;
-}
-
-/* The last '@' before the path ends the credentials. */
-static size_t host_at(struct str authority)
-{
-    size_t at = authority.len;
-
-    while (at > 0 && authority.ptr[at - 1] != '@')
-        at--;
-    return at;
-}
-
-static enum mg_err url_read(struct target *target, struct str url, struct mg_why *why)
-{
-    size_t scheme = str_starts(url, STR("https://")) ? 8 : 7, end = scheme;
-
-    if (!str_starts(url, STR("https://")) && !str_starts(url, STR("http://")))
-        return mg_fail(
-            why, MG_E_FORMAT,
-            "is not of the form http[s]://host:port/path: it must begin with http:// or https://");
-    while (end < url.len && !memchr("/?#", url.ptr[end], 3))
-        end++;
-    struct str authority = str_n(url.ptr + scheme, end - scheme);
-    size_t host = host_at(authority);
-    target->is_tls = scheme == 8;
-    target->path = arena_str(&target->arena, str_n(url.ptr + end, url.len - end));
-    target->origin = arena_printf(&target->arena, "%.*s%.*s", (int)scheme, url.ptr,
-                                  (int)(authority.len - host), authority.ptr + host);
-    url = arena_printf(&target->arena, "%.*s%.*s", STR_ARG(target->origin), STR_ARG(target->path));
-    /* A '/' in a password would make the rest of it a path, and what the client says of it would be
-     * told. */
-    if (memchr(url.ptr, '@', url.len) || client_check(url) != MG_OK)
-        return mg_fail(why, MG_E_FORMAT,
-                       "is not of the form http[s]://[user:password@]host:port/path, without a "
-                       "query, and with "
-                       "other characters written as %%XX");
-    if (host > 0 && !add_credentials(target, str_n(authority.ptr, host - 1)))
+    if (http_url_read(text, &url, &inner) != MG_OK)
+        return mg_fail(why, MG_E_FORMAT, NO_URL "%s", inner.text);
+    if (url.query.len)
+        return mg_fail(why, MG_E_FORMAT, NO_URL "a query is not sent");
+    target->is_tls = url.is_tls;
+    target->path = arena_str(&target->arena, url.path);
+    target->origin = arena_printf(&target->arena, "http%s://%.*s", url.is_tls ? "s" : "",
+                                  STR_ARG(url.authority));
+    if (url.user_info.ptr && !add_credentials(target, url.user_info))
         return mg_fail(why, MG_E_FORMAT,
                        "the user or the password before the '@' is malformed: write what is no "
-                       "letter or digit "
-                       "as %%XX");
+                       "letter or digit as %%XX");
     return MG_OK;
 }
 
@@ -132,49 +87,9 @@ static enum mg_err url_read(struct target *target, struct str url, struct mg_why
  * answer that is packed could not be read. */
 static bool is_ours(struct str name)
 {
-    static const struct str names[] = {
-        STR_INIT("host"),
-        STR_INIT("connection"),
-        STR_INIT("content-length"),
-        STR_INIT("upgrade"),
-        STR_INIT("transfer-encoding"),
-        STR_INIT("te"),
-        STR_INIT("trailer"),
-        STR_INIT("keep-alive"),
-        STR_INIT("proxy-connection"),
-        STR_INIT("expect"),
-        STR_INIT("content-type"),
-        STR_INIT("content-encoding"),
-        STR_INIT("accept-encoding"),
-    };
-
-    for (size_t i = 0; i < MG_COUNT(names); i++)
-        if (str_eq(name, names[i]))
-            return true;
-    return str_starts(name, STR("grpc-"));
-}
-
-static bool lower_token(struct str name, char *out)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-
-        if (c >= 'A' && c <= 'Z')
-            c = (char)(c + 'a' - 'A');
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-              (c && strchr("!#$%&'*+-.^_`|~", c))))
-            return false;
-        out[i] = c;
-    }
-    return name.len > 0;
-}
-
-static bool has_control(struct str text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (((unsigned char)text.ptr[i] < 0x20 && text.ptr[i] != '\t') || text.ptr[i] == 0x7f)
-            return true;
-    return false;
+    return http_is_hop_field(name) || str_eq(name, STR("content-type")) ||
+           str_eq(name, STR("content-encoding")) || str_eq(name, STR("accept-encoding")) ||
+           str_starts(name, STR("grpc-"));
 }
 
 static bool has_header(const struct target *target, struct str name)
@@ -193,12 +108,11 @@ static enum mg_err header_read(struct target *target, struct str text, size_t nu
 
     if (!str_split_at(text, ':', &name, &value))
         return mg_fail(why, MG_E_FORMAT, "number %zu is not of the form \"name: value\"", number);
-    char *lower = arena_alloc(&target->arena, name.len);
-    if (!lower_token(name, lower))
+    if (!http_is_token(name))
         return mg_fail(why, MG_E_FORMAT, "number %zu has a malformed name before the ':'", number);
-    name = str_n(lower, name.len);
+    name = http_field_name(&target->arena, name);
     value = str_trim(value);
-    if (has_control(value))
+    if (!http_is_field_value(value))
         return mg_fail(why, MG_E_FORMAT, "the value of '%.*s' has control characters in it",
                        STR_ARG(name));
     if (is_ours(name))
@@ -263,7 +177,7 @@ enum mg_err target_init(struct target *target, const char *section, const struct
     struct mg_why inner = {""};
     enum mg_err err;
 
-    *target = (struct target){0};
+    *target = (struct target){.section = section};
     err = url_read(target, conf->endpoint, &inner);
     if (err != MG_OK) {
         target_fini(target);

@@ -123,16 +123,17 @@ static uint64_t wait_after(struct send *send, unsigned n, uint64_t hint_ms)
 static void flight_free(struct flight *flight)
 {
     list_remove(&flight->link);
-    mem_free((char *)flight->batch.body.ptr);
+    buf_fini(&flight->body);
     mem_free(flight);
 }
 
-static void flight_begin(struct send *send, const struct ticket *ticket, char *body, size_t bytes)
+static void flight_begin(struct send *send, const struct ticket *ticket, struct buf body)
 {
     struct flight *flight = MEM_NEW(struct flight);
     flight->send = send;
     flight->ticket = *ticket;
-    flight->batch = (struct send_batch){.body = str_n(body, bytes), .spans = ticket->spans, .number = ticket->number};
+    flight->body = body;
+    flight->batch = (struct send_batch){.body = buf_str(&body), .spans = ticket->spans, .number = ticket->number};
     flight->begun_ns = send->mono_ns();
     flight->is_probe = dispatch_is_down(send);
     list_add_last(&send->own.flights, &flight->link);
@@ -144,11 +145,14 @@ static void record_begin(struct send *send, const struct journal_record *record,
                          const struct ticket *ticket)
 {
     struct mg_why why = {""};
-    char *body;
-    if (record_unpack(send->own.zip, record, meta, &body, &why) != MG_OK)
-        bound_drop(send, ticket, OUT_DISK, why.text);
-    else
-        flight_begin(send, ticket, body, (size_t)meta->plain_bytes);
+    struct buf body;
+    buf_init(&body, SIZE_MAX);
+    if (record_unpack(send->own.zip, send->wire.encoding, record, meta, &body, &why) == MG_OK) {
+        flight_begin(send, ticket, body);
+        return;
+    }
+    buf_fini(&body);
+    bound_drop(send, ticket, OUT_DISK, why.text);
 }
 
 /* Gives up the doubtful one that was tried most. */

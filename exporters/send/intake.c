@@ -200,13 +200,13 @@ static bool item_append(struct send *send, struct send_item *item)
 {
     struct writing *writing = MEM_NEW(struct writing);
     *writing = (struct writing){.send = send, .item = item, .spans = item->spans};
-    record_pack(send->own.zip, item, send->own.lot_left == 0, send->wall_ns(), &writing->record);
-    writing->record.done = on_record_done;
-    if (writing->record.body.len > record_most(send)) {
+    if (record_pack(send->own.zip, send->wire.encoding, item, send->own.lot_left == 0, send->wall_ns(), &writing->record) != MG_OK ||
+        writing->record.body.len > record_most(send)) {
         item_drop(send, item, OUT_QUEUE_FULL, "a batch larger than the queue");
         writing_free(writing);
         return true;
     }
+    writing->record.done = on_record_done;
     enum mg_err err = journal_append(send->journal, &writing->record);
     if (err == MG_OK) {
         item->own.state = ITEM_APPENDED;

@@ -37,7 +37,8 @@ enum {
 #define SEND_DISK_END_NS    UINT64_C(1000000000)      /* a stop waits so long for what the disk has, and so long for its threads */
 
 struct flight { /* a batch at the wire */
-    struct send_batch batch; /* body and all: ours until send_done */
+    struct send_batch batch; /* ours until send_done */
+    struct buf body;         /* the batch's */
     struct send *send;
     struct ticket ticket;
     uint64_t begun_ns;

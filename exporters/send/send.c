@@ -445,15 +445,24 @@ static void tell_left(const struct send *send, const struct intake_left *left, b
             F_U64("unwritten_batches", left->batches), F_TEXT("last_error", stats.last_error));
 }
 
-void send_stop(struct send *send, uint64_t grace_ms)
+void send_ask_stop(struct send *send, uint64_t grace_ms)
 {
     if (!send->has_thread)
         return;
     pthread_mutex_lock(&send->shared.lock);
-    send->shared.life = SEND_STOPPING;
-    send->shared.grace_ns = MG_MIN(grace_ms, UINT64_C(86400000)) * 1000000;
-    send_wake(send);
+    if (send->shared.life != SEND_STOPPING) {
+        send->shared.life = SEND_STOPPING;
+        send->shared.grace_ns = MG_MIN(grace_ms, UINT64_C(86400000)) * 1000000;
+        send_wake(send);
+    }
     pthread_mutex_unlock(&send->shared.lock);
+}
+
+void send_stop(struct send *send, uint64_t grace_ms)
+{
+    if (!send->has_thread)
+        return;
+    send_ask_stop(send, grace_ms);
     pthread_join(send->thread, NULL);
     send->has_thread = false;
     send->has_ended = true;

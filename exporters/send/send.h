@@ -1,4 +1,4 @@
-/* send.h - a durable queue and a sender: what every exporter shares (otlp.md 7.1).
+/* send.h - a durable queue and a sender: what every exporter shares.
  *
  * One struct send per exporter. It takes batches (OTLP protobuf requests), writes them to a journal of its own and hands them
  * one after the other, several at a time, to a wire, which speaks one protocol. A batch leaves the queue when the peer has
@@ -31,6 +31,7 @@
  * Threads: its own loop thread, its journal's, and one for the state file. It logs what an operator must know of it: when sending begins to fail and when
  * it works again, and once a minute what was refused or dropped. */
 #pragma once
+#include "codec/zip.h"
 #include "conf/conf.h"
 #include "journal/journal.h"
 #include "metric/metric.h"
@@ -61,7 +62,7 @@ struct send_conf {               /* rows of every exporter, by SEND_ROWS */
 
 /* --- the wire: one protocol, given by an exporter ------------------------------------------------- */
 struct send_batch { /* send's memory, until send_done */
-    struct str body;             /* an OTLP ExportTraceServiceRequest, protobuf, plain */
+    struct str body;             /* an OTLP ExportTraceServiceRequest, protobuf, as send_wire.encoding says */
     uint32_t spans;
     uint64_t number;             /* of the queue, rising */
 };
@@ -74,6 +75,7 @@ struct send_result {
 };
 struct send_wire {
     const char *name;            /* "otlp": metric label, folder, log */
+    enum zip_kind encoding;      /* of the batches that it is given: GZIP or ZSTD, packed once, for the queue and for the peer; IDENTITY: plain */
     /* All on send's loop thread. open: creates what needs the loop. send: answers with exactly one send_done, now or later, also
      * when it was closed meanwhile. close: aborts what is open (RETRY), then calls on_closed. */
     enum mg_err (*open)(void *wire, struct loop *loop, struct mg_why *why);
@@ -133,6 +135,7 @@ void send_reload(struct send *send, const struct send_conf *conf); /* any thread
  * send_recovered of the next start is below them. When the threads that write do not end within another second they are left to
  * themselves, and a line in the log tells what was not written: *options->io must then outlive them. */
 void send_stop(struct send *send, uint64_t grace_ms);
+void send_ask_stop(struct send *send, uint64_t grace_ms); /* begins the stop, whose grace runs from here; send_stop ends it */
 void send_close(struct send **send); /* what such threads still look at is freed when they end */
 
 struct send_stats {

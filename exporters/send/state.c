@@ -8,7 +8,6 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "codec/hash.h"
-#include "journal/file.h"
 
 enum { VERSION = 1, HEADER = 16, CHECK = 8, TICKET_MAX = 35 /* varints of 10, 5, 10 and 10 bytes */ };
 #define PAYLOAD_MAX (80 + STATE_UNFINISHED_MAX * TICKET_MAX)
@@ -76,7 +75,7 @@ static void state_write(struct buf *out, const struct state *state)
 static int write_and_sync(const struct journal_io *io, int fd, struct str bytes)
 {
     struct iovec iov = {(char *)bytes.ptr, bytes.len};
-    if (file_write(io, fd, &iov, 1, 0) != MG_OK || io->fdatasync(io->ctx, fd) < 0)
+    if (journal_io_write(io, fd, &iov, 1, 0) != MG_OK || io->fdatasync(io->ctx, fd) < 0)
         return errno;
     return 0;
 }
@@ -185,7 +184,7 @@ enum mg_err state_load(struct state *state, const struct journal_io *io, const c
 
     *is_newer = false;
     if (fd >= 0) {
-        err = file_read(io, fd, bytes, FILE_MAX, 0);
+        err = journal_io_read(io, fd, bytes, FILE_MAX, 0);
         err = err != MG_OK ? mg_fail_os(why, errno, "%s: cannot read", path) : parse(state, path, bytes, is_newer, why);
         io->close(io->ctx, fd);
     } else if (errno != ENOENT) {

@@ -151,7 +151,7 @@ static void on_done(void *owner, const struct send_result *result, const struct 
 
     (void)answer;
     if (whole.verdict == SEND_TAKEN)
-        whole.refused_spans = MG_MIN(flight->left_out, batch->spans);
+        whole.refused_spans = MG_MIN(whole.refused_spans + flight->left_out, batch->spans);
     if (whole.refused_spans)
         LOG_EVERY(60, WARN, "spans were not sent to Zipkin: without a valid id, or too large",
                   F_U64("spans", whole.refused_spans));

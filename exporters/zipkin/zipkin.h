@@ -1,9 +1,10 @@
-/* zipkin.h - sends batches to a Zipkin server as JSON v2 (zipkin.md 2, 6, 10.2, 12). 202, as any 2xx, is taken; 400 refuses the
+/* zipkin.h - sends batches to a Zipkin server as JSON v2 (zipkin-api: zipkin2-api.yaml). 202, as any 2xx, is taken; 400 refuses the
  * batch. Bodies are packed with gzip, which every Zipkin server reads, unless `compression` says none.
  *
  * A request has at most about 4 MiB before it is packed, because the server refuses more than 10: a larger batch goes in several requests, one after
  * the other. When a later one fails the batch is sent again as a whole, which Zipkin shows once. Spans without valid ids, or of
- * more than 9 MiB, are left out and counted as refused: one of them would make the server refuse the whole list. */
+ * more than 9 MiB, are left out and counted as refused: one of them would make the server refuse the whole list. So is a span that is
+ * too large alone for whoever answers 413. */
 #pragma once
 #include "peer/peer.h"
 

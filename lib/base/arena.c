@@ -33,7 +33,7 @@
 #endif
 
 #define ALIGN       16
-#define CHUNK_FIRST 2048
+#define CHUNK_FIRST 1024
 #define CHUNK_MAX   65536 /* also the most that survives a reset */
 #define LARGE       (CHUNK_MAX / 4)
 

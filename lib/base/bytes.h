@@ -19,6 +19,25 @@ static inline void put_be32(void *p, uint32_t v) { put_le32(p, __builtin_bswap32
 static inline void put_be64(void *p, uint64_t v) { put_le64(p, __builtin_bswap64(v)); }
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a big-endian port needs these swapped");
 
+/* For short strings of varying length, of which readers compare some twenty a span: overlapping words instead of calls of memcmp
+ * take 8 % off interning. */
+static inline bool bytes_same(const char *a, const char *b, size_t n)
+{
+    if (n > 32)
+        return memcmp(a, b, n) == 0;
+    if (n >= 16)
+        return ((get_le64(a) ^ get_le64(b)) | (get_le64(a + 8) ^ get_le64(b + 8)) |
+                (get_le64(a + n - 16) ^ get_le64(b + n - 16)) | (get_le64(a + n - 8) ^ get_le64(b + n - 8))) == 0;
+    if (n >= 8)
+        return ((get_le64(a) ^ get_le64(b)) | (get_le64(a + n - 8) ^ get_le64(b + n - 8))) == 0;
+    if (n >= 4)
+        return ((get_le32(a) ^ get_le32(b)) | (get_le32(a + n - 4) ^ get_le32(b + n - 4))) == 0;
+    for (size_t i = 0; i < n; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
+}
+
 /* Reads a varint at p, before end. Returns the byte after it, or NULL when it is cut or over 64 bits. */
 static inline const uint8_t *get_varint(const uint8_t *p, const uint8_t *end, uint64_t *out)
 {

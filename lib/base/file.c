@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int file_write_all(int fd, struct str bytes)
@@ -47,4 +48,26 @@ int file_sync_parent(const char *path)
 
     mem_free(parent);
     return failed;
+}
+
+static uint64_t ns_of(const struct timespec *time)
+{
+    return (uint64_t)time->tv_sec * 1000000000u + (uint64_t)time->tv_nsec;
+}
+
+struct file_stamp file_stamp_of(const struct stat *file)
+{
+    return (struct file_stamp){ file->st_dev, file->st_ino, (uint64_t)file->st_size, ns_of(&file->st_mtim), ns_of(&file->st_ctim) };
+}
+
+bool file_stamp_eq(const struct file_stamp *a, const struct file_stamp *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->bytes == b->bytes && a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns;
+}
+
+void file_look(const char *path, struct file_stamp *out)
+{
+    struct stat file;
+
+    *out = stat(path, &file) == 0 ? file_stamp_of(&file) : (struct file_stamp){ 0 };
 }

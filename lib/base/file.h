@@ -1,4 +1,5 @@
-/* file.h - what every writer of files needs to make bytes and names survive a power cut. Each returns 0 or the errno of what failed. */
+/* file.h - what every writer of files needs to make bytes and names survive a power cut, each returns 0 or the errno of what failed; and
+ * what tells a reader that a file is another than before. */
 #pragma once
 #include "base/str.h"
 
@@ -6,3 +7,10 @@ int file_write_all(int fd, struct str bytes);   /* at the file's position; inter
 int file_sync_dir(const char *dir);             /* fsync of a directory: names made, renamed and removed in it are safe */
 char *file_parent(const char *path);            /* the directory that names path: "a/b/" is named by "a", "a" by "."; mem_free */
 int file_sync_parent(const char *path);         /* of that directory; path need not exist */
+
+/* What a file is known again by; all zero: there is none. */
+struct file_stamp { uint64_t device, inode, bytes, mtime_ns, ctime_ns; };
+struct stat;
+struct file_stamp file_stamp_of(const struct stat *file);
+bool file_stamp_eq(const struct file_stamp *a, const struct file_stamp *b);
+void file_look(const char *path, struct file_stamp *out); /* follows links */

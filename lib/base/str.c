@@ -349,24 +349,48 @@ void hex_encode(const void *in, size_t bytes, char *out)
     }
 }
 
-#define DISTANCE_MAX 64 /* bytes of each side that are looked at */
-
-size_t str_distance(struct str a, struct str b)
+static struct str distance_part(struct str s)
 {
-    size_t row[DISTANCE_MAX + 1]; /* row[j]: from the first i bytes of a to the first j of b */
-    size_t a_len = MG_MIN(a.len, (size_t)DISTANCE_MAX), b_len = MG_MIN(b.len, (size_t)DISTANCE_MAX);
+    return str_n(s.ptr, MG_MIN(s.len, (size_t)STR_DISTANCE_MAX));
+}
 
-    for (size_t j = 0; j <= b_len; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a_len; i++) {
-        size_t diagonal = row[0];
+/* The three rows of the table that are looked at: two above, above, and the one that is filled. */
+struct distance_rows {
+    size_t at[3][STR_DISTANCE_MAX + 1];
+};
+
+static size_t distance_cell(const struct distance_rows *rows, struct str a, struct str b, size_t i, size_t j)
+{
+    const size_t *row = rows->at[i % 3], *above = rows->at[(i + 2) % 3],
+                 *two_above = rows->at[(i + 1) % 3];
+    size_t replaced = above[j - 1] + (a.ptr[i - 1] != b.ptr[j - 1]);
+    size_t resized = MG_MIN(above[j], row[j - 1]) + 1;
+    size_t least = MG_MIN(replaced, resized);
+
+    if (i > 1 && j > 1 && a.ptr[i - 1] == b.ptr[j - 2] && a.ptr[i - 2] == b.ptr[j - 1])
+        least = MG_MIN(least, two_above[j - 2] + 1);
+    return least;
+}
+
+size_t str_distance(struct str a, struct str b, size_t most)
+{
+    struct distance_rows rows;
+
+    a = distance_part(a);
+    b = distance_part(b);
+    if (MG_MAX(a.len, b.len) - MG_MIN(a.len, b.len) > most)
+        return most + 1;
+    for (size_t j = 0; j <= b.len; j++)
+        rows.at[0][j] = j;
+    for (size_t i = 1; i <= a.len; i++) {
+        size_t *row = rows.at[i % 3], least = i;
         row[0] = i;
-        for (size_t j = 1; j <= b_len; j++) {
-            size_t replaced = diagonal + (a.ptr[i - 1] != b.ptr[j - 1]);
-            diagonal = row[j];
-            size_t resized = MG_MIN(row[j - 1], row[j]) + 1;
-            row[j] = MG_MIN(replaced, resized);
+        for (size_t j = 1; j <= b.len; j++) {
+            row[j] = distance_cell(&rows, a, b, i, j);
+            least = MG_MIN(least, row[j]);
         }
+        if (least > most) /* no row below has a smaller one */
+            return most + 1;
     }
-    return row[b_len];
+    return MG_MIN(rows.at[a.len % 3][b.len], most + 1);
 }

@@ -52,5 +52,12 @@ char *str_text(struct str s); /* returns a new NUL-terminated copy (mem_free) */
 /* Hex. decode: false for a wrong digit or when len is not 2*bytes; either case. encode: lower case. */
 bool hex_decode(struct str hex, uint8_t *out, size_t bytes);
 void hex_encode(const void *in, size_t bytes, char *out); /* writes 2*bytes chars, no NUL */
-/* Edit distance, for "the nearest known key". Cut at 64 bytes a side. */
-size_t str_distance(struct str a, struct str b);
+/* Which known word was meant: the Damerau-Levenshtein distance (optimal alignment). A letter that is
+ * added, left out, replaced, or swapped with its neighbour counts one. Distances above `most` are
+ * all told as most + 1. Cut at STR_DISTANCE_MAX bytes a side. */
+#define STR_DISTANCE_MAX 64
+size_t str_distance(struct str a, struct str b, size_t most);
+static inline size_t str_distance_near(struct str typed) /* one letter of three is wrong, and one more */
+{
+    return typed.len / 3 + 1;
+}

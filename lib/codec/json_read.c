@@ -1,48 +1,92 @@
 /* json_read.c - a scanner and a stack of one bit a level (object or array), nothing else.
  *
- * What may come next is `expect`; a key swallows its colon, so that a value always follows a KEY. A
- * string without an escape is a slice of the input; strings are searched eight bytes a step for the
- * three things that can stop them. One with escapes is unescaped into the arena: every escape is
- * longer than what it stands for, so its raw length is room enough. An error is for ever. */
+ * What may come next is `expect`; a key swallows its colon, so that a value always follows a KEY.
+ *
+ * What can stop a string is looked for in 64 bytes at once and remembered as bits, before anybody asks:
+ * the end of a string is then found by counting zeros, and no string waits for the one before it. Most
+ * strings have no escape, and are a slice of the input. One with escapes is unescaped into the arena:
+ * every escape is longer than what it stands for, so its raw length is room enough. An error is for
+ * ever. */
 #include "codec/json_read.h"
 #include <assert.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #include "base/bytes.h"
 #include "base/mem.h"
 #include "codec/utf8.h"
 
-#define DEPTH_MAX 256
+/* ---- stops ---- */
 
-enum expect {
-    VALUE,        /* the document, or behind a key, or behind a comma of an array */
-    VALUE_OR_END, /* behind [ */
-    KEY,          /* behind a comma of an object */
-    KEY_OR_END,   /* behind { */
-    COMMA_OR_END, /* behind a value inside something */
-    NOTHING       /* behind the document */
-};
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
 
-struct item {
-    enum json_token token;
-    size_t offset; /* of its first byte */
-    struct str text;
-};
+/* A bit for each byte, lowest first. The bytes are all zeros or all ones. */
+static inline uint64_t bits_of(bytes16 hits)
+{
+#ifdef __SSE2__
+    return (uint64_t)_mm_movemask_epi8((__m128i)hits);
+#else
+    /* One bit of each byte; a multiplication brings those of eight together. */
+    uint64_t words[2];
 
-struct json_reader {
-    struct str text;
-    size_t at; /* byte to read next */
-    unsigned depth, depth_max;
-    uint64_t is_object[DEPTH_MAX / 64]; /* one bit a level */
-    enum expect expect;
-    struct item items[2];   /* [now]: the last token told; the other: the next one when has_ahead */
-    unsigned now;
-    bool has_ahead, is_lenient;
-    const char *error;    /* NULL: none */
-    struct arena scratch; /* unescaped strings of this text */
-};
+    memcpy(words, &hits, sizeof words);
+    words[0] &= 0x8040201008040201u;
+    words[1] &= 0x8040201008040201u;
+    return words[0] * 0x0101010101010101u >> 56 | (words[1] * 0x0101010101010101u >> 56) << 8;
+#endif
+}
+
+/* Of sixteen bytes: the quotes, backslashes and control characters. */
+static inline uint64_t stops16(const char *p)
+{
+    bytes16 bytes;
+
+    memcpy(&bytes, p, sizeof bytes);
+    /* With one bit turned, the quote is 0x20, and so beside the control characters. */
+    return bits_of((bytes16)(((bytes ^ 2) < 0x21) | (bytes == '\\')));
+}
+
+static inline uint64_t stops64(const char *p)
+{
+    return stops16(p) | stops16(p + 16) << 16 | stops16(p + 32) << 32 | stops16(p + 48) << 48;
+}
+
+/* Of the last bytes of a text. */
+static __attribute__((noinline)) uint64_t stops_of_rest(struct str rest)
+{
+    char bytes[JSON_BLOCK_BYTES];
+
+    memset(bytes, 'x', sizeof bytes);
+    if (rest.len)
+        memcpy(bytes, rest.ptr, rest.len);
+    return stops64(bytes);
+}
+
+static inline void block_read(struct json_reader *r, size_t at)
+{
+    size_t rest = r->text.len - at;
+
+    r->block = at;
+    r->stops = rest >= JSON_BLOCK_BYTES ? stops64(r->text.ptr + at) : stops_of_rest(str_n(r->text.ptr + at, rest));
+}
+
+size_t json_stop_further(struct json_reader *r, size_t at)
+{
+    if (at - r->block < JSON_BLOCK_BYTES)
+        at = r->block + JSON_BLOCK_BYTES;
+    for (; at < r->text.len; at += JSON_BLOCK_BYTES) {
+        block_read(r, at);
+        if (r->stops)
+            return at + (size_t)__builtin_ctzll(r->stops);
+    }
+    return r->text.len;
+}
+
+/* ---- life ---- */
 
 struct json_reader *json_reader_new(unsigned depth_max)
 {
-    assert(depth_max <= DEPTH_MAX);
+    assert(depth_max <= JSON_DEPTH_LIMIT);
     struct json_reader *r = MEM_NEW(struct json_reader);
     r->depth_max = depth_max;
     json_reader_begin(r, STR(""));
@@ -66,11 +110,12 @@ void json_reader_be_lenient(struct json_reader *r)
 void json_reader_begin(struct json_reader *r, struct str text)
 {
     arena_reset(&r->scratch);
-    r->text = text;
+    r->text = text.len ? text : STR("");
     r->at = 0;
+    block_read(r, 0);
     r->depth = 0;
-    r->expect = VALUE;
-    r->items[0] = r->items[1] = (struct item){.token = JSON_TOKEN_ERROR};
+    r->expect = JSON_EXPECT_VALUE;
+    r->items[0] = r->items[1] = (struct json_item){.token = JSON_TOKEN_ERROR};
     r->has_ahead = false;
     r->error = NULL;
 }
@@ -78,6 +123,7 @@ void json_reader_begin(struct json_reader *r, struct str text)
 static enum json_token fail(struct json_reader *r, const char *error)
 {
     r->error = error;
+    r->expect = JSON_EXPECT_NOTHING; /* so that no quick way is tried */
     return JSON_TOKEN_ERROR;
 }
 
@@ -93,40 +139,6 @@ static bool skip_space(struct json_reader *r)
 }
 
 /* ---- strings ---- */
-
-typedef uint8_t bytes16 __attribute__((vector_size(16)));
-typedef uint64_t words2 __attribute__((vector_size(16)));
-
-/* The first quote, backslash or control character at or behind `at`; the length when there is none.
- * Sixteen bytes a step, then eight by the usual tricks on words: a borrow can make a wrong hit only above a right one. */
-static size_t find_stop(struct str text, size_t at)
-{
-    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
-    for (; text.len - at >= 16; at += 16) {
-        bytes16 bytes;
-        memcpy(&bytes, text.ptr + at, sizeof bytes);
-        words2 hits = (words2)((bytes == '"') | (bytes == '\\') | (bytes < 0x20));
-        if (hits[0])
-            return at + (size_t)__builtin_ctzll(hits[0]) / 8;
-        if (hits[1])
-            return at + 8 + (size_t)__builtin_ctzll(hits[1]) / 8;
-    }
-    for (; text.len - at >= 8; at += 8) {
-        uint64_t word = get_le64(text.ptr + at);
-        uint64_t quote = word ^ ones * '"', slash = word ^ ones * '\\';
-        uint64_t hits =
-            ((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((word - ones * 0x20) & ~word);
-        hits &= highs;
-        if (hits)
-            return at + (size_t)__builtin_ctzll(hits) / 8;
-    }
-    for (; at < text.len; at++) {
-        uint8_t c = (uint8_t)text.ptr[at];
-        if (c < 0x20 || c == '"' || c == '\\')
-            return at;
-    }
-    return at;
-}
 
 static bool read_hex4(struct str raw, size_t at, uint32_t *out)
 {
@@ -174,45 +186,45 @@ static size_t unescape_one(struct str raw, size_t *at, uint32_t lone, char to[4]
     return to[0] != 0;
 }
 
-/* Control characters are no reason to stop when they are taken as they are. */
-static size_t find_escape(const struct json_reader *r, struct str raw, size_t at)
+/* raw: what stands between the quotes. Every backslash in it has a byte behind it; control characters
+ * stand for themselves. As many bytes are always free to write as are left to read. */
+static bool unescape(struct json_reader *r, struct str raw, struct str *out)
 {
-    while ((at = find_stop(raw, at)) < raw.len && r->is_lenient && raw.ptr[at] != '\\')
-        at++;
-    return at;
-}
-
-/* raw: what stands between the quotes; every backslash in it has a byte behind it. */
-static bool unescape(struct json_reader *r, struct str raw, size_t first, struct str *out)
-{
-    char *to = arena_alloc(&r->scratch, raw.len);
+    char *to = arena_alloc(&r->scratch, raw.len), *start = to;
     uint32_t lone = r->is_lenient ? '?' : 0xfffd;
-    size_t made = 0;
-    for (size_t at = 0, stop = first; at < raw.len;) {
-        memcpy(to + made, raw.ptr + at, stop - at);
-        made += stop - at;
-        if (stop == raw.len)
-            break;
-        at = stop + 1;
-        char one[4];
-        size_t n = unescape_one(raw, &at, lone, one);
+
+    for (size_t at = 0; at < raw.len;) {
+        if (raw.len - at >= 16) {
+            uint64_t stops = stops16(raw.ptr + at);
+            size_t n = stops ? (size_t)__builtin_ctzll(stops) : 16;
+            memcpy(to, raw.ptr + at, 16);
+            to += n;
+            at += n;
+            if (n == 16)
+                continue;
+        }
+        if (raw.ptr[at] != '\\') {
+            *to++ = raw.ptr[at++];
+            continue;
+        }
+        at++;
+        size_t n = unescape_one(raw, &at, lone, to);
         if (n == 0)
             return false;
-        memcpy(to + made, one, n);
-        made += n;
-        stop = find_escape(r, raw, at); /* quotes stand behind backslashes only */
+        to += n;
     }
-    *out = str_n(to, made);
+    *out = str_n(start, (size_t)(to - start));
     return true;
 }
 
 /* The opening quote is at r->at. */
 static bool read_string(struct json_reader *r, struct str *out)
 {
-    size_t start = r->at + 1, first_escape = SIZE_MAX, at = start;
+    size_t start = r->at + 1, at = start;
+    bool has_escape = false;
 
     for (;; at++) {
-        at = find_stop(r->text, at);
+        at = json_stop(r, at);
         if (at >= r->text.len || (r->text.ptr[at] == '\\' && at + 1 >= r->text.len))
             return fail(r, "the text ends inside a string");
         if (r->text.ptr[at] == '"')
@@ -221,21 +233,28 @@ static bool read_string(struct json_reader *r, struct str *out)
             continue;
         if (r->text.ptr[at] != '\\' || (uint8_t)r->text.ptr[at + 1] < 0x20)
             return fail(r, "a raw control character inside a string");
-        first_escape = MG_MIN(first_escape, at - start);
+        has_escape = true;
         at++;
     }
     struct str raw = str_n(r->text.ptr + start, at - start);
     r->at = at + 1;
     *out = raw;
-    if (first_escape != SIZE_MAX && !unescape(r, raw, first_escape, out))
+    if (has_escape && !unescape(r, raw, out))
         return fail(r, "a wrong escape inside a string");
     return true;
 }
 
 /* ---- numbers and words ---- */
 
+/* Eight bytes a step: what a byte that is no digit carries changes only those above it. */
 static size_t digits_end(struct str text, size_t at)
 {
+    for (; text.len - at >= 8; at += 8) {
+        uint64_t word = get_le64(text.ptr + at) ^ 0x3030303030303030u;
+        uint64_t others = (word | (word + 0x7676767676767676u)) & 0x8080808080808080u;
+        if (others)
+            return at + (size_t)__builtin_ctzll(others) / 8;
+    }
     while (at < text.len && text.ptr[at] >= '0' && text.ptr[at] <= '9')
         at++;
     return at;
@@ -291,7 +310,10 @@ static bool in_object(const struct json_reader *r)
 
 static void after_value(struct json_reader *r)
 {
-    r->expect = r->depth > 0 ? COMMA_OR_END : NOTHING;
+    if (r->depth == 0)
+        r->expect = JSON_EXPECT_NOTHING;
+    else
+        r->expect = in_object(r) ? JSON_EXPECT_MEMBER_OR_END : JSON_EXPECT_ITEM_OR_END;
 }
 
 static enum json_token open_level(struct json_reader *r, bool is_object)
@@ -302,7 +324,7 @@ static enum json_token open_level(struct json_reader *r, bool is_object)
     *bits = is_object ? *bits | bit : *bits & ~bit;
     r->depth++;
     r->at++;
-    r->expect = is_object ? KEY_OR_END : VALUE_OR_END;
+    r->expect = is_object ? JSON_EXPECT_KEY_OR_END : JSON_EXPECT_VALUE_OR_END;
     return is_object ? JSON_TOKEN_OBJECT : JSON_TOKEN_ARRAY;
 }
 
@@ -324,7 +346,7 @@ static enum json_token read_key(struct json_reader *r, struct str *out)
     if (!skip_space(r) || r->text.ptr[r->at] != ':')
         return fail(r, "a colon was expected behind the key");
     r->at++;
-    r->expect = VALUE;
+    r->expect = JSON_EXPECT_VALUE;
     return JSON_TOKEN_KEY;
 }
 
@@ -370,7 +392,7 @@ static enum json_token read_value(struct json_reader *r, struct str *out)
 }
 
 /* Behind a value inside something: the end of it, or a comma and what must follow it. */
-static enum json_token read_more(struct json_reader *r, struct item *item)
+static enum json_token read_more(struct json_reader *r, struct json_item *item)
 {
     bool is_object = in_object(r);
     char c = r->text.ptr[r->at];
@@ -385,35 +407,35 @@ static enum json_token read_more(struct json_reader *r, struct item *item)
     return is_object ? read_key(r, &item->text) : read_value(r, &item->text);
 }
 
-static enum json_token read_token(struct json_reader *r, struct item *item)
+static enum json_token read_token(struct json_reader *r, struct json_item *item)
 {
     if (r->error)
         return JSON_TOKEN_ERROR;
     bool has_more = skip_space(r);
     item->offset = r->at;
-    if (!has_more && r->expect != NOTHING)
+    if (!has_more && r->expect != JSON_EXPECT_NOTHING)
         return fail(r, r->depth ? "the text ends inside the document" : "the text is empty");
     switch (r->expect) {
-    case NOTHING:
+    case JSON_EXPECT_NOTHING:
         return has_more ? fail(r, "text follows the document") : JSON_TOKEN_END;
-    case COMMA_OR_END:
+    case JSON_EXPECT_ITEM_OR_END:
+    case JSON_EXPECT_MEMBER_OR_END:
         return read_more(r, item);
-    case KEY_OR_END:
+    case JSON_EXPECT_KEY_OR_END:
         if (r->text.ptr[r->at] == '}')
             return close_level(r);
         return read_key(r, &item->text);
-    case VALUE_OR_END:
+    case JSON_EXPECT_VALUE_OR_END:
         if (r->text.ptr[r->at] == ']')
             return close_level(r);
         return read_value(r, &item->text);
-    case KEY: /* always read together with its comma */
-    case VALUE:
+    case JSON_EXPECT_VALUE:
         break;
     }
     return read_value(r, &item->text);
 }
 
-static enum json_token read_into(struct json_reader *r, struct item *item)
+static enum json_token read_into(struct json_reader *r, struct json_item *item)
 {
     item->text = STR("");
     item->token = read_token(r, item);
@@ -431,7 +453,7 @@ enum json_token json_next(struct json_reader *r)
 
 enum json_token json_peek(struct json_reader *r)
 {
-    struct item *ahead = &r->items[r->now ^ 1];
+    struct json_item *ahead = &r->items[r->now ^ 1];
 
     if (r->has_ahead)
         return ahead->token;
@@ -439,9 +461,48 @@ enum json_token json_peek(struct json_reader *r)
     return read_into(r, ahead);
 }
 
-bool json_skip(struct json_reader *r)
+/* ---- members ---- */
+
+/* Digits alone, as most numbers are, and behind them what must be there. False: nothing was read. */
+static bool read_plain_number(struct json_reader *r)
 {
-    unsigned open = 0;
+    size_t start = r->at, end;
+
+    if (r->text.ptr[start] < '1' || r->text.ptr[start] > '9')
+        return false;
+    end = digits_end(r->text, start);
+    if (end == r->text.len || (r->text.ptr[end] != ',' && r->text.ptr[end] != '}'))
+        return false;
+    r->items[r->now] = (struct json_item){ JSON_TOKEN_NUMBER, start, str_n(r->text.ptr + start, end - start) };
+    r->at = end;
+    r->expect = JSON_EXPECT_MEMBER_OR_END;
+    return true;
+}
+
+struct str json_next_value_slow(struct json_reader *r)
+{
+    if (!read_plain_number(r)) {
+        r->expect = JSON_EXPECT_VALUE;
+        json_next(r);
+    }
+    return json_text(r);
+}
+
+enum json_token json_next_member_slow(struct json_reader *r, struct json_read_member *out)
+{
+    enum json_token token = json_next(r);
+
+    if (token != JSON_TOKEN_KEY)
+        return token;
+    out->key = json_text(r);
+    out->token = json_next(r);
+    out->text = json_text(r);
+    return token;
+}
+
+/* The next value and what is open around it. */
+static bool skip_levels(struct json_reader *r, unsigned open)
+{
     do {
         switch (json_next(r)) {
         case JSON_TOKEN_ERROR:
@@ -462,6 +523,16 @@ bool json_skip(struct json_reader *r)
         }
     } while (open > 0);
     return true;
+}
+
+bool json_skip(struct json_reader *r)
+{
+    return skip_levels(r, 0);
+}
+
+bool json_leave(struct json_reader *r)
+{
+    return skip_levels(r, 1);
 }
 
 struct str json_text(const struct json_reader *r)

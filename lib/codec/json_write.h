@@ -6,6 +6,7 @@
  * buf_err). */
 #pragma once
 #include "base/buf.h"
+#include "base/bytes.h"
 
 struct json_writer {
     struct buf *out;
@@ -35,5 +36,14 @@ void json_put_null(struct json_writer *w);
 void json_put_hex(struct json_writer *w, const void *bytes, size_t len);
 void json_put_base64(struct json_writer *w, const void *bytes, size_t len);
 void json_put_raw(struct json_writer *w, struct str json); /* trusted, already JSON */
+/* Of eight bytes of a string: 0 when all are ASCII that stands for itself; else the lowest bit that is set is the highest of the first
+ * byte that is not. */
+static inline uint64_t json_stops8(const void *bytes)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    uint64_t word = get_le64(bytes), quote = word ^ ones * '"', slash = word ^ ones * '\\';
+
+    return (word | (word - ones * 0x20) | (quote - ones) | (slash - ones)) & highs;
+}
 /* Only the escaped string with its quotes, for writers of other formats. */
 void json_escape(struct buf *out, struct str value);

@@ -130,3 +130,16 @@ struct str utf8_cut(struct str s, size_t bytes)
         bytes--;
     return str_n(s.ptr, bytes);
 }
+
+struct str utf8_clean(struct str s, struct arena *arena)
+{
+    struct buf clean;
+
+    if (s.len == 0 || utf8_valid(s.ptr, s.len))
+        return s;
+    buf_init(&clean, 3 * s.len);
+    utf8_sanitize(&clean, s);
+    struct str copy = arena_str(arena, buf_str(&clean));
+    buf_fini(&clean);
+    return copy;
+}

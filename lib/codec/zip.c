@@ -10,9 +10,13 @@
  * that faster than zlib. The streaming decoder of zstd is not used, because it allocates the window
  * that a frame asks for, up to 128 MiB, and keeps it.
  *
- * No size that was read is trusted: sizes choose the room, and the limit is what is enforced. */
+ * No size that was read is trusted: sizes choose the room, and the limit is what is enforced.
+ *
+ * gzip is written by ISA-L, measured with OTLP requests of 300 KB: 1.7 GB/s at a ratio of 8.0, where
+ * libdeflate's lowest level does 0.6 GB/s at 8.3. In reading libdeflate is a fifth faster. */
 #include "codec/zip.h"
 #include <assert.h>
+#include <isa-l/igzip_lib.h>
 #include <limits.h>
 #include <libdeflate.h>
 #include <zlib.h>
@@ -26,13 +30,23 @@
 #define ROOM_BYTES_MIN    4096u /* first room where nothing tells the size */
 #define ZSTD_BLOCK_MAX    (128u * 1024)
 #define ZSTD_WINDOW_MAX   (1u << 27)
-#define DEFLATE_LEVEL     1 /* of spans: half the CPU of 6, 6 % more bytes */
 #define ZSTD_LEVEL        1
+#define STORED_BYTES_MAX  65535 /* of a block that is not compressed, RFC 1951 3.2.4 */
+#define PIECE_BYTES_MAX   (1u << 30) /* what ISA-L is given at once: it counts in 32 bits */
+
+struct deflater {
+    struct isal_zstream stream;
+    uint8_t room[ISAL_DEF_LVL1_DEFAULT]; /* what its level works in */
+};
+
+struct zip_writer {
+    struct deflater deflater;
+    bool has_ended;
+};
 
 struct zip {
     struct libdeflate_decompressor *inflater;
-    struct libdeflate_compressor *deflater;
-    int deflater_level; /* what `deflater` was made for */
+    struct deflater *deflater;
     z_stream streamer;  /* gzip members */
     bool has_streamer;
     ZSTD_DCtx *unpacker;
@@ -53,7 +67,7 @@ void zip_free(struct zip **zip)
     ZSTD_freeDCtx(z->unpacker);
     if (z->has_streamer)
         inflateEnd(&z->streamer);
-    libdeflate_free_compressor(z->deflater);
+    mem_free(z->deflater);
     libdeflate_free_decompressor(z->inflater);
     mem_free(z);
     *zip = NULL;
@@ -66,20 +80,6 @@ static struct libdeflate_decompressor *inflater_of(struct zip *zip)
         zip->inflater = libdeflate_alloc_decompressor();
     assert(zip->inflater);
     return zip->inflater;
-}
-
-static struct libdeflate_compressor *deflater_of(struct zip *zip, int level)
-{
-    level = level <= 0 ? DEFLATE_LEVEL : MG_MIN(level, 12);
-    if (zip->deflater && zip->deflater_level != level) {
-        libdeflate_free_compressor(zip->deflater);
-        zip->deflater = NULL;
-    }
-    if (!zip->deflater)
-        zip->deflater = libdeflate_alloc_compressor(level);
-    assert(zip->deflater);
-    zip->deflater_level = level;
-    return zip->deflater;
 }
 
 static z_stream *streamer_of(struct zip *zip)
@@ -489,51 +489,115 @@ enum mg_err zip_inflate(struct zip *zip, enum zip_kind kind, struct str body, si
     return err;
 }
 
-static size_t deflate_bound(struct zip *zip, enum zip_kind kind, int level, size_t bytes)
+/* What nothing can compress is stored: five bytes of head a block (three, and the rest of a byte). The
+ * wrapper is gzip's, the larger one. */
+static size_t deflate_bound(size_t bytes)
 {
-    switch (kind) {
-    case ZIP_GZIP:
-        return libdeflate_gzip_compress_bound(deflater_of(zip, level), bytes);
-    case ZIP_DEFLATE:
-        return libdeflate_zlib_compress_bound(deflater_of(zip, level), bytes);
-    case ZIP_ZSTD:
-        return ZSTD_compressBound(bytes);
-    case ZIP_IDENTITY:
-        break;
-    }
-    return bytes;
+    return GZIP_BYTES_MIN + bytes + 5 * (bytes / STORED_BYTES_MAX + 1);
+}
+
+static void isal_set(struct deflater *deflater, enum zip_kind kind)
+{
+    struct isal_zstream *stream = &deflater->stream;
+    stream->level = 1;
+    stream->level_buf = deflater->room;
+    stream->level_buf_size = sizeof deflater->room;
+    stream->gzip_flag = kind == ZIP_GZIP ? IGZIP_GZIP : IGZIP_ZLIB;
 }
 
 /* Bytes written, 0 when they do not fit (no kind writes nothing even for nothing). */
-static size_t deflate_into(struct zip *zip, enum zip_kind kind, int level, struct str body,
-                           char *to, size_t room)
+static size_t isal_into(struct zip *zip, enum zip_kind kind, struct str body, char *to, size_t room)
 {
-    size_t made = 0;
-    if (kind == ZIP_GZIP)
-        return libdeflate_gzip_compress(deflater_of(zip, level), body.ptr, body.len, to, room);
-    if (kind == ZIP_DEFLATE)
-        return libdeflate_zlib_compress(deflater_of(zip, level), body.ptr, body.len, to, room);
-    level = level <= 0 ? ZSTD_LEVEL : MG_MIN(level, ZSTD_maxCLevel());
-    made = ZSTD_compressCCtx(packer_of(zip), to, room, body.ptr, body.len, level);
+    if (!zip->deflater)
+        zip->deflater = mem_alloc(sizeof *zip->deflater);
+    struct isal_zstream *stream = &zip->deflater->stream;
+    isal_deflate_stateless_init(stream);
+    isal_set(zip->deflater, kind);
+    stream->end_of_stream = 1;
+    stream->next_in = (uint8_t *)(uintptr_t)body.ptr;
+    stream->avail_in = (uint32_t)body.len;
+    stream->next_out = (uint8_t *)to;
+    stream->avail_out = (uint32_t)MG_MIN(room, (size_t)UINT32_MAX);
+    return isal_deflate_stateless(stream) == COMP_OK ? stream->total_out : 0;
+}
+
+static size_t zstd_into(struct zip *zip, struct str body, char *to, size_t room)
+{
+    size_t made = ZSTD_compressCCtx(packer_of(zip), to, room, body.ptr, body.len, ZSTD_LEVEL);
     return ZSTD_isError(made) ? 0 : made;
 }
 
-enum mg_err zip_deflate(struct zip *zip, enum zip_kind kind, int level, struct str body,
-                        struct buf *out)
+enum mg_err zip_deflate(struct zip *zip, enum zip_kind kind, struct str body, struct buf *out)
 {
+    bool is_zstd = kind == ZIP_ZSTD;
     if (kind == ZIP_IDENTITY)
         return buf_append(out, body.ptr, body.len);
     MG_TRY(buf_err(out));
     /* The worst case may pass the limit where the outcome does not: the library finds out. */
     size_t left = out->limit - MG_MIN(out->len, out->limit);
-    size_t room = MG_MIN(deflate_bound(zip, kind, level, body.len), left);
+    size_t room = MG_MIN(is_zstd ? ZSTD_compressBound(body.len) : deflate_bound(body.len), left), made = 0;
     MG_TRY(buf_reserve(out, room));
-    size_t made = room ? deflate_into(zip, kind, level, body, out->ptr + out->len, room) : 0;
+    if (room && (is_zstd || body.len <= ZIP_GZIP_BYTES_MAX))
+        made = is_zstd ? zstd_into(zip, body, out->ptr + out->len, room) : isal_into(zip, kind, body, out->ptr + out->len, room);
     if (made == 0) {
         out->failed = true;
         return MG_E_TOO_BIG;
     }
     out->len += made;
+    return MG_OK;
+}
+
+struct zip_writer *zip_writer_new(void)
+{
+    struct zip_writer *writer = mem_alloc(sizeof *writer);
+    writer->has_ended = false;
+    isal_deflate_init(&writer->deflater.stream);
+    isal_set(&writer->deflater, ZIP_GZIP);
+    writer->deflater.stream.flush = SYNC_FLUSH;
+    return writer;
+}
+
+void zip_writer_free(struct zip_writer **writer)
+{
+    mem_free(*writer);
+    *writer = NULL;
+}
+
+/* Until all of the input is out: then there is room left. */
+static enum mg_err isal_flush(struct isal_zstream *stream, struct buf *out)
+{
+    do {
+        size_t left = out->limit - MG_MIN(out->len, out->limit);
+        size_t more = MG_MIN(MG_MAX((size_t)stream->avail_in / 8, (size_t)ROOM_BYTES_MIN), left);
+        if (more == 0 || buf_reserve(out, more) != MG_OK) {
+            out->failed = true;
+            return MG_E_TOO_BIG;
+        }
+        left = MG_MIN(left, out->room - out->len);
+        uint32_t room = (uint32_t)MG_MIN(left, (size_t)UINT32_MAX);
+        stream->next_out = (uint8_t *)out->ptr + out->len;
+        stream->avail_out = room;
+        int result = isal_deflate(stream);
+        assert(result == COMP_OK); /* it fails only on wrong options */
+        out->len += room - stream->avail_out;
+    } while (stream->avail_out == 0);
+    return MG_OK;
+}
+
+enum mg_err zip_writer_put(struct zip_writer *writer, struct str piece, bool is_last, struct buf *out)
+{
+    struct isal_zstream *stream = &writer->deflater.stream;
+    assert(!writer->has_ended);
+    writer->has_ended = is_last;
+    MG_TRY(buf_err(out));
+    do {
+        size_t n = MG_MIN(piece.len, (size_t)PIECE_BYTES_MAX);
+        stream->next_in = (uint8_t *)(uintptr_t)piece.ptr;
+        stream->avail_in = (uint32_t)n;
+        piece = str_n(piece.ptr + n, piece.len - n);
+        stream->end_of_stream = is_last && piece.len == 0;
+        MG_TRY(isal_flush(stream, out));
+    } while (piece.len);
     return MG_OK;
 }
 

@@ -38,10 +38,18 @@ size_t zip_bound(enum zip_kind kind, struct str body, size_t limit);
 /* Clears `out`, also when it fails (its own limit is raised to at least `limit`) and fills it. */
 enum mg_err zip_inflate(struct zip *zip, enum zip_kind kind, struct str body, size_t limit,
                         struct buf *out, struct mg_why *why) MG_MUST_USE;
-/* Appends; E_TOO_BIG, and nothing appended, when it does not fit under out's limit. level: 0 means
- * the library's fast default (gzip, deflate and zstd 1); others are clamped. */
-enum mg_err zip_deflate(struct zip *zip, enum zip_kind kind, int level, struct str body,
-                        struct buf *out) MG_MUST_USE;
+/* Appends, at the level that suits spans: the fast one. E_TOO_BIG, and nothing appended, when it does not
+ * fit under out's limit, or when gzip or deflate is given more than ZIP_GZIP_BYTES_MAX. */
+#define ZIP_GZIP_BYTES_MAX ((size_t)1 << 31)
+enum mg_err zip_deflate(struct zip *zip, enum zip_kind kind, struct str body, struct buf *out) MG_MUST_USE;
+
+/* One gzip member that is written piece by piece. What was appended so far always inflates to all that was given:
+ * each piece ends in a flush, some 5 bytes. Appends; nothing may follow is_last. E_TOO_BIG: out's limit refused it,
+ * and the member cannot go on. A writer takes 360 KiB. */
+struct zip_writer;
+struct zip_writer *zip_writer_new(void);
+void zip_writer_free(struct zip_writer **writer);
+enum mg_err zip_writer_put(struct zip_writer *writer, struct str piece, bool is_last, struct buf *out) MG_MUST_USE;
 
 /* Raw zstd frames into/from caller memory, for the store's segments; no content checksum, sized
  * frames. zip_zstd_bound tells the room needed. Return false when it does not fit / is corrupt. */

@@ -100,8 +100,8 @@ static enum mg_err fail_unknown(const struct conf *conf, struct str key, const c
         return mg_fail(why, MG_E_FORMAT, "%s: '%.*s' is a section with keys below it, not a value",
                        place, STR_ARG(key));
     struct str meant = nearest_key(conf, key, true);
-    return mg_fail(why, MG_E_FORMAT, "%s: unknown key '%.*s'; did you mean '%.*s'?", place,
-                   STR_ARG(key), STR_ARG(meant));
+    return mg_fail(why, MG_E_FORMAT, "%s: unknown key '%s%.*s'; did you mean '%.*s'?", place,
+                   SCALAR_QUOTED(key), STR_ARG(meant));
 }
 
 static enum mg_err set_plain(struct conf *conf, struct conf_entry *entry, struct str text,
@@ -139,9 +139,11 @@ static enum mg_err check_tree(const struct yaml *node, unsigned above, struct mg
 static enum mg_err set_tree(struct conf_entry *entry, const struct yaml *node, const char *origin,
                             struct mg_why *why)
 {
+    struct str text = yaml_str(node);
+
     if (yaml_kind(node) == YAML_SCALAR)
-        return mg_fail(why, MG_E_FORMAT, "%s: %s: a list or a map is expected, not '%.*s'", origin,
-                       entry->key, STR_ARG(yaml_str(node)));
+        return mg_fail(why, MG_E_FORMAT, "%s: %s: a list or a map is expected, not '%s%.*s'",
+                       origin, entry->key, SCALAR_QUOTED(text));
     enum mg_err err = check_tree(node, 0, why);
     if (err != MG_OK)
         return mg_fail_in(why, err, "%s: %s", origin, entry->key);

@@ -15,8 +15,9 @@
  *
  * Errors (E_FORMAT): unknown key, with file and line (or the origin's name), the key in full, and
  * the nearest known key; value of the wrong type or out of range, with the range. The first error
- * wins. A file that cannot be read is E_IO, one over CONF_FILE_BYTES_MAX E_TOO_BIG. Thread: the
- * main thread loads; afterwards the structs are read-only for everybody. The sections' array, the
+ * wins. Of a value or key that an error quotes, what stands before an '@' is shown as ***: it may be
+ * a password in the wrong place. A file that cannot be read is E_IO, one over CONF_FILE_BYTES_MAX
+ * E_TOO_BIG. Thread: the main thread loads; afterwards the structs are read-only for everybody. The sections' array, the
  * rows and the targets must outlive the struct conf. */
 #pragma once
 #include "base/buf.h"

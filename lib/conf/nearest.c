@@ -5,55 +5,6 @@
 
 enum { BEGINNING_MIN = 4 }; /* letters that say which word was begun */
 
-static struct str cut(struct str s)
-{
-    return str_n(s.ptr, MG_MIN(s.len, (size_t)NEAREST_BYTES_MAX));
-}
-
-/* The three rows of the table that are looked at: two above, above, and the one that is filled. */
-struct rows {
-    size_t at[3][NEAREST_BYTES_MAX + 1];
-};
-
-static size_t cell(const struct rows *rows, struct str a, struct str b, size_t i, size_t j)
-{
-    const size_t *row = rows->at[i % 3], *above = rows->at[(i + 2) % 3],
-                 *two_above = rows->at[(i + 1) % 3];
-    size_t replaced = above[j - 1] + (a.ptr[i - 1] != b.ptr[j - 1]);
-    size_t resized = MG_MIN(above[j], row[j - 1]) + 1;
-    size_t least = MG_MIN(replaced, resized);
-
-    if (i > 1 && j > 1 && a.ptr[i - 1] == b.ptr[j - 2] && a.ptr[i - 2] == b.ptr[j - 1])
-        least = MG_MIN(least, two_above[j - 2] + 1);
-    return least;
-}
-
-size_t nearest_distance(struct str a, struct str b, size_t most)
-{
-    struct rows rows;
-
-    a = cut(a);
-    b = cut(b);
-    if (MG_MAX(a.len, b.len) - MG_MIN(a.len, b.len) > most)
-        return most + 1;
-    for (size_t j = 0; j <= b.len; j++)
-        rows.at[0][j] = j;
-    for (size_t i = 1; i <= a.len; i++) {
-        size_t *row = rows.at[i % 3], least = i;
-        row[0] = i;
-        for (size_t j = 1; j <= b.len; j++) {
-            row[j] = cell(&rows, a, b, i, j);
-            least = MG_MIN(least, row[j]);
-        }
-        if (least > most) /* no row below has a smaller one */
-            return most + 1;
-    }
-    return MG_MIN(rows.at[a.len % 3][b.len], most + 1);
-}
-
-/* --- which key ----------------------------------------------------------------------------------
- */
-
 struct search {
     struct str key, section, last; /* key is section.last; section is empty at the top level */
     struct str best;
@@ -104,11 +55,10 @@ static bool is_beginning(struct str a, struct str b)
     return MG_MIN(a.len, b.len) >= BEGINNING_MIN && (str_starts(a, b) || str_starts(b, a));
 }
 
-/* Near: one letter of three is wrong, and one more. A word that is begun is as good as the last of
- * them. */
+/* A word that is begun is as good as the last that is near. */
 static void offer_near(struct search *search, struct str key, struct str part, bool may_begin)
 {
-    size_t most = search->last.len / 3 + 1, distance = nearest_distance(search->last, part, most);
+    size_t most = str_distance_near(search->last), distance = str_distance(search->last, part, most);
 
     if (distance > most && may_begin && is_beginning(search->last, part))
         distance = most;
@@ -130,7 +80,7 @@ static void offer_same_end(struct search *search, struct str known)
     bool is_part = search->last.len && (at == 0 || known.ptr[at - 1] == '.');
 
     if (is_part && str_ends(known, search->last))
-        offer(search, known, nearest_distance(search->key, known, NEAREST_BYTES_MAX));
+        offer(search, known, str_distance(search->key, known, STR_DISTANCE_MAX));
 }
 
 static void offer_section(struct search *search, struct str known)
@@ -144,7 +94,7 @@ static void offer_section(struct search *search, struct str known)
 
 static void offer_any(struct search *search, struct str known)
 {
-    offer(search, known, nearest_distance(search->key, known, NEAREST_BYTES_MAX));
+    offer(search, known, str_distance(search->key, known, STR_DISTANCE_MAX));
 }
 
 struct str nearest_key(const struct conf *conf, struct str key, bool with_sections)

@@ -3,12 +3,6 @@
 #pragma once
 #include "conf/entry.h"
 
-/* Damerau-Levenshtein distance (optimal alignment): a letter that is added, left out, replaced, or
- * swapped with its neighbour counts one. Distances above `most` are all told as most + 1. Cut at
- * NEAREST_BYTES_MAX a side. */
-#define NEAREST_BYTES_MAX 64
-size_t nearest_distance(struct str a, struct str b, size_t most);
-
 /* The first of these that there is; among several, the nearest:
  *   a row of the same section, when its last part is near or one begins with the other
  *   a row anywhere whose last part is the same

@@ -138,14 +138,21 @@ static size_t scheme_end(struct str text)
                : 0;
 }
 
+size_t scalar_at(struct str text)
+{
+    size_t at = text.len;
+
+    while (at > 0 && text.ptr[at - 1] != '@')
+        at--;
+    return at > 0 ? at - 1 : 0;
+}
+
 struct str scalar_hide_password(struct str text, struct arena *arena)
 {
-    size_t from = text.len ? scheme_end(text) : 0, to = text.len;
+    size_t from = text.len ? scheme_end(text) : 0, at = scalar_at(text);
 
-    while (to > from && text.ptr[to - 1] != '@')
-        to--;
-    if (from == 0 || to == from)
+    if (from == 0 || at < from)
         return text;
-    return arena_printf(arena, "%.*s***@%.*s", (int)from, text.ptr, (int)(text.len - to),
-                        text.ptr + to);
+    return arena_printf(arena, "%.*s***%.*s", (int)from, text.ptr, (int)(text.len - at),
+                        text.ptr + at);
 }

@@ -12,6 +12,9 @@ bool scalar_is_word_char(char c); /* ASCII letters and digits, '-', '.', '_' */
  * a password may hold any character, also those that must not stand there. Any other text as it is;
  * the new one is in the arena. */
 struct str scalar_hide_password(struct str text, struct arena *arena);
+/* For an error that quotes a text, as printf arguments of "'%s%.*s'": *** for all before the last '@'. */
+#define SCALAR_QUOTED(text) scalar_at(text) > 0 ? "***" : "", (int)((text).len - scalar_at(text)), (text).ptr + scalar_at(text)
+size_t scalar_at(struct str text); /* of the last '@'; 0: nothing stands before one */
 
 /* As the value of a key: plain where nothing else can be read from it, else in double quotes. */
 void scalar_print(struct str s, struct buf *out);

@@ -16,7 +16,7 @@ static enum mg_err parse_bool(struct str text, struct conf_value *out, struct mg
     bool is_true = str_eq(text, STR("true"));
 
     if (!is_true && !str_eq(text, STR("false")))
-        return mg_fail(why, MG_E_FORMAT, "'%.*s' is neither true nor false", STR_ARG(text));
+        return mg_fail(why, MG_E_FORMAT, "'%s%.*s' is neither true nor false", SCALAR_QUOTED(text));
     out->flag = is_true;
     return MG_OK;
 }
@@ -24,15 +24,15 @@ static enum mg_err parse_bool(struct str text, struct conf_value *out, struct mg
 static enum mg_err parse_u64(struct str text, struct conf_value *out, struct mg_why *why)
 {
     if (str_u64(text, &out->u64) != MG_OK)
-        return mg_fail(why, MG_E_FORMAT, "'%.*s' is not a whole number", STR_ARG(text));
+        return mg_fail(why, MG_E_FORMAT, "'%s%.*s' is not a whole number", SCALAR_QUOTED(text));
     return MG_OK;
 }
 
 static enum mg_err parse_bytes(struct str text, struct conf_value *out, struct mg_why *why)
 {
     if (str_bytes(text, &out->u64) != MG_OK)
-        return mg_fail(why, MG_E_FORMAT, "'%.*s' is not a size such as 64MiB or 4096",
-                       STR_ARG(text));
+        return mg_fail(why, MG_E_FORMAT, "'%s%.*s' is not a size such as 64MiB or 4096",
+                       SCALAR_QUOTED(text));
     return MG_OK;
 }
 
@@ -41,10 +41,10 @@ static enum mg_err parse_duration(struct str text, struct conf_value *out, struc
     int64_t ns;
 
     if (str_duration_ns(text, &ns) != MG_OK)
-        return mg_fail(why, MG_E_FORMAT, "'%.*s' is not a duration such as 250ms, 30s or 7d",
-                       STR_ARG(text));
+        return mg_fail(why, MG_E_FORMAT, "'%s%.*s' is not a duration such as 250ms, 30s or 7d",
+                       SCALAR_QUOTED(text));
     if (ns < 0)
-        return mg_fail(why, MG_E_FORMAT, "'%.*s': a duration cannot be negative", STR_ARG(text));
+        return mg_fail(why, MG_E_FORMAT, "'%s%.*s': a duration cannot be negative", SCALAR_QUOTED(text));
     out->u64 = (uint64_t)ns;
     return MG_OK;
 }
@@ -52,7 +52,7 @@ static enum mg_err parse_duration(struct str text, struct conf_value *out, struc
 static enum mg_err parse_number(struct str text, struct conf_value *out, struct mg_why *why)
 {
     if (str_double(text, &out->number) != MG_OK)
-        return mg_fail(why, MG_E_FORMAT, "'%.*s' is not a number", STR_ARG(text));
+        return mg_fail(why, MG_E_FORMAT, "'%s%.*s' is not a number", SCALAR_QUOTED(text));
     return MG_OK;
 }
 
@@ -74,7 +74,7 @@ static enum mg_err parse_choice(const struct conf_field *field, struct str text,
             return MG_OK;
         }
     }
-    return mg_fail(why, MG_E_FORMAT, "'%.*s' is none of %s", STR_ARG(text), field->choices);
+    return mg_fail(why, MG_E_FORMAT, "'%s%.*s' is none of %s", SCALAR_QUOTED(text), field->choices);
 }
 
 static bool is_ipv6(struct str host)
@@ -124,16 +124,16 @@ static enum mg_err parse_address(struct str text, struct conf_value *out, struct
     while (colon > 0 && text.ptr[colon - 1] != ':')
         colon--;
     if (colon == 0)
-        return mg_fail(why, MG_E_FORMAT, "'%.*s' has no port; %s", STR_ARG(text), usage);
+        return mg_fail(why, MG_E_FORMAT, "'%s%.*s' has no port; %s", SCALAR_QUOTED(text), usage);
     struct str host = { text.ptr, colon - 1 }, digits = { text.ptr + colon, text.len - colon };
     if (digits.len > 5 || str_u64(digits, &port) != MG_OK || port > 65535)
-        return mg_fail(why, MG_E_FORMAT, "'%.*s': the port is a number from 0 to 65535; %s",
-                       STR_ARG(text), usage);
+        return mg_fail(why, MG_E_FORMAT, "'%s%.*s': the port is a number from 0 to 65535; %s",
+                       SCALAR_QUOTED(text), usage);
     bool is_bracketed = host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
     struct str inner = is_bracketed ? str_n(host.ptr + 1, host.len - 2) : host;
     if (!(is_bracketed ? is_ipv6(inner) : is_host(inner)))
-        return mg_fail(why, MG_E_FORMAT, "'%.*s': no usable host in front of the port; %s",
-                       STR_ARG(text), usage);
+        return mg_fail(why, MG_E_FORMAT, "'%s%.*s': no usable host in front of the port; %s",
+                       SCALAR_QUOTED(text), usage);
     out->str = text;
     return MG_OK;
 }

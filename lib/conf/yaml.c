@@ -90,8 +90,8 @@ static enum mg_err take_key(struct builder *b, struct str key, unsigned line)
 
     (void)map_put(&top->keys, key, &is_new); /* only the presence counts */
     if (!is_new)
-        return mg_fail(b->why, MG_E_FORMAT, "%s:%u: key '%.*s' is here twice", b->file_name, line,
-                       STR_ARG(key));
+        return mg_fail(b->why, MG_E_FORMAT, "%s:%u: key '%s%.*s' is here twice", b->file_name,
+                       line, SCALAR_QUOTED(key));
     top->key = key;
     top->key_line = line;
     top->has_key = true;
@@ -115,8 +115,9 @@ static enum mg_err check_tag(struct builder *b, const yaml_event_t *event, const
     for (size_t i = 0; i < MG_COUNT(known); i++)
         if (strcmp((const char *)tag, known[i]) == 0)
             return MG_OK;
-    return mg_fail(b->why, MG_E_FORMAT, "%s:%u: the tag '%s' is not read here", b->file_name,
-                   mark_line(event->start_mark), (const char *)tag);
+    struct str text = str_of((const char *)tag);
+    return mg_fail(b->why, MG_E_FORMAT, "%s:%u: the tag '%s%.*s' is not read here", b->file_name,
+                   mark_line(event->start_mark), SCALAR_QUOTED(text));
 }
 
 static enum mg_err refuse_anchor(struct builder *b, const yaml_event_t *event,

@@ -1,10 +1,13 @@
 /* answer.c - the answers of both protocols: whole ones, errors in the form of the door and the
  * request, gRPC's trailers, and the steps of an answer that comes piece by piece.
  *
- * Every answer passes begin() once, which is why it is the place where CORS adds its headers. The
- * number of a gRPC status is known at the end only, so a call that streams is counted there. */
+ * Every answer passes begin() once, which is why it is the place where compression and CORS add
+ * their headers. The number of a gRPC status is known at the end only, so a call that streams is
+ * counted there. */
 #include <assert.h>
+#include "base/map.h"
 #include "http/conn.h"
+#include "http/etag.h"
 #include "http/grpc.h"
 #include "http/status.h"
 
@@ -22,6 +25,7 @@ static void begin(struct http_request *request, struct answer *answer, unsigned 
 {
     assert(!request->is_answered && request->conn);
     request->is_answered = true;
+    compress_add(request, answer);
     cors_add(request, answer);
     request->is_bodiless =
         answer->is_bodiless || request->is_head || answer->status == 204 || answer->status == 304;
@@ -57,17 +61,25 @@ static unsigned class_of(int http_status)
     return (unsigned)MG_MIN(MG_MAX(http_status / 100, 1), 5);
 }
 
+/* The body as it leaves. */
+static void answer_whole(struct http_request *request, struct answer *answer, struct str body)
+{
+    answer->length = body.len;
+    begin(request, answer, class_of(answer->status));
+    put_body(request, body);
+    finish_out(request);
+}
+
 void request_answer(struct http_request *request, int status, const char *content_type,
                     struct str body, const struct http_header *headers, size_t n_headers)
 {
+    MG_AUTO(buf_fini) struct buf packed = {0};
     struct answer answer = {.status = status,
                             .content_type = content_type,
                             .headers = headers,
-                            .n_headers = n_headers,
-                            .length = body.len};
-    begin(request, &answer, class_of(status));
-    put_body(request, body);
-    finish_out(request);
+                            .n_headers = n_headers};
+    request->is_packed = compress_body(request, status, content_type, body, &packed);
+    answer_whole(request, &answer, request->is_packed ? buf_str(&packed) : body);
 }
 
 /* The class of the HTTP status that stands for a gRPC status. */
@@ -164,10 +176,19 @@ static void answer_http_error(struct http_request *request, enum mg_err err, str
     buf_fini(&body);
 }
 
-/* Never 0: SDKs take it as "at once". Never a hint where a retry is pointless. */
-static unsigned retry_hint(enum mg_err err, unsigned retry_after_s)
+unsigned request_retry_s(const struct http_request *request)
 {
-    return mg_err_may_retry(err) ? MG_MAX(retry_after_s, 1u) : 0;
+    struct str peer = http_request_peer(request);
+    return 1 + (unsigned)(hash_bytes(peer.ptr, peer.len, 0) % 3);
+}
+
+/* Never 0: SDKs take it as "at once". Never a hint where a retry is pointless. */
+static unsigned retry_hint(const struct http_request *request, enum mg_err err,
+                           unsigned retry_after_s)
+{
+    if (!mg_err_may_retry(err))
+        return 0;
+    return retry_after_s ? retry_after_s : request_retry_s(request);
 }
 
 static struct str text_or_default(enum mg_err err, struct str message)
@@ -181,7 +202,7 @@ void request_answer_error(struct http_request *request, enum mg_err err, struct 
                           unsigned retry_after_s, const struct http_header *extra)
 {
     message = text_or_default(err, message);
-    retry_after_s = retry_hint(err, retry_after_s);
+    retry_after_s = retry_hint(request, err, retry_after_s);
     struct http_header accept = {STR("grpc-accept-encoding"), STR(GRPC_ENCODINGS)};
     if (request->is_grpc && err == MG_E_ENCODING && !extra)
         extra = &accept;
@@ -198,8 +219,8 @@ bool request_take_turn(struct http_request *request)
     request->is_owed = false;
     if (!request->is_gone) {
         if (request->is_held) {
+            request_protocol(request)->unheld(request); /* still held: asks for no memory */
             request->is_held = false;
-            request_protocol(request)->unheld(request);
         }
         return true;
     }
@@ -219,6 +240,26 @@ void http_respond_with(struct http_request *request, int status, const char *con
     assert(n_headers <= ANSWER_HEADERS_MAX);
     if (request_take_turn(request))
         request_answer(request, status, content_type, body, headers, n_headers);
+}
+
+void http_respond_file(struct http_request *request, const struct http_file *file,
+                       const struct http_header *headers, size_t n_headers)
+{
+    struct http_header all[ANSWER_HEADERS_MAX];
+    bool is_known = etag_is_known(http_request_header(request, STR("if-none-match")), file->etag);
+    struct answer answer = {.status = is_known ? 304 : 200,
+                            .content_type = is_known ? NULL : file->type,
+                            .headers = all,
+                            .n_headers = n_headers + 1};
+
+    assert(n_headers < ANSWER_HEADERS_MAX);
+    all[0] = (struct http_header){STR("etag"), file->etag};
+    memcpy(all + 1, headers, n_headers * sizeof *headers);
+    if (!request_take_turn(request))
+        return;
+    request->is_packed = !is_known && file->gzip.len && compress_is_wanted(request);
+    answer_whole(request, &answer,
+                 is_known ? STR("") : request->is_packed ? file->gzip : file->bytes);
 }
 
 void http_respond_error(struct http_request *request, enum mg_err err, struct str message,
@@ -325,5 +366,5 @@ void request_end_messages(struct http_request *request, int grpc_status, struct 
 void request_end_messages_error(struct http_request *request, enum mg_err err, struct str message)
 {
     request_end_messages(request, mg_err_grpc(err), text_or_default(err, message),
-                         retry_hint(err, 0));
+                         retry_hint(request, err, 0));
 }

@@ -1,5 +1,5 @@
 /* auth.h - who may come in: bearer tokens, basic auth, names of client certificates; and which
- * pages of a browser may read the answers (CORS, otlp.md 2.8).
+ * pages of a browser may read the answers (CORS).
  *
  * A struct http_auth is made from rows, immutable, shared by all servers. A caller shows one
  * credential: an Authorization header, or where there is none a verified client certificate that a
@@ -51,5 +51,6 @@ struct http_cors_conf {
 extern const struct conf_field http_cors_fields[];
 extern const size_t http_cors_fields_n;
 /* E_FORMAT: an origin that no browser would ever send, as one with a '/' at its end; a header that
- * has no name. For the start and a reload. */
+ * has no name. Names the row and the entry's number, never a word of the entry: it may be long, or
+ * a secret in the wrong place. For the start and a reload. */
 enum mg_err http_cors_check(const struct http_cors_conf *conf, struct mg_why *why) MG_MUST_USE;

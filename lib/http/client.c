@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include "base/mem.h"
 #include "codec/zip.h"
+#include "http/field.h"
 #include "http/grpc.h"
 #include "net/tls.h"
 
@@ -195,6 +196,7 @@ static struct http_answer call_answer(struct client_call *call, struct buf *mess
         .grpc_status = call->is_grpc ? call->answer.grpc_status : -1,
         .content_type = call->answer.content_type,
         .retry_after = call->answer.retry_after,
+        .location = call->answer.location,
         .details = call->answer.details,
     };
 
@@ -249,6 +251,8 @@ enum mg_err client_call_on_header(struct client_call *call, struct str lower_nam
         keep_first(call, &call->answer.content_type, value);
     else if (str_eq(lower_name, STR("retry-after")))
         keep_first(call, &call->answer.retry_after, value);
+    else if (str_eq(lower_name, STR("location")))
+        keep_first(call, &call->answer.location, value);
     else if (str_eq(lower_name, STR("grpc-message")))
         keep_first(call, &call->answer.grpc_message, value);
     else if (str_eq(lower_name, STR("grpc-encoding")))
@@ -341,6 +345,7 @@ static bool is_stale(const struct client_conn *conn, const struct client_call *c
 
 void client_conn_lost(struct client_conn *conn, const char *reason)
 {
+    const char *tls = conn->stream ? stream_tls_reason(conn->stream) : NULL;
     struct client_call *call;
     bool was_stale = false;
 
@@ -349,9 +354,10 @@ void client_conn_lost(struct client_conn *conn, const char *reason)
         if (is_stale(conn, call) && client_call_retry(call))
             was_stale = true;
         else
-            client_call_fail(call, MG_E_IO, "%s %s", reason,
+            client_call_fail(call, MG_E_IO, "%s %s%s%s", reason,
                              call->answer.is_started ? "in the middle of the answer"
-                                                     : "before an answer came");
+                                                     : "before an answer came",
+                             tls ? ": " : "", tls ? tls : "");
     }
     client_conn_close(conn);
     if (was_stale)
@@ -609,50 +615,23 @@ static void on_call_timer(void *owner)
     client_settle(client);
 }
 
-static bool has_control(struct str text, unsigned char above)
+static bool has_between(struct str text, char first, char last)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c == 0x7f || (c <= above && c != '\t'))
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] >= first && text.ptr[i] <= last)
             return true;
-    }
-    return false;
-}
-
-static bool is_token(struct str text, char first_letter)
-{
-    static const char others[] = "!#$%&'*+-.^_`|~0123456789";
-
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-        bool is_letter = c >= first_letter && c <= first_letter + 25;
-        if (!is_letter && (c == '\0' || !strchr(others, c)))
-            return false;
-    }
-    return text.len > 0;
-}
-
-/* Headers that say how the bytes travel; a second one would contradict ours. */
-static bool is_own_header(struct str name)
-{
-    static const struct str names[] = {STR_INIT("host"),           STR_INIT("connection"),
-                                       STR_INIT("content-length"), STR_INIT("transfer-encoding"),
-                                       STR_INIT("upgrade"),        STR_INIT("te")};
-
-    for (size_t i = 0; i < MG_COUNT(names); i++) {
-        if (str_eq(name, names[i]))
-            return true;
-    }
     return false;
 }
 
 static enum mg_err header_check(const struct client_call *call, const struct http_header *header,
                                 struct mg_why *why)
 {
-    if (!is_token(header->name, 'a') || has_control(header->value, 0x1f))
+    if (!http_is_token(header->name) || has_between(header->name, 'A', 'Z') ||
+        !http_is_field_value(header->value))
         return mg_fail(why, MG_E_FORMAT, "the header '%.*s' has a malformed name or value",
                        STR_ARG(header->name));
-    if (is_own_header(header->name) || (call->is_grpc && str_eq(header->name, STR("content-type"))))
+    if (http_is_hop_field(header->name) ||
+        (call->is_grpc && str_eq(header->name, STR("content-type"))))
         return mg_fail(why, MG_E_FORMAT, "the header '%.*s' is the client's own",
                        STR_ARG(header->name));
     return MG_OK;
@@ -667,9 +646,9 @@ static enum mg_err call_check(const struct client_call *call, struct str path, s
         return mg_fail(why, MG_E_UNSUPPORTED, "the answer of a gRPC call cannot be streamed");
     if (call->is_grpc && call->body.limit > UINT32_MAX)
         return mg_fail(why, MG_E_TOO_BIG, "a gRPC message is at most 4 GiB");
-    if (!is_token(call->method, 'A'))
+    if (!http_is_token(call->method) || has_between(call->method, 'a', 'z'))
         return mg_fail(why, MG_E_FORMAT, "the method is not a word in capitals");
-    if (!str_starts(path, STR("/")) || has_control(path, ' ') || memchr(path.ptr, '\t', path.len))
+    if (!str_starts(path, STR("/")) || !http_is_field_value(path) || has_between(path, '\t', ' '))
         return mg_fail(why, MG_E_FORMAT, "the path must start with '/' and hold no spaces");
     for (size_t i = 0; i < call->n_headers; i++)
         MG_TRY(header_check(call, &call->headers[i], why));
@@ -733,82 +712,44 @@ void http_client_call(struct http_client *client, const struct http_call *call,
 
 /* --- life --- */
 
-static enum mg_err authority_parse(struct str authority, struct client_url *url)
-{
-    struct str port = STR("");
-    uint64_t number = url->is_tls ? 443 : 80;
-
-    if (str_starts(authority, STR("["))) {
-        if (!str_split_at(authority, ']', &url->host, &port))
-            return MG_E_FORMAT;
-        url->host = str_n(url->host.ptr + 1, url->host.len - 1);
-        if (port.len && port.ptr[0] != ':')
-            return MG_E_FORMAT;
-        if (port.len)
-            port = str_n(port.ptr + 1, port.len - 1);
-    } else if (!str_split_at(authority, ':', &url->host, &port)) {
-        url->host = authority;
-    }
-    if (port.len)
-        MG_TRY(str_u64(port, &number));
-    if (url->host.len == 0 || number == 0 || number > UINT16_MAX)
-        return MG_E_FORMAT;
-    url->port = (uint16_t)number;
-    return MG_OK;
-}
-
 /* What stands before an '@' may be a password, and is not repeated. */
-static enum mg_err fail_url(struct str text, const char *sentence, struct mg_why *why)
+static enum mg_err fail_url(struct str text, const char *reason, struct mg_why *why)
 {
     size_t at = text.len;
 
     while (at > 0 && text.ptr[at - 1] != '@')
         at--;
-    return mg_fail(why, MG_E_FORMAT, "'%s%.*s'%s", at ? "***@" : "", (int)(text.len - at), text.ptr + at, sentence);
+    return mg_fail(why, MG_E_FORMAT, "'%s%.*s' is not of the form http[s]://host:port: %s",
+                   at ? "***@" : "", (int)(text.len - at), text.ptr + at, reason);
 }
 
-#define NO_URL " is not of the form http[s]://host:port"
-
-enum mg_err client_url_parse(struct str text, struct client_url *url, struct mg_why *why)
+enum mg_err client_url_read(struct str text, struct http_url *url, struct mg_why *why)
 {
-    struct client_url parsed = {.is_tls = str_starts(text, STR("https://"))};
-    struct str scheme = parsed.is_tls ? STR("https://") : STR("http://");
+    struct mg_why inner = {""};
 
-    if (!str_starts(text, scheme) || has_control(text, ' ') || memchr(text.ptr, '\t', text.len))
-        return fail_url(text, NO_URL, why);
-
-    parsed.authority = str_n(text.ptr + scheme.len, text.len - scheme.len);
-    size_t len = 0;
-    while (len < parsed.authority.len && !strchr("/?#", parsed.authority.ptr[len]))
-        len++;
-    parsed.rest = str_n(parsed.authority.ptr + len, parsed.authority.len - len);
-    parsed.authority.len = len;
-    parsed.origin = str_n(text.ptr, scheme.len + len);
-    if (memchr(parsed.authority.ptr, '@', len) ||
-        authority_parse(parsed.authority, &parsed) != MG_OK)
-        return fail_url(text, NO_URL, why);
-    *url = parsed;
+    if (http_url_read(text, url, &inner) != MG_OK)
+        return fail_url(text, inner.text, why);
+    if (url->user_info.ptr)
+        return fail_url(text, "user and password are not taken here", why);
     return MG_OK;
 }
 
-static enum mg_err base_url_parse(struct str text, struct client_url *url, struct mg_why *why)
+static enum mg_err base_url_read(struct str text, struct http_url *url, struct mg_why *why)
 {
-    MG_TRY(client_url_parse(text, url, why));
-    for (size_t i = 0; i < url->rest.len; i++) {
-        if (strchr("?#", url->rest.ptr[i]))
-            return fail_url(text, ": a base URL has no query", why);
-    }
-    while (str_ends(url->rest, STR("/")))
-        url->rest.len--;
+    MG_TRY(client_url_read(text, url, why));
+    if (url->query.len)
+        return fail_url(text, "a base URL has no query", why);
+    while (str_ends(url->path, STR("/")))
+        url->path.len--;
     return MG_OK;
 }
 
 enum mg_err http_client_new(struct http_client **out, struct loop *loop,
                             const struct http_client_options *options, struct mg_why *why)
 {
-    struct client_url url;
+    struct http_url url;
     char *copy = str_text(options->base_url); /* the parts of the URL are slices of it */
-    enum mg_err err = base_url_parse(str_n(copy, options->base_url.len), &url, why);
+    enum mg_err err = base_url_read(str_n(copy, options->base_url.len), &url, why);
 
     if (err != MG_OK) {
         mem_free(copy);
@@ -818,7 +759,7 @@ enum mg_err http_client_new(struct http_client **out, struct loop *loop,
     client->url = copy;
     client->host = url.host;
     client->authority = url.authority;
-    client->prefix = url.rest;
+    client->prefix = url.path;
     client->port = url.port;
     client->is_tls = url.is_tls;
     client->tls = url.is_tls && options->tls ? tls_context_ref(options->tls) : NULL;

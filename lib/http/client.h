@@ -27,7 +27,7 @@
 struct http_client;
 struct tls_context;
 struct http_client_options {
-    struct str base_url; /* "http://host:port" or "https://…" and a path prefix; ports 80 and 443 */
+    struct str base_url; /* url.h, with a path prefix; no user_info, no query (E_FORMAT) */
     /* For https; counted by the client. It must offer by ALPN what http2 says, "h2" or "http/1.1".
      * NULL: the system's CAs and TLS 1.2 or later, made with the first connection. */
     struct tls_context *tls;
@@ -51,6 +51,7 @@ struct http_answer {
     struct str body; /* for gRPC the message, unpacked */
     struct str content_type;
     struct str retry_after;
+    struct str location; /* as sent */
     struct str message; /* grpc-message, decoded */
     struct str details; /* grpc-status-details-bin, as sent: a google.rpc.Status in base64 */
 };                      /* all borrowed during on_done */
@@ -63,8 +64,8 @@ typedef enum mg_err http_body_fn(void *owner, struct str bytes, struct mg_why *w
 struct http_call {      /* all copied */
     const char *method; /* "GET", "POST" */
     struct str path;    /* with query */
-    /* Not host, connection, content-length, transfer-encoding, upgrade, te, nor with gRPC
-     * content-type: those are the client's own. */
+    /* Names in small letters. Not those of http_is_hop_field, nor with gRPC content-type: those are
+     * the client's own. */
     const struct http_header *headers;
     size_t n_headers;
     struct str body;

@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/list.h"
 #include "http/client.h"
+#include "http/url.h"
 
 #define CLIENT_HEADER_BYTES_MAX 65536 /* names and values of one answer */
 
@@ -41,7 +42,7 @@ struct client_call {
         int status;                                         /* of the final answer */
         int grpc_status;                                    /* -1: none came */
         struct str content_type, retry_after, grpc_message; /* in the arena, as sent */
-        struct str grpc_encoding, details;                  /* the same */
+        struct str grpc_encoding, details, location;        /* the same */
         struct str message; /* gRPC, status 0: in body or unpacked */
         struct buf unpacked;
         struct buf body;
@@ -103,17 +104,8 @@ struct http_client {
     void *gone_owner;
 };
 
-/* "http://host[:port][/rest]", or https. */
-struct client_url {
-    bool is_tls;
-    struct str origin;    /* "http://host:port" as written */
-    struct str authority; /* "host:port" as written */
-    struct str host;      /* without brackets */
-    uint16_t port;
-    struct str rest; /* from the '/' on, may be empty */
-};
-enum mg_err client_url_parse(struct str text, struct client_url *url,
-                             struct mg_why *why) MG_MUST_USE;
+/* Without user and password, which a call has in a header if at all. The sentence quotes the URL. */
+enum mg_err client_url_read(struct str text, struct http_url *url, struct mg_why *why) MG_MUST_USE;
 
 /* What came, from the kinds. On failure the kind ends the call and cancels it. */
 enum mg_err client_call_on_header(struct client_call *call, struct str lower_name,

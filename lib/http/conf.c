@@ -30,7 +30,7 @@ const struct conf_field http_fields[] = {
     ROW(CONF_BYTES, "connection_window", connection_window, "4MiB", "64KiB", "1GiB",
         "HTTP/2 receive window of a connection."),
     ROW(CONF_BYTES, "bodies_bytes_max", bodies_bytes_max, "256MiB", "64KiB", NULL,
-        "Memory of all request bodies of a door and loop; above it further bodies wait unread."),
+        "Memory of the request bodies of the process but one, which may be of any size; when it is short, bodies wait up to 5 s unread and are then refused with 503, as are those that stall, and those that HTTP/2's windows let grow."),
     ROW(CONF_U64, "reset_max", reset_max, "1000", "1", "1000000",
         "HTTP/2 streams a peer may reset within 10 s before its connection ends."),
 };
@@ -41,7 +41,7 @@ const struct conf_field http_auth_fields[] = {
     AUTH_LIST("users", users, NULL,
         "Basic auth: \"NAME SCOPE[,SCOPE] sha256:HEX\", HEX of user:password. Generated passwords only."),
     AUTH_LIST("client_certificates", client_certificates, NULL,
-        "Verified client certificates: \"SAN SCOPE[,SCOPE]\"; \"*.\" in front matches one label."),
+        "Verified client certificates: \"SAN SCOPE[,SCOPE]\"; \"*.\" in front matches one label. Needs tls.client_ca."),
     AUTH_LIST("open_doors", open_doors, "health",
         "Doors that ask nobody, by their names in listen."),
 };
@@ -49,7 +49,8 @@ const struct conf_field http_cors_fields[] = {
     CORS_ROW(CONF_LIST, "origins", origins, NULL,
         "Pages that may read answers, as https://*.example.com; a star is any run of characters, and alone any page, but without credentials."),
     CORS_ROW(CONF_LIST, "headers", headers, NULL,
-        "Request headers that such pages may send besides the usual ones; a star alone is any."),
+        "Request headers that such pages may send besides Accept, Accept-Language, Authorization, Content-Language, Content-Type, Range "
+        "and X-Requested-With; a star alone is any."),
     CORS_ROW(CONF_DURATION, "max_age", max_age_ns, "24h",
         "Time a browser may remember a permission, in whole seconds; 0 means its own default."),
 };

@@ -22,6 +22,7 @@ struct conn *conn_new(struct http_server *server, const struct transport *io, vo
     conn->server = server;
     conn->io = io;
     conn->io_owner = io_owner;
+    conn_read_most(conn, HEAD_READ_BYTES);
     list_init(&conn->requests);
     list_init(&conn->detached);
     conn->wait_ns = conn->sent_ns = server_now(server);
@@ -99,6 +100,12 @@ void conn_set_reading(struct conn *conn, bool wanted)
         conn->io->pause(conn->io_owner);
 }
 
+void conn_read_most(struct conn *conn, size_t bytes)
+{
+    if (conn->io->read_most)
+        conn->io->read_most(conn->io_owner, bytes);
+}
+
 void conn_write(struct conn *conn, const void *bytes, size_t len)
 {
     conn->sent_ns = server_now(conn->server);
@@ -131,6 +138,7 @@ static void begin_h2(struct conn *conn)
 {
     struct str agreed = agreed_protocol(conn);
     conn->phase = CONN_H2;
+    conn_read_most(conn, READ_BYTES);
     if (!h2_start(conn))
         conn_close(conn);
     else if (agreed.len && !str_eq(agreed, STR("h2")))

@@ -7,8 +7,9 @@
  *   request.c  what both protocols share: routing, checks, the body
  *   auth.c     who may ask; cors.c  which pages of a browser may
  *   answer.c   the answers: whole, in pieces, errors, gRPC's trailers
+ *   compress.c which of them leave as gzip
  *   duplex.c   gRPC calls whose client streams
- *   gather.c   the memory of all bodies together
+ *   gather.c   the memory of the bodies of all servers together
  *   pipe.c     an answer that another thread writes
  *
  * Everything is for the server's loop thread. Bytes never leave inside a call that came from a
@@ -25,11 +26,17 @@
 #include "http/router.h"
 #include "http/transport.h"
 #include "net/loop.h"
+#include "net/tls.h"
 
 /* Above it nothing more is given to the transport, and reading stops. */
 #define OUT_HIGH_BYTES (256u * 1024)
-/* How long a closed connection still reads, so that no RST eats the answer. */
+/* How long a closed connection still reads, so that no RST eats the answer; and an answered stream
+ * the rest of its body. */
 #define LINGER_NS          5000000000ull
+/* How much is read at a time: of a body, and while a head is awaited. What comes with the head of a
+ * request that is held, or for whose body there is no memory, is in nobody's budget. */
+#define READ_BYTES      (64u * 1024)
+#define HEAD_READ_BYTES 2048u
 #define PIPELINE_MAX       16   /* HTTP/1 requests of one connection that wait for their answers */
 #define HEADERS_MAX        256  /* fields of one request */
 #define HEADER_COST_BYTES  32   /* RFC 9113 6.5.2: each field costs 32 more */
@@ -91,16 +98,22 @@ struct http_request {
     bool has_cors;          /* its answer depends on the Origin */
     struct str cors_origin; /* Access-Control-Allow-Origin of its answer; empty: none */
 
-    size_t gathered_bytes; /* memory of `body` that gather.c has counted */
-    struct list grow_link; /* gather.growing */
-    struct list wait_link; /* gather.waiting */
+    size_t gathered_bytes; /* memory of the body, counted by gather.c, also when it was taken */
+    struct list overgrown_link;      /* gather.overgrown */
+    struct list wait_link;           /* gather.waiting */
+    uint64_t paused_ns, waited_ns;   /* since when its body is held or waits, 0: it does not; how long before */
+    uint64_t wait_ns, wait_received; /* when and at how much its wait began */
+    uint64_t pace_ns, pace_received; /* while others wait: when and at how much its pace began */
 
     struct out out;
     const struct http_header *trailers; /* in arena */
     size_t n_trailers;
     int stream_id;       /* HTTP/2 */
-    uint64_t unconsumed; /* HTTP/2: window not given back, because the body is held or waits */
+    uint64_t unconsumed; /* HTTP/2: window not given back, because the body is held or waits;
+                          * part of conn.unconsumed */
     uint64_t withheld;   /* HTTP/2: likewise, but the connection's window was given back */
+    uint64_t thrown;     /* HTTP/2: body bytes that came after the answer was begun */
+    uint64_t end_ns;     /* HTTP/2: when END_STREAM went out */
 
     bool is_http2, is_grpc, is_head, is_http10;
     bool is_grpc_compressed;
@@ -108,12 +121,13 @@ struct http_request {
     bool expects_continue; /* and has not got it */
     bool has_head;         /* headers complete, checks done */
     bool has_body;         /* complete */
-    bool is_gathered;      /* gather.c counts it as whole */
+    bool is_beside;        /* gather.c does not count its memory in the budget */
     bool is_held;
     bool is_owed;         /* the handler must still answer: on_request was called, or it is held */
     bool is_handler_done; /* the handler answered */
     bool is_answered;     /* an answer was begun on the wire */
     bool is_bodiless;     /* its answer has only a head */
+    bool is_packed;       /* its answer is gzip */
     bool is_ready;        /* complete, and on_request is due at the next flush */
     bool is_streaming;    /* gRPC messages have begun to leave: how the call ends is still open */
     bool is_duplex;       /* its route takes messages one by one (duplex.c) */
@@ -122,6 +136,7 @@ struct http_request {
     bool is_chunked_out;  /* HTTP/1 */
     bool is_deferred;     /* HTTP/2: the sender waits for data */
     bool is_end_sent;     /* HTTP/2: END_STREAM went out */
+    bool is_rest_cut;     /* HTTP/2: and RST_STREAM after it */
     bool is_gone;         /* the handler's answer has no reader any more */
     bool is_finished;     /* the protocol is done with it */
     bool is_freeing_blocked; /* request_gone is on the stack */
@@ -129,6 +144,8 @@ struct http_request {
 };
 
 struct http_request *request_new(struct conn *conn);
+void request_pause(struct http_request *request); /* its body is not read from now on, for want of room */
+void request_resume(struct http_request *request);
 /* Copies both; the name in lower case. Too many or too large: E_HEADERS. */
 void request_add_header(struct http_request *request, struct str name, struct str value);
 /* The part of the target before '?' and after; false: not a path. */
@@ -136,6 +153,7 @@ bool request_set_target(struct http_request *request, struct str target);
 /* The head is no good; what was found first is what the peer is told. */
 void request_spoil_head(struct http_request *request, enum mg_err err);
 void request_head_complete(struct http_request *request); /* routes, checks, on_head */
+void request_send_continue(struct http_request *request); /* to who waits for it, once */
 void request_body_data(struct http_request *request, struct str bytes);
 void request_body_complete(struct http_request *request);
 /* The peer or the time ended it: on_gone once; freed as soon as the handler owes nothing. */
@@ -157,22 +175,23 @@ void *request_owner(const struct http_request *request);     /* of its handlers 
 bool request_is_valid_host(struct str host);
 bool request_is_token(struct str s);
 
-void request_body_resumes(struct http_request *request); /* gather.c lets it be read again */
-
 /* --- answers (answer.c) --- */
 #define GRPC_ENCODINGS "identity,gzip,deflate,zstd"
 /* The handler's one answer. false: nobody reads it; the request may be freed already. */
 bool request_take_turn(struct http_request *request);
 void request_answer(struct http_request *request, int status, const char *content_type,
                     struct str body, const struct http_header *headers, size_t n_headers);
-/* In the form of the door and the request. extra: a header or trailer more; NULL: none. */
+/* 1 to 3 s, by the peer's address and port: not all of them come again at once. */
+unsigned request_retry_s(const struct http_request *request);
+/* In the form of the door and the request. retry_after_s 0: request_retry_s. extra: a header or
+ * trailer more; NULL: none. */
 void request_answer_error(struct http_request *request, enum mg_err err, struct str message,
                           unsigned retry_after_s, const struct http_header *extra);
 /* Trailers only. */
 void request_answer_grpc(struct http_request *request, int http_status, int grpc_status,
                          struct str message, unsigned retry_after_s,
                          const struct http_header *extra);
-/* Steps of an answer. `buf` is taken. */
+/* Steps of an answer. `buf` is taken. With request.is_packed the bytes are gzip already. */
 void request_start_stream(struct http_request *request, int status, const char *content_type,
                           const struct http_header *headers, size_t n_headers);
 void request_stream(struct http_request *request, struct buf *bytes);
@@ -183,6 +202,15 @@ void request_put_message(struct http_request *request, struct str message);
 void request_end_messages(struct http_request *request, int grpc_status, struct str message,
                           unsigned retry_after_s);
 void request_end_messages_error(struct http_request *request, enum mg_err err, struct str message);
+
+/* --- gzip (compress.c); the rules are in http.h --- */
+bool compress_reads_gzip(struct str accept_encoding);
+bool compress_is_wanted(const struct http_request *request); /* its Accept-Encoding */
+bool compress_suits(int status, const char *content_type);   /* whatever the size. Any thread */
+/* A whole body as gzip: true, and *out is it. Else *out may hold rests. */
+bool compress_body(const struct http_request *request, int status, const char *content_type,
+                   struct str body, struct buf *out);
+void compress_add(struct http_request *request, struct answer *answer); /* its headers */
 
 /* --- gRPC calls whose client streams (duplex.c) --- */
 void duplex_data(struct http_request *request, struct str bytes);
@@ -220,10 +248,11 @@ struct conn {
     bool wants_close;     /* when everything is written */
     struct list requests; /* request.link; HTTP/1: in their order */
     struct list detached; /* request.link: the wire is done with them, the handler is not */
-    size_t n_requests; /* in both lists: a peer that resets streams does not get more work done */
-    size_t n_ready;    /* with is_ready */
-    uint64_t wait_ns;  /* since when it waits: for a head, a request, the end of lingering */
-    uint64_t sent_ns;  /* last time output moved, or began to wait */
+    size_t n_requests;   /* in both lists: a peer that resets streams does not get more work done */
+    size_t n_ready;      /* with is_ready */
+    uint64_t unconsumed; /* HTTP/2: of the connection's window, by all requests */
+    uint64_t wait_ns;    /* since when it waits: for a head, a request, the end of lingering */
+    uint64_t sent_ns;    /* last time output moved, or began to wait */
     size_t last_queued;
     size_t n_sniffed; /* bytes of the preface that matched */
     struct h1 *h1;
@@ -251,6 +280,7 @@ void conn_drain(struct conn *conn);
 void conn_finish(struct conn *conn); /* writes what is there, half closes, lingers, closes */
 void conn_close(struct conn *conn);  /* at once */
 void conn_set_reading(struct conn *conn, bool wanted);
+void conn_read_most(struct conn *conn, size_t bytes); /* at a time */
 /* Writes and counts. */
 void conn_write(struct conn *conn, const void *bytes, size_t len);
 void conn_write_buf(struct conn *conn, struct buf *buf);
@@ -287,24 +317,29 @@ void h2_free(struct h2 **h2);
 
 /* --- the memory of bodies (gather.c) --- */
 struct gather {
-    uint64_t bytes_max;
-    uint64_t bytes;             /* memory of all bodies that requests own */
-    uint64_t whole_bytes;       /* of these, of complete bodies: their handlers work */
-    struct list growing;        /* request.grow_link: begun and read, the oldest first */
-    struct list waiting;        /* request.wait_link: not read until told */
-    struct http_request *alone; /* goes on above the bound while others wait; since alone_ns */
-    uint64_t alone_ns;
+    uint64_t bytes_max;          /* of all servers of the process */
+    uint64_t bytes;              /* of this server's requests, the one beside included */
+    struct list overgrown;       /* request.overgrown_link: not complete, and had no room to grow */
+    struct list waiting;         /* request.wait_link: not read until told, by wait_ns */
+    struct http_request *beside; /* of this server: not counted in the budget; NULL: none */
+    uint64_t beside_ns;          /* since when others wait for it to be whole */
+    struct timer *poll;          /* while somebody waits: whether others gave memory back */
+    bool is_serving;
 };
 
-void gather_init(struct gather *gather, uint64_t bytes_max);
+void gather_init(struct http_server *server);
+void gather_fini(struct http_server *server);
 bool gather_may_read(const struct http_request *request); /* more of its body */
-void gather_wait(struct http_request *request);   /* request_body_resumes follows, or its end */
-void gather_count(struct http_request *request);  /* its body may have grown, or was released */
+void gather_wait(struct http_request *request);   /* protocol.unheld follows, or a refusal */
+void gather_count(struct http_request *request);  /* its body may have grown */
 void gather_whole(struct http_request *request);  /* no more will come */
-void gather_drop(struct http_request *request);   /* it owns no body any more */
-void gather_taken(struct http_request *request);  /* nor does it now, but there is more to come */
-bool gather_is_favoured(const struct conn *conn); /* a request of it goes on above the bound */
+void gather_drop(struct http_request *request);   /* nobody has its body any more */
+void gather_taken(struct http_request *request);  /* nor now, but there is more to come */
+void gather_press(struct http_request *request);  /* bytes of it came that could not be refused */
+bool gather_is_favoured(const struct conn *conn); /* a request of it goes on beside the budget */
+void gather_pace(struct http_request *request, uint64_t now_ns); /* refuses it when it is slow */
 void gather_tick(struct http_server *server, uint64_t now_ns);
+uint64_t gather_bytes_of_all(void); /* any thread */
 
 /* --- the server --- */
 struct http_server {
@@ -354,5 +389,8 @@ void http_count_conn(struct http_server *server, int by);
 void http_count_request(struct http_server *server,
                         unsigned status_class); /* 0: gone without an answer */
 void http_count_refused(struct http_server *server, const char *reason);
+void http_count_handshake(struct http_server *server, enum tls_failure failure); /* NONE: nothing */
+void http_count_body_wait(struct http_server *server);
+void http_count_accept_pause(struct http_server *server);
 struct str http_door_name(unsigned door); /* of the label */
 void http_count_bytes(struct http_server *server, size_t in, size_t out);

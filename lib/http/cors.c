@@ -1,4 +1,4 @@
-/* cors.c - which pages of a browser may read the answers (otlp.md 2.8; the Fetch standard, "CORS
+/* cors.c - which pages of a browser may read the answers (the Fetch standard, "CORS
  * protocol").
  *
  * The origin is looked at when the head of a request is complete, and what its answer may say is
@@ -183,14 +183,15 @@ enum mg_err http_cors_check(const struct http_cors_conf *conf, struct mg_why *wh
         if (scheme.len == 0 || host.len == 0 || memchr(host.ptr, '/', host.len) ||
             memchr(origin.ptr, ' ', origin.len))
             return mg_fail(why, MG_E_FORMAT,
-                           "cors.origins: '%.*s' is never an origin: write scheme://host[:port], "
+                           "cors.origins %zu: never an origin: write scheme://host[:port], "
                            "without a path or a '/' at the end",
-                           STR_ARG(origin));
+                           i + 1);
     }
     for (size_t i = 0; i < conf->headers.n; i++) {
         if (!request_is_token(conf->headers.at[i]))
-            return mg_fail(why, MG_E_FORMAT, "cors.headers: '%.*s' is not a header's name",
-                           STR_ARG(conf->headers.at[i]));
+            return mg_fail(why, MG_E_FORMAT,
+                           "cors.headers %zu: not a header's name: write one such as x-trace",
+                           i + 1);
     }
     return MG_OK;
 }

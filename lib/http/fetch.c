@@ -78,13 +78,14 @@ static void call(struct fetch *fetch, struct str rest)
 
 static void run(struct fetch *fetch)
 {
-    struct client_url parsed;
+    struct str url = fetch->wanted->url;
+    struct http_url parsed;
 
-    fetch->err = client_url_parse(fetch->wanted->url, &parsed, &fetch->why);
+    fetch->err = client_url_read(url, &parsed, &fetch->why);
     if (fetch->err != MG_OK)
         return;
     const struct http_client_options options = {
-        .base_url = parsed.origin,
+        .base_url = str_n(url.ptr, (size_t)(parsed.path.ptr - url.ptr)),
         .tls = fetch->wanted->tls,
         .connections_max = 1,
         .timeout_ms = fetch->wanted->timeout_ms,
@@ -92,7 +93,7 @@ static void run(struct fetch *fetch)
     fetch->loop = loop_new();
     fetch->err = http_client_new(&fetch->client, fetch->loop, &options, &fetch->why);
     if (fetch->err == MG_OK)
-        call(fetch, parsed.rest);
+        call(fetch, str_n(parsed.path.ptr, parsed.path.len + parsed.query.len));
     loop_free(&fetch->loop);
 }
 

@@ -1,5 +1,5 @@
 /* grpc.h - the small formats of gRPC over HTTP/2: the message prefix, grpc-timeout, grpc-message
- * (otlp.md 3.1 to 3.3). Pure functions, any thread. */
+ * ("gRPC over HTTP2"). Pure functions, any thread. */
 #pragma once
 #include "base/buf.h"
 

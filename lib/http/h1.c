@@ -421,8 +421,10 @@ static void update_reading(struct h1 *h1)
     struct conn *conn = h1->conn;
     if (must_wait(h1) && !h1->current->is_held)
         gather_wait(h1->current);
-    if (conn->phase == CONN_H1)
-        conn_set_reading(conn, conn_has_room(conn) && (h1->is_stopped || !is_blocked(h1)));
+    if (conn->phase != CONN_H1)
+        return;
+    conn_read_most(conn, h1->is_in_body ? READ_BYTES : HEAD_READ_BYTES);
+    conn_set_reading(conn, conn_has_room(conn) && (h1->is_stopped || !is_blocked(h1)));
 }
 
 void h1_on_data(struct conn *conn, struct str bytes)

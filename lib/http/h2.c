@@ -1,7 +1,7 @@
 /* h2.c - HTTP/2 over nghttp2: bytes in, request_* calls out, answers in, bytes out.
  *
  * Flow control is the back-pressure. nghttp2 gives no window back by itself: what a body brought is
- * consumed at once while it is wanted, at the release while a handler holds it, when there is
+ * consumed at once while it is read, at the release while a handler holds it, when there is
  * memory again while there is none (gather.c), and when the answer of a call in both directions has
  * left as far as it must (duplex.c). A peer can therefore send one stream window ahead of
  * a held body and one connection window in all, and waits then.
@@ -9,8 +9,10 @@
  * Answers are pulled: nghttp2 asks for the bytes of a stream when its windows allow, and mem_send
  * is asked only while the transport has room. Frames of one flush are gathered into one write.
  *
- * An answer that is complete before the request is, is followed by RST_STREAM(NO_ERROR): the peer
- * stops sending and keeps the answer (RFC 9113 8.1).
+ * An answer that is complete before the request is: the rest of the body is read and thrown away,
+ * up to DISCARD_BYTES_MAX and for LINGER_NS; only then follows RST_STREAM(NO_ERROR). Sent at once
+ * it would be right as well (RFC 9113 8.1), but clients (curl 7.88) that find both in one read
+ * report the reset and lose the answer. A connection that drains does not wait for it.
  *
  * Floods. Reset streams count against reset_max, also those that the peer made us reset; a request
  * whose stream was reset counts as a stream until its handler is done. Frames that cost work and
@@ -24,6 +26,7 @@
 #include "http/conn.h"
 
 #define COUNT_PERIOD_NS   10000000000ull /* resets and idle frames are counted over this time */
+#define DISCARD_BYTES_MAX (1024u * 1024) /* of a body after its answer */
 #define IDLE_FRAMES_MAX   500 /* nghttp2 itself gives up at 1000 answers that were not sent */
 #define GOAWAY_WAIT_NS    1000000000ull /* for the PING that follows the first GOAWAY */
 #define ANSWER_FIELDS_MAX 48
@@ -219,6 +222,13 @@ static void announce_end(struct h2 *h2)
                                 NGHTTP2_NO_ERROR, NULL, 0); /* only memory can fail */
 }
 
+/* It need not send the rest of its body: no work was wasted. */
+static bool has_answer(struct h2 *h2, int32_t stream_id)
+{
+    const struct http_request *request = find(h2, stream_id);
+    return request && request->is_end_sent;
+}
+
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user_data)
 {
     (void)session;
@@ -229,7 +239,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         on_request_frame(h2, frame);
         break;
     case NGHTTP2_RST_STREAM:
-        count_reset(h2);
+        if (!has_answer(h2, frame->hd.stream_id))
+            count_reset(h2);
         break;
     case NGHTTP2_PING:
         if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
@@ -246,38 +257,102 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     return 0;
 }
 
+/* --- windows --- */
+static void give_back(struct http_request *request)
+{
+    nghttp2_session *session = request->conn->h2->session;
+    (void)nghttp2_session_consume(session, request->stream_id, request->unconsumed);
+    (void)nghttp2_session_consume_stream(session, request->stream_id,
+                                         request->withheld); /* fails only after a fatal error */
+    request->conn->unconsumed -= request->unconsumed;
+    request->unconsumed = request->withheld = 0;
+}
+
 static void lend_connection_window(struct http_request *request)
 {
-    (void)nghttp2_session_consume_connection(request->conn->h2->session,
-                                             request->unconsumed); /* likewise */
+    (void)nghttp2_session_consume_connection(request->conn->h2->session, request->unconsumed);
+    request->conn->unconsumed -= request->unconsumed;
     request->withheld += request->unconsumed;
     request->unconsumed = 0;
 }
 
-/* The memory of all bodies is used up: the stream gets no window until there is room. The
- * connection's is kept back as well, unless the one request that goes on is among its streams. */
-static void withhold(struct http_request *request, size_t len)
+/* The stream gets no window. Nor does the connection, unless the one request that goes on beside
+ * the budget is among its streams. */
+static void keep_back(struct http_request *request, size_t len)
 {
     request->unconsumed += len;
+    request->conn->unconsumed += len;
     if (gather_is_favoured(request->conn))
         lend_connection_window(request);
-    gather_wait(request);
+}
+
+/* --- the rest of a body whose answer is complete --- */
+static bool is_discarded(const struct http_request *request)
+{
+    return request->is_end_sent && !request->has_body && !request->is_rest_cut;
+}
+
+static void cut_rest(struct http_request *request)
+{
+    request->is_rest_cut = true;
+    (void)nghttp2_submit_rst_stream(request->conn->h2->session, NGHTTP2_FLAG_NONE,
+                                    request->stream_id, NGHTTP2_NO_ERROR);
+    conn_touch(request->conn);
+}
+
+/* The answer has left. A peer that waits for 100 (Continue) will send nothing. */
+static void begin_discarding(struct http_request *request)
+{
+    request->end_ns = server_now(request->server);
+    give_back(request);
+    if (request->expects_continue || request->conn->has_ended || request->conn->is_draining ||
+        request->thrown > DISCARD_BYTES_MAX)
+        cut_rest(request);
+}
+
+static void cut_rests(struct conn *conn)
+{
+    LIST_EACH(&conn->requests, link)
+    {
+        struct http_request *request = MG_CONTAINER(link, struct http_request, link);
+        if (is_discarded(request))
+            cut_rest(request);
+    }
+}
+
+/* While the answer is still under way, no window is opened beyond the bound. */
+static void throw_away(struct http_request *request, size_t len)
+{
+    request->thrown += len;
+    if (request->thrown <= DISCARD_BYTES_MAX) {
+        (void)nghttp2_session_consume(request->conn->h2->session, request->stream_id, len);
+        return;
+    }
+    keep_back(request, len);
+    if (is_discarded(request))
+        cut_rest(request);
 }
 
 static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_id,
                          const uint8_t *data, size_t len, void *user_data)
 {
     (void)flags;
-    struct http_request *request = find(user_data, stream_id);
-    if (request)
+    struct h2 *h2 = user_data;
+    struct http_request *request = find(h2, stream_id);
+    if (request && request_wants_body(request))
         request_body_data(request, str_n(data, len));
-    bool is_wanted = request && request_wants_body(request);
-    if (is_wanted && (request->is_held || duplex_is_behind(request)))
-        request->unconsumed += len;
-    else if (is_wanted && !gather_may_read(request))
-        withhold(request, len);
-    else
-        (void)nghttp2_session_consume(session, stream_id, len); /* fails only after a fatal error */
+    if (request && !request_wants_body(request)) {
+        throw_away(request, len);
+    } else if (request && (request->is_held || duplex_is_behind(request))) {
+        keep_back(request, len);
+    } else if (request && !gather_may_read(request)) {
+        keep_back(request, len);
+        gather_wait(request);
+    } else {
+        (void)nghttp2_session_consume(session, stream_id, len); /* likewise */
+    }
+    if (request)
+        gather_press(request); /* the window let it come, whether there is memory or not */
     return 0;
 }
 
@@ -285,14 +360,13 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream
 static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t error_code,
                            void *user_data)
 {
-    (void)error_code;
+    (void)session, (void)error_code;
     struct h2 *h2 = user_data;
     struct http_request *request = find(h2, stream_id);
     if (!request)
         return 0;
-    if (request->unconsumed)
-        (void)nghttp2_session_consume_connection(session, request->unconsumed);
-    request->unconsumed = request->withheld = 0;
+    lend_connection_window(request); /* the stream has no window any more */
+    request->withheld = 0;
     forget(h2, stream_id);
     h2->conn->wait_ns = now_of(h2);
     if (request->is_end_sent)
@@ -319,8 +393,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
         return 0;
     request->is_end_sent = true;
     if (!request->has_body)
-        (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-                                        NGHTTP2_NO_ERROR);
+        begin_discarding(request);
     return 0;
 }
 
@@ -456,6 +529,7 @@ void h2_on_data(struct conn *conn, struct str bytes)
 
 void h2_on_end(struct conn *conn)
 {
+    cut_rests(conn);
     conn_touch(conn); /* ends in the flush, after the answers that are under way */
 }
 
@@ -494,7 +568,8 @@ static ssize_t on_pull(nghttp2_session *session, int32_t stream_id, uint8_t *out
         request->step_ns = server_now(request->server);
     if (payload && request->on_sent)
         request->on_sent(request->pipe, payload);
-    if (request->is_duplex && request->unconsumed && !duplex_is_behind(request))
+    if (request->is_duplex && (request->unconsumed || request->withheld) &&
+        !duplex_is_behind(request))
         h2_unheld(request);
     if (request->out.bytes == 0 && request->is_out_ended) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
@@ -582,29 +657,22 @@ static void h2_send_continue(struct http_request *request)
     conn_touch(request->conn);
 }
 
-/* While a request of the connection goes on above the bound, its other streams must not have used
+/* While a request of the connection goes on beside the budget, its other streams must not have used
  * up the connection's window. */
 static void free_connection_window(struct conn *conn)
 {
     LIST_EACH(&conn->requests, link)
-    {
-        struct http_request *request = MG_CONTAINER(link, struct http_request, link);
-        if (list_linked(&request->wait_link) && request->unconsumed)
-            lend_connection_window(request);
-    }
+    lend_connection_window(MG_CONTAINER(link, struct http_request, link));
 }
 
 static void h2_unheld(struct http_request *request)
 {
-    nghttp2_session *session = request->conn->h2->session;
     if (!request->is_held && !request->has_body && request_wants_body(request) &&
         !gather_may_read(request)) {
         gather_wait(request); /* released, and still there is no room */
         return;
     }
-    (void)nghttp2_session_consume(session, request->stream_id, request->unconsumed);
-    (void)nghttp2_session_consume_stream(session, request->stream_id, request->withheld);
-    request->unconsumed = request->withheld = 0;
+    give_back(request);
     if (gather_is_favoured(request->conn))
         free_connection_window(request->conn);
     conn_touch(request->conn);
@@ -651,10 +719,11 @@ void h2_drain(struct conn *conn)
     struct h2 *h2 = conn->h2;
     if (h2->drain != DRAIN_NOT)
         return;
-    /* otlp.md 3.6: first a GOAWAY that refuses nothing, and a PING; the real one when its answer is
+    /* RFC 9113 6.8: first a GOAWAY that refuses nothing, and a PING; the real one when its answer is
      * here. */
     h2->drain = DRAIN_NOTICED;
     h2->drain_ns = now_of(h2);
+    cut_rests(conn);
     (void)nghttp2_submit_shutdown_notice(h2->session); /* the PING follows in on_frame_send */
     conn_touch(conn);
 }
@@ -675,6 +744,9 @@ void h2_tick(struct conn *conn, uint64_t now_ns)
         struct http_request *request = MG_CONTAINER(link, struct http_request, link);
         if (is_answer_stuck(request, now_ns))
             h2_cut(request); /* the peer opens no window for it */
+        else if (is_discarded(request) && now_ns > request->end_ns &&
+                 now_ns - request->end_ns >= LINGER_NS)
+            cut_rest(request);
         else
             request_tick(request, now_ns);
     }

@@ -9,7 +9,7 @@
 #include "http/inflate.h"
 #include "model/wire.h"
 
-enum { SERVING = 1, GRPC_NOT_FOUND = 5 };
+enum { SERVING = 1, NOT_SERVING = 2, GRPC_NOT_FOUND = 5 };
 
 /* The last one counts. false: malformed. */
 static bool read_service(struct str body, struct str *service)
@@ -33,6 +33,13 @@ static bool is_served(const struct http_health *health, struct str service)
     return service.len == 0;
 }
 
+static int status_of(const struct http_health *health, const struct http_request *request)
+{
+    void *owner = http_server_owner(http_request_server(request));
+
+    return !health->is_serving || health->is_serving(owner) ? SERVING : NOT_SERVING;
+}
+
 static void check(const struct http_health *health, struct http_request *request, struct str body)
 {
     struct str service;
@@ -47,31 +54,32 @@ static void check(const struct http_health *health, struct http_request *request
         return;
     }
     buf_init(&out, 16);
-    wire_put_varint(&out, 1, SERVING);
+    wire_put_varint(&out, 1, (uint64_t)status_of(health, request));
     http_respond_grpc(request, buf_str(&out));
     buf_fini(&out);
 }
 
-static void put_entry(struct buf *out, const char *service)
+static void put_entry(struct buf *out, const char *service, int status)
 {
     size_t entry = wire_open(out, 1);
 
     wire_put_bytes(out, 1, str_of(service));
-    size_t status = wire_open(out, 2);
-    wire_put_varint(out, 1, SERVING);
-    wire_close(out, status);
+    size_t response = wire_open(out, 2);
+    wire_put_varint(out, 1, (uint64_t)status);
+    wire_close(out, response);
     wire_close(out, entry);
 }
 
 static void list(const struct http_health *health, struct http_request *request, struct str body)
 {
+    int status = status_of(health, request);
     struct buf out;
 
     (void)body; /* HealthListRequest has no fields */
     buf_init(&out, SIZE_MAX / 2);
-    put_entry(&out, "");
+    put_entry(&out, "", status);
     for (size_t i = 0; i < health->n; i++)
-        put_entry(&out, health->services[i]);
+        put_entry(&out, health->services[i], status);
     http_respond_grpc(request, buf_str(&out));
     buf_fini(&out);
 }

@@ -1,8 +1,9 @@
-/* health.h - grpc.health.v1 (otlp.md 3.7) for a door that speaks gRPC: Check and List; Watch is not
+/* health.h - grpc.health.v1 ("GRPC Health Checking Protocol") for a door that speaks gRPC: Check and List; Watch is not
  * served (status 12).
  *
- * A door opens when it can serve and closes before the program stops, so a check that arrives finds
- * everything serving. The server as a whole is the empty name. Nobody has to be known to ask. */
+ * A door opens when it can serve and closes before the program stops; what may come in between, such
+ * as a full disk, is_serving tells of all services together. The server as a whole is the empty
+ * name. Nobody has to be known to ask. */
 #pragma once
 #include "http/http.h"
 
@@ -11,6 +12,7 @@
 struct http_health {
     const char *const *services; /* full names */
     size_t n;
+    bool (*is_serving)(void *owner); /* owner: http_options.owner; NULL: always */
 };
 http_handler_fn http_health_check, http_health_list; /* owner: the struct http_health */
 

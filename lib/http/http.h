@@ -23,21 +23,60 @@
  *
  * Limits (rows of struct http_conf): header bytes (431), body bytes (413; 100-continue is not sent
  * for a declared length above it), streams, header and idle timeouts (408), a minimum body rate,
- * the memory of all bodies (above it they wait unread; 408 for a body that others wait for longer
- * than body_timeout), rapid reset (more than reset_max streams reset by the peer within 10 s ->
- * GOAWAY ENHANCE_YOUR_CALM), floods of SETTINGS/PING, queue of pipelined requests. Chunked together
- * with Content-Length is refused (400). Answers on HTTP/1.1 keep the order of pipelined requests.
+ * the memory of all bodies (below), rapid reset (more than reset_max streams reset by the peer
+ * within 10 s -> GOAWAY ENHANCE_YOUR_CALM), floods of SETTINGS/PING, queue of pipelined requests.
+ * Chunked together with Content-Length is refused (400). Answers on HTTP/1.1 keep the order of
+ * pipelined requests.
+ *
+ * The memory of all bodies of all servers of the process has one budget, conf.bodies_bytes_max. A
+ * body is charged with the memory it has, not with what was declared, from its first byte until its
+ * answer is made, also after http_request_take_body. The rules:
+ *   1. A body may take up to half of what the others leave of 3/4 of the budget; a small one
+ *      (1/1024 of it) of all. So few never take everything, and small ones are served meanwhile.
+ *   2. One that does not get what it needs waits unread, and without the 100 (Continue) that its
+ *      peer may expect. When nothing more of it could be read for 5 s, then 503 / UNAVAILABLE with
+ *      a hint of 1 to 3 s.
+ *   3. One body in the process goes on beside the budget, so that bodies never wait for each other,
+ *      and one that is larger than the budget gets in. The bound of all is then bodies_bytes_max,
+ *      the largest body, and of each HTTP/1 connection that waits one read: 2 KiB when nothing of
+ *      the body was taken yet, else 64 KiB.
+ *   4. While somebody waits, a body that is read must bring 3 KiB and 1/256 of itself in every 3 s,
+ *      else 503, unless others of its HTTP/2 connection wait or are held and keep the window; the
+ *      one beside must be whole within body_timeout.
+ *   5. What HTTP/2's windows allowed before a body had to wait or was held still comes. When one has
+ *      grown so without room by rule 1, and all have more than 15/16 of the budget (small ones: than
+ *      all of it), the largest of those that did is refused at once.
+ * meshglass_http_bodies_bytes shows the memory, _http_body_waits_total the waits, and
+ * _http_refused_total the reasons memory (no room) and stalled (too slow while others waited).
+ *
+ * A refusal that comes before the end of the body reaches its peer. HTTP/1 reads up to 256 KiB of
+ * the rest and goes on, or closes and reads on for up to 5 s. HTTP/2 reads up to 1 MiB for up to
+ * 5 s, and only then, or when it drains, resets the stream, with NO_ERROR. What is read so is not
+ * kept.
  *
  * gRPC: a route with is_grpc takes POST with content-type application/grpc[+proto][;…] (else 415
- * with grpc-status 3, other methods 405 with grpc-status 13, as otlp.md 9 lists); exactly one
+ * with grpc-status 3, other methods 405 with grpc-status 13); exactly one
  * message (else 13) unless the route has on_message; encodings identity, gzip, deflate, zstd are
  * passed through raw, others 12 with grpc-accept-encoding; grpc-timeout: expired on arrival, while
  * handled or while messages are sent -> trailers with status 4; malformed: HTTP 400 + 13. Unknown
  * gRPC paths: trailers-only status 12.
  *
+ * gzip: an answer of status 200 whose type is text, JSON, JavaScript, XML, SVG or OpenMetrics
+ * depends on Accept-Encoding (RFC 9110 12.5.3), and says so in Vary. It leaves as gzip where gzip, or
+ * "*", has a weight above 0 and not below what identity is given; whole ones from 1 KiB to 4 MiB,
+ * files (http_file) from 1 KiB on, streamed ones of any size, each piece flushed. Where gzip is not
+ * to be had, identity is sent, also to who refuses it. An etag becomes weak then, so that
+ * etag_is_known finds it; 304 says the same. Failures, gRPC and other types leave as they are.
+ * Handlers and writers of pipes know nothing of it; they never give content-encoding or
+ * vary: accept-encoding themselves. Since the length of what was packed tells about its contents
+ * (BREACH), no answer that suits may have a secret in it beside words of the caller's choice: none
+ * has one, credentials are in no answer.
+ *
  * TLS comes with listener_options.tls. The first bytes decide as on a plain port; a peer that
  * speaks HTTP/1 after ALPN chose h2, or the reverse, gets an error (400, GOAWAY HTTP_1_1_REQUIRED)
- * and the connection ends. */
+ * and the connection ends. A plain HTTP/1 request where TLS is spoken gets 400 in plain text, other
+ * bytes an alert; meshglass_tls_handshake_failures_total counts both, and every other handshake
+ * that failed, when the connection closes. listener_options.plain_answer is the server's. */
 #pragma once
 #include "base/buf.h"
 #include "metric/metric.h"
@@ -55,14 +94,12 @@ struct http_conf {              /* rows in http/conf.h */
     uint64_t header_timeout_ns; /* until the headers are complete, 10 s */
     uint64_t idle_timeout_ns;   /* between requests, 5 min */
     uint64_t body_timeout_ns;   /* for the next 1 KiB of a body that is read; without progress of
-                                 * an answer; for a body that others wait for; 30 s */
+                                 * an answer; for the body beside the budget; 30 s */
     uint64_t stream_window;     /* HTTP/2 receive window of a stream, 1 MiB */
     uint64_t connection_window; /* 4 MiB */
     uint64_t reset_max;         /* peer resets in 10 s, 1000 */
-    uint64_t bodies_bytes_max;  /* memory of all bodies that requests own, a server (loop), 256 MiB;
-                                 * above it further ones wait unread, without a timeout, and one
-                                 * goes on alone. On HTTP/2 what the windows allowed before comes
-                                 * on top. 0: no bound */
+    uint64_t bodies_bytes_max;  /* memory of all bodies of all servers, 256 MiB; see above. 0: no
+                                 * bound. Servers of one process have the same */
 };
 
 struct http_server;
@@ -130,6 +167,7 @@ void http_server_free(struct http_server **server); /* after drain */
 void http_server_reload(struct http_server *server, struct http_auth *auth,
                         const struct http_cors_conf *cors);
 size_t http_server_connections(const struct http_server *server);
+void *http_server_owner(const struct http_server *server); /* http_options.owner */
 /* Gives the memory of a body that was taken back to the server's pool, so that the next one finds
  * it warm. Loop thread; buf_fini does as well, only slower. */
 void http_server_recycle(struct http_server *server, struct buf *body);
@@ -168,7 +206,8 @@ uint64_t http_request_length_hint(const struct http_request *request); /* Conten
 uint64_t http_request_deadline_ns(const struct http_request *request); /* monotonic; 0: none */
 struct loop *http_request_loop(const struct http_request *request);
 struct str http_request_peer(const struct http_request *request);
-/* Moves the body out (the request keeps none); *out must be a fresh buf. */
+/* Moves the body out (the request keeps none); *out must be a fresh buf. Its memory counts until
+ * the answer is made: give it back then. */
 void http_request_take_body(struct http_request *request, struct buf *out, size_t *offset);
 /* Percent-decoding iterator over a query string: false at the end; E_FORMAT sets *bad. '+' is a
  * space. */
@@ -181,6 +220,8 @@ bool http_query_next(struct str *rest, struct buf *scratch, struct str *key, str
 void http_request_hold(struct http_request *request);
 /* on_request follows, never from inside this call. */
 void http_request_release(struct http_request *request);
+/* How long its body was not read because it was held, or waited for memory (rule 2). */
+uint64_t http_request_waited_ns(const struct http_request *request);
 bool http_request_is_gone(const struct http_request *request);
 void http_request_on_gone(struct http_request *request, http_handler_fn *on_gone, void *owner);
 
@@ -188,14 +229,28 @@ void http_request_on_gone(struct http_request *request, http_handler_fn *on_gone
 struct http_header {
     struct str name, value; /* names lower case; "content-type" has its own argument */
 };
-/* Copies body. HEAD sends no body. */
+/* Copies body, or packs it, see above. HEAD sends no body, but the head that GET would have. */
 void http_respond(struct http_request *request, int status, const char *content_type,
                   struct str body);
 void http_respond_with(struct http_request *request, int status, const char *content_type,
                        struct str body, const struct http_header *headers, size_t n_headers);
+/* A body that is there before it is asked for: its tag and its gzip are made once, not at each request. */
+struct http_file {
+    struct str bytes;
+    struct str gzip; /* of bytes; empty: it leaves as it is */
+    struct str etag; /* strong, quoted */
+    const char *type;
+};
+/* The gzip of such a body, in the arena; empty where it would not leave so. Any thread. */
+struct arena;
+struct str http_file_pack(const char *type, struct str bytes, struct arena *arena);
+/* 200, or 304 to who names the tag; with the headers and the tag in both. */
+void http_respond_file(struct http_request *request, const struct http_file *file,
+                       const struct http_header *headers, size_t n_headers);
 /* The failure in the form of this door and this request: google.rpc.Status (protobuf or JSON), gRPC
- * trailers, or text; Retry-After ≥ 1 / RetryInfo (also in the trailer google.rpc.retryinfo-bin)
- * when err has a retry hint. */
+ * trailers, or text; Retry-After / RetryInfo (also in the trailer google.rpc.retryinfo-bin) when
+ * err has a retry hint. retry_after_s 0: 1 to 3 s, by the peer's address and port, so that not all
+ * come again at once. */
 void http_respond_error(struct http_request *request, enum mg_err err, struct str message,
                         unsigned retry_after_s);
 void http_respond_grpc(struct http_request *request, struct str message); /* OK, one message */
@@ -204,18 +259,24 @@ void http_respond_grpc_error(struct http_request *request, int grpc_status, stru
 /* --- streamed answers from another thread --- */
 /* A pipe carries one answer from a query thread to its request's loop, at most `window` bytes
  * ahead. http_pipe_new on the loop thread, from on_request or later; then the pipe belongs to the
- * writer thread until http_pipe_end. It is the request's answer: no other may be made, and on_gone
- * is not called any more. */
+ * writer thread until http_pipe_end. The window counts what leaves: bytes after packing, of which a
+ * pipe keeps 360 KiB of state until its end. It is the request's answer: no other may be made, and
+ * on_gone is not called any more. */
 struct http_pipe;
 struct http_pipe *http_pipe_new(struct http_request *request, size_t window); /* 0: 1 MiB */
-/* First call decides status and headers: a small answer that ends before anything was flushed gets
- * a Content-Length, and an error can still be a clean status. */
+/* Until something was flushed, which decides status and headers: a small answer that ends before
+ * gets a Content-Length, and an error can still be a clean status. */
 void http_pipe_head(struct http_pipe *pipe, int status, const char *content_type);
-/* With http_pipe_head: a browser saves the answer under that name (letters, digits, "-._"; at most
- * 63) instead of showing it. A failure's answer does not carry it. */
-void http_pipe_attachment(struct http_pipe *pipe, const char *file_name);
-/* Takes the memory, empties buf. Blocks while the window is full. E_IO: the peer has gone (stop
- * producing); E_TIMEOUT: no progress for 30 s. */
+/* Behind http_pipe_head, which forgets it, until something was flushed: one header more, the last
+ * one given. What http_pipe_end says of a failure does not carry it. The name is borrowed; the
+ * value has at most 95 bytes. */
+void http_pipe_header(struct http_pipe *pipe, struct str lower_name, struct str value);
+/* Takes back what was written and makes the head that of a failure whose document is written next:
+ * the status of err, and Retry-After when err has a retry hint, as http_respond_error does with 0.
+ * false: something was flushed, which only http_pipe_end can still break off. */
+bool http_pipe_fail(struct http_pipe *pipe, enum mg_err err, const char *content_type);
+/* Takes the memory, empties buf; packs on this thread what suits. Blocks while the window is full.
+ * E_IO: the peer has gone (stop producing); E_TIMEOUT: no progress for 30 s. */
 enum mg_err http_pipe_write(struct http_pipe *pipe, struct buf *bytes) MG_MUST_USE;
 /* gRPC, server-streaming: one message (its prefix is put here), instead of http_pipe_head and
  * http_pipe_write, which a gRPC request must not have; blocks and fails like http_pipe_write, also

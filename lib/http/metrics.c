@@ -37,6 +37,7 @@ static void set_gauges(void *owner)
     for (unsigned door = 0; door < doors; door++)
         metric_set_gauge(owner, M_http_connections, door, 0,
                          (double)__atomic_load_n(&open_conns[door], __ATOMIC_RELAXED));
+    metric_set_gauge(owner, M_http_bodies_bytes, 0, 0, (double)gather_bytes_of_all());
 }
 
 struct metric_set *http_metrics_register(struct metric_registry *registry)
@@ -76,9 +77,9 @@ struct str http_door_name(unsigned door)
 }
 
 /* The position of the reason in the closed list. */
-static unsigned reason_index(const char *reason)
+static unsigned reason_index(struct str list, const char *reason)
 {
-    struct str list = STR(HTTP_REASONS), head;
+    struct str head;
     (void)str_cut(&list, '=', &head); /* the label's name */
     for (unsigned i = 0; str_cut(&list, '|', &head); i++) {
         if (str_eq(head, str_of(reason)))
@@ -90,7 +91,33 @@ static unsigned reason_index(const char *reason)
 
 void http_count_refused(struct http_server *server, const char *reason)
 {
-    count(server, M_http_refused, reason_index(reason), 1);
+    count(server, M_http_refused, reason_index(STR(HTTP_REASONS), reason), 1);
+}
+
+void http_count_handshake(struct http_server *server, enum tls_failure failure)
+{
+    static const char *const reasons[] = {
+        [TLS_FAILURE_NO_CERTIFICATE] = "no_certificate",
+        [TLS_FAILURE_CERTIFICATE] = "certificate",
+        [TLS_FAILURE_VERSION] = "version",
+        [TLS_FAILURE_PLAIN] = "plain",
+        [TLS_FAILURE_REFUSED] = "refused",
+        [TLS_FAILURE_UNFINISHED] = "unfinished",
+        [TLS_FAILURE_OTHER] = "other",
+    };
+    if (failure != TLS_FAILURE_NONE)
+        count(server, M_tls_handshake_failures,
+              reason_index(STR(HTTP_TLS_REASONS), reasons[failure]), 1);
+}
+
+void http_count_accept_pause(struct http_server *server)
+{
+    count(server, M_http_accept_pauses, 0, 1);
+}
+
+void http_count_body_wait(struct http_server *server)
+{
+    count(server, M_http_body_waits, 0, 1);
 }
 
 void http_count_bytes(struct http_server *server, size_t in, size_t out)

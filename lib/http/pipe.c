@@ -6,6 +6,10 @@
  * `window` bytes ahead of what the socket (or the HTTP/2 stream) took, and the writer sleeps when
  * it is further ahead.
  *
+ * Compression is the writer's work, and each hand-over ends in a flush: what was written when it
+ * was made can be read at the other end. Ahead, and so in the window, is what was packed. The rest
+ * of a pipe that hands nothing over is packed on the loop, as any whole answer.
+ *
  * Messages of a gRPC call are handed over at once: how the call ends follows in its trailers
  * whenever that is known, so there is nothing to wait for.
  *
@@ -18,14 +22,15 @@
 #include <stdio.h>
 #include <time.h>
 #include "base/clock.h"
+#include "codec/zip.h"
 #include "http/conn.h"
 #include "http/grpc.h"
 
-#define FLUSH_BYTES    (64u * 1024)
-#define WINDOW_BYTES   (1024u * 1024)
-#define PROGRESS_NS    30000000000ull
-#define TYPE_BYTES_MAX 128
-#define NAME_BYTES_MAX 64
+#define FLUSH_BYTES     (64u * 1024)
+#define WINDOW_BYTES    (1024u * 1024)
+#define PROGRESS_NS     30000000000ull
+#define TYPE_BYTES_MAX  128
+#define VALUE_BYTES_MAX 96
 
 struct block {
     struct block *next;
@@ -37,6 +42,9 @@ struct http_pipe {
     size_t window;
     uint64_t progress_ns; /* PROGRESS_NS; a test makes it short */
     bool is_grpc;         /* messages instead of a body */
+    bool is_head;         /* what is written is only counted */
+    bool reads_gzip;      /* the peer does */
+    unsigned retry_s;     /* when it had better come again */
     struct mailbox *box;
     struct {
         struct http_request *request;
@@ -46,8 +54,11 @@ struct http_pipe {
         struct buf pending; /* not handed over */
         int status;
         char content_type[TYPE_BYTES_MAX];
-        char disposition[sizeof "attachment; filename=\"\"" + NAME_BYTES_MAX]; /* "": no header */
+        struct str header; /* its name; empty: none */
+        char header_value[VALUE_BYTES_MAX];
         bool has_flushed, has_failed;
+        bool is_packed;         /* decided at the first hand-over */
+        struct zip_writer *zip; /* of a packed body that is sent; until the end */
     } writer; /* writer's thread; the loop reads it only after the first hand-over or the end */
     struct {
         pthread_mutex_t lock;
@@ -68,6 +79,9 @@ struct http_pipe *http_pipe_new(struct http_request *request, size_t window)
     pipe->window = window ? window : WINDOW_BYTES;
     pipe->progress_ns = PROGRESS_NS;
     pipe->is_grpc = request->is_grpc;
+    pipe->is_head = request->is_head;
+    pipe->reads_gzip = !request->is_grpc && compress_is_wanted(request);
+    pipe->retry_s = request_retry_s(request);
     pipe->box = request->server->pipes;
     pipe->own.request = request;
     pipe->writer.status = 200;
@@ -163,32 +177,72 @@ static enum mg_err hand_over(struct http_pipe *pipe, struct buf *bytes)
     return err;
 }
 
+static void decide_packing(struct http_pipe *pipe)
+{
+    pipe->writer.is_packed =
+        pipe->reads_gzip && compress_suits(pipe->writer.status, pipe->writer.content_type);
+    if (pipe->writer.is_packed && !pipe->is_head)
+        pipe->writer.zip = zip_writer_new();
+}
+
+static void pack(struct http_pipe *pipe, struct buf *bytes, bool is_last)
+{
+    if (!pipe->writer.zip)
+        return;
+    size_t limit = bytes->limit;
+    struct buf packed;
+    buf_init(&packed, SIZE_MAX);
+    (void)!zip_writer_put(pipe->writer.zip, buf_str(bytes), is_last,
+                          &packed); /* no limit to refuse it */
+    buf_fini(bytes);
+    *bytes = packed;
+    bytes->limit = limit;
+}
+
+static enum mg_err flush(struct http_pipe *pipe, struct buf *bytes)
+{
+    if (!pipe->writer.has_flushed)
+        decide_packing(pipe);
+    pack(pipe, bytes, false);
+    return hand_over(pipe, bytes);
+}
+
 void http_pipe_head(struct http_pipe *pipe, int status, const char *content_type)
 {
     assert(!pipe->writer.has_flushed && !pipe->is_grpc);
     pipe->writer.status = status;
+    pipe->writer.header = STR("");
     snprintf(pipe->writer.content_type, sizeof pipe->writer.content_type, "%s",
              content_type ? content_type : "");
 }
 
-void http_pipe_attachment(struct http_pipe *pipe, const char *file_name)
+void http_pipe_header(struct http_pipe *pipe, struct str lower_name, struct str value)
 {
-    size_t len = strlen(file_name);
-    assert(!pipe->writer.has_flushed && len > 0 && len < NAME_BYTES_MAX);
-    for (size_t i = 0; i < len; i++) {
-        char c = file_name[i];
-        assert((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               c == '-' || c == '.' || c == '_');
-    }
-    snprintf(pipe->writer.disposition, sizeof pipe->writer.disposition,
-             "attachment; filename=\"%s\"", file_name);
+    assert(!pipe->writer.has_flushed && lower_name.len > 0 && value.len < VALUE_BYTES_MAX);
+    for (size_t i = 0; i < value.len; i++)
+        assert(value.ptr[i] >= ' ' && value.ptr[i] <= '~');
+    pipe->writer.header = lower_name;
+    snprintf(pipe->writer.header_value, VALUE_BYTES_MAX, "%.*s", STR_ARG(value));
+}
+
+bool http_pipe_fail(struct http_pipe *pipe, enum mg_err err, const char *content_type)
+{
+    if (pipe->writer.has_flushed)
+        return false;
+    char hint[16];
+    int len = snprintf(hint, sizeof hint, "%u", pipe->retry_s);
+    buf_clear(&pipe->writer.pending);
+    http_pipe_head(pipe, mg_err_http(err), content_type);
+    if (mg_err_may_retry(err))
+        http_pipe_header(pipe, STR("retry-after"), str_n(hint, (size_t)len));
+    return true;
 }
 
 static enum mg_err write_bytes(struct http_pipe *pipe, struct buf *bytes)
 {
     struct buf *pending = &pipe->writer.pending;
     if (pending->len == 0 && bytes->len >= FLUSH_BYTES)
-        return hand_over(pipe, bytes);
+        return flush(pipe, bytes);
     if (pending->len == 0 && bytes->room >= bytes->len) { /* take the memory instead of copying */
         buf_fini(pending);
         *pending = *bytes;
@@ -197,7 +251,7 @@ static enum mg_err write_bytes(struct http_pipe *pipe, struct buf *bytes)
     } else {
         buf_put(pending, bytes->ptr, bytes->len);
     }
-    return pending->len >= FLUSH_BYTES ? hand_over(pipe, pending) : MG_OK;
+    return pending->len >= FLUSH_BYTES ? flush(pipe, pending) : MG_OK;
 }
 
 enum mg_err http_pipe_write(struct http_pipe *pipe, struct buf *bytes)
@@ -247,6 +301,9 @@ void http_pipe_end(struct http_pipe **pipe_at, enum mg_err err, struct str messa
     struct http_pipe *pipe = MG_STEAL(*pipe_at);
     if (!err && pipe->writer.has_failed)
         err = MG_E_IO;
+    if (!err)
+        pack(pipe, &pipe->writer.pending, true);
+    zip_writer_free(&pipe->writer.zip);
     pthread_mutex_lock(&pipe->shared.lock);
     /* The rest is smaller than FLUSH_BYTES and does not wait for room. */
     if (!err && pipe->writer.has_flushed)
@@ -298,12 +355,10 @@ static void detach(struct http_request *request)
     request->pipe = NULL;
 }
 
-static size_t extra_headers(const struct http_pipe *pipe, struct http_header *out)
+static size_t extra_header(const struct http_pipe *pipe, struct http_header *out)
 {
-    if (!*pipe->writer.disposition)
-        return 0;
-    *out = (struct http_header){STR("content-disposition"), str_of(pipe->writer.disposition)};
-    return 1;
+    *out = (struct http_header){pipe->writer.header, str_of(pipe->writer.header_value)};
+    return pipe->writer.header.len ? 1 : 0;
 }
 
 static void begin_answer(struct http_pipe *pipe)
@@ -316,7 +371,8 @@ static void begin_answer(struct http_pipe *pipe)
     }
     const char *type = pipe->writer.content_type;
     struct http_header extra;
-    size_t n = extra_headers(pipe, &extra);
+    size_t n = extra_header(pipe, &extra);
+    request->is_packed = pipe->writer.is_packed;
     request_start_stream(request, pipe->writer.status, *type ? type : NULL, &extra, n);
 }
 
@@ -380,7 +436,7 @@ static void finish_request(struct http_pipe *pipe)
     request->is_handler_done = false; /* the answer is made by the ordinary calls */
     const char *type = pipe->writer.content_type;
     struct http_header extra;
-    size_t n = extra_headers(pipe, &extra);
+    size_t n = extra_header(pipe, &extra);
     if (err)
         http_respond_error(request, err, buf_str(&pipe->shared.end_message), 0);
     else if (pipe->is_grpc)

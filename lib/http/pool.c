@@ -22,16 +22,17 @@ static struct buf remove_at(struct pool *pool, size_t i)
     return taken;
 }
 
-/* The smallest kept buffer with that room, or none. */
+/* The smallest kept buffer with that room, or none: a small body must not be charged with a large
+ * buffer. */
 static bool find_kept(struct pool *pool, size_t room, struct buf *out)
 {
-    for (size_t i = 0; i < pool->n; i++) {
-        if (pool->at[i].room >= room) {
-            *out = remove_at(pool, i);
-            return true;
-        }
-    }
-    return false;
+    size_t i = 0;
+    while (i < pool->n && pool->at[i].room < room)
+        i++;
+    if (i == pool->n || pool->at[i].room - room > room)
+        return false;
+    *out = remove_at(pool, i);
+    return true;
 }
 
 static size_t wanted_room(size_t need, uint64_t length_hint, size_t limit)
@@ -43,13 +44,27 @@ static size_t wanted_room(size_t need, uint64_t length_hint, size_t limit)
     return MG_MAX(MG_MIN(room, limit), need);
 }
 
+size_t pool_room(const struct buf *body, size_t more, uint64_t length_hint)
+{
+    size_t need = body->len + more;
+    return need <= body->room ? body->room : wanted_room(need, length_hint, body->limit);
+}
+
+/* Exactly that much: a buffer doubles by itself. */
+static void enlarge(struct buf *body, size_t room)
+{
+    size_t limit = body->limit;
+    body->limit = room;
+    (void)!buf_reserve(body, room - body->len); /* within the limit: cannot be refused */
+    body->limit = limit;
+}
+
 void pool_grow(struct pool *pool, struct buf *body, size_t more, uint64_t length_hint)
 {
     assert(body->len <= body->limit && more <= body->limit - body->len);
-    size_t need = body->len + more;
-    if (need <= body->room)
+    size_t room = pool_room(body, more, length_hint);
+    if (room <= body->room)
         return;
-    size_t room = wanted_room(need, length_hint, body->limit);
     struct buf kept;
     if (find_kept(pool, room, &kept)) {
         if (body->len)
@@ -61,7 +76,7 @@ void pool_grow(struct pool *pool, struct buf *body, size_t more, uint64_t length
         *body = kept;
         return;
     }
-    (void)!buf_reserve(body, room - body->len); /* within the limit: cannot be refused */
+    enlarge(body, room);
 }
 
 void pool_give(struct pool *pool, struct buf *body)

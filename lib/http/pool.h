@@ -20,7 +20,9 @@ struct pool {
 void pool_fini(struct pool *pool); /* zeroed memory is an empty pool */
 /* Makes room for `more` bytes in *body, whose limit was checked before. Grows at most to twice of
  * what is used then, or to the hint when that is nearer: a declared length alone never costs
- * memory. */
+ * memory. A kept buffer may have twice as much as that. */
 void pool_grow(struct pool *pool, struct buf *body, size_t more, uint64_t length_hint);
+/* The room that it has then without a kept buffer. */
+size_t pool_room(const struct buf *body, size_t more, uint64_t length_hint);
 void pool_give(struct pool *pool, struct buf *body); /* takes the memory, leaves body empty */
 bool pool_decay(struct pool *pool);                  /* true: something is left to decay */

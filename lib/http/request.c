@@ -8,6 +8,7 @@
 #include "http/conn.h"
 #include <assert.h>
 #include "base/clock.h"
+#include "http/field.h"
 #include "http/grpc.h"
 
 /* --- life --- */
@@ -211,8 +212,7 @@ void http_request_take_body(struct http_request *request, struct buf *out, size_
     *out = request->body;
     *offset = request->body_offset;
     request->body = (struct buf){0};
-    request->message = STR("");
-    gather_drop(request);
+    request->message = STR(""); /* its memory counts until the answer */
 }
 
 bool http_request_is_gone(const struct http_request *request)
@@ -227,14 +227,6 @@ void http_request_on_gone(struct http_request *request, http_handler_fn *on_gone
 }
 
 /* --- the head --- */
-static struct str lower_copy(struct arena *arena, struct str s)
-{
-    char *copy = arena_alloc(arena, s.len + 1);
-    for (size_t i = 0; i < s.len; i++)
-        copy[i] = (char)(s.ptr[i] >= 'A' && s.ptr[i] <= 'Z' ? s.ptr[i] | 0x20 : s.ptr[i]);
-    copy[s.len] = '\0';
-    return str_n(copy, s.len);
-}
 
 void request_spoil_head(struct http_request *request, enum mg_err err)
 {
@@ -250,7 +242,7 @@ void request_add_header(struct http_request *request, struct str name, struct st
         request_spoil_head(request, MG_E_HEADERS);
         return;
     }
-    struct http_header header = {lower_copy(&request->arena, name),
+    struct http_header header = {http_field_name(&request->arena, name),
                                  arena_str(&request->arena, str_trim(value))};
     VEC_PUSH(&request->headers, header);
 }
@@ -270,16 +262,9 @@ bool request_set_target(struct http_request *request, struct str target)
     return rest.len > 0 && rest.ptr[0] == '/';
 }
 
-/* RFC 9110 5.6.2. */
 bool request_is_token(struct str s)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        bool is_alnum = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
-        if (!is_alnum && (c == '\0' || !strchr("!#$%&'*+-.^_`|~", c)))
-            return false;
-    }
-    return s.len > 0;
+    return http_is_token(s);
 }
 
 /* RFC 3986 3.2: host and port; no user information, which nobody may send in Host. */
@@ -319,7 +304,7 @@ static bool is_known_grpc_encoding(struct str encoding)
     return encoding.len == 0;
 }
 
-/* The rules of otlp.md 9 for a call; false: answered. */
+/* The rules of http.h for a call; false: answered. */
 static bool check_grpc_head(struct http_request *request)
 {
     if (!str_eq(request->method, STR("POST"))) {
@@ -373,6 +358,10 @@ static bool find_route(struct http_request *request)
     if (err == MG_E_METHOD && !request->is_grpc && cors_preflight(request, allow))
         return false;
     struct str message = STR("");
+    if (err == MG_E_METHOD)
+        message = arena_printf(&request->arena, "%.*s is not allowed here, only %.*s",
+                               (int)MG_MIN(request->method.len, (size_t)32), request->method.ptr,
+                               STR_ARG(allow));
     if (err == MG_E_ABSENT || err == MG_E_UNSUPPORTED)
         message = arena_printf(&request->arena, "nothing is served at %.*s",
                                (int)MG_MIN(request->path.len, (size_t)200), request->path.ptr);
@@ -413,6 +402,14 @@ static void set_body_limit(struct http_request *request)
     buf_init(&request->body, request->body_limit);
 }
 
+void request_send_continue(struct http_request *request)
+{
+    if (!request->expects_continue || request->has_body)
+        return;
+    request->expects_continue = false;
+    request_protocol(request)->send_continue(request);
+}
+
 /* After on_head and after a release: the body may come, or it is known to be too large. */
 static void ask_for_body(struct http_request *request)
 {
@@ -427,10 +424,10 @@ static void ask_for_body(struct http_request *request)
         return;
     request->step_ns = server_now(request->server);
     request->step_received = request->received;
-    if (request->expects_continue) {
-        request->expects_continue = false;
-        request_protocol(request)->send_continue(request);
-    }
+    if (request->expects_continue && !gather_may_read(request))
+        gather_wait(request); /* RFC 9110 10.1.1: its end may be the final status as well */
+    else
+        request_send_continue(request);
 }
 
 /* A table of several modules' routes names the owner of each. */
@@ -516,13 +513,6 @@ void request_body_data(struct http_request *request, struct str bytes)
     gather_count(request);
 }
 
-void request_body_resumes(struct http_request *request)
-{
-    request->step_ns = server_now(request->server); /* while it waited, no time passed */
-    request->step_received = request->received;
-    request_protocol(request)->unheld(request);
-}
-
 /* false: answered. */
 static bool unframe(struct http_request *request)
 {
@@ -591,9 +581,29 @@ void conn_run_ready(struct conn *conn)
     }
 }
 
+void request_pause(struct http_request *request)
+{
+    if (!request->paused_ns)
+        request->paused_ns = server_now(request->server);
+}
+
+void request_resume(struct http_request *request)
+{
+    if (request->paused_ns)
+        request->waited_ns += server_now(request->server) - request->paused_ns;
+    request->paused_ns = 0;
+}
+
+uint64_t http_request_waited_ns(const struct http_request *request)
+{
+    uint64_t now_ns = server_now(request->server);
+    return request->waited_ns + (request->paused_ns ? now_ns - request->paused_ns : 0);
+}
+
 void http_request_hold(struct http_request *request)
 {
     assert(!request->is_handler_done && !request->has_body && !request->is_duplex);
+    request_pause(request);
     request->is_held = true;
     request->is_owed = true;
 }
@@ -601,6 +611,7 @@ void http_request_hold(struct http_request *request)
 void http_request_release(struct http_request *request)
 {
     assert(request->is_held && !request->is_handler_done);
+    request_resume(request);
     request->is_held = false;
     request->is_owed = false;
     if (request->is_finished || request->is_gone) {
@@ -609,8 +620,6 @@ void http_request_release(struct http_request *request)
     }
     if (!request->has_head)
         return;
-    if (!request->has_body)
-        gather_count(request);
     request_protocol(request)->unheld(request);
     if (!request->is_ready &&
         request->conn) { /* the rest follows at the end of the round: never from in here */
@@ -635,7 +644,10 @@ void request_tick(struct http_request *request, uint64_t now_ns)
         return;
     if (request->deadline_ns && now_ns >= request->deadline_ns) {
         request_refuse(request, MG_E_TIMEOUT, "deadline", "the deadline passed");
-    } else if (list_linked(&request->wait_link)) {
+        return;
+    }
+    gather_pace(request, now_ns);
+    if (list_linked(&request->wait_link)) {
         request->step_ns = now_ns; /* it is the server that does not read */
     } else if (!request->has_body && !request->is_held && now_ns > request->step_ns &&
                now_ns - request->step_ns >= patience(request)) {

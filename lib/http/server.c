@@ -41,6 +41,11 @@ static void io_resume(void *owner)
     stream_resume(owner);
 }
 
+static void io_read_most(void *owner, size_t bytes)
+{
+    stream_read_most(owner, bytes);
+}
+
 static void io_shutdown(void *owner)
 {
     stream_shutdown(owner);
@@ -72,6 +77,7 @@ static const struct transport stream_transport = {
     .queued = io_queued,
     .pause = io_pause,
     .resume = io_resume,
+    .read_most = io_read_most,
     .shutdown = io_shutdown,
     .close = io_close,
     .alpn = io_alpn,
@@ -96,8 +102,10 @@ static void on_drained(void *owner)
 
 static void on_closed(void *owner, enum mg_err err)
 {
+    struct conn *conn = owner;
     (void)err; /* why a peer went makes no difference */
-    conn_on_closed(owner);
+    http_count_handshake(conn->server, stream_tls_failure(conn->io_owner));
+    conn_on_closed(conn);
 }
 
 static const struct stream_events stream_events = {
@@ -114,9 +122,23 @@ static void on_accept(void *owner, struct stream *stream)
     stream_own(stream, &stream_events, conn);
     server_wake_at(server, server_now(server) + server->tick_ms * 1000000u);
     if (server->n_conns >= server->conf.connections_max && server->listener) {
-        http_count_refused(server, "connections"); /* it waits in the backlog; nobody is cut off */
+        http_count_accept_pause(server);
         listener_pause(server->listener);
     }
+}
+
+/* To whoever takes a TLS door for a plain one. No more of the request is looked at. */
+static struct str answer_plain(struct str first)
+{
+    static const char *const starts[] = {"GET ",     "HEAD ",    "POST ",  "PUT ",  "DELETE ",
+                                         "CONNECT ", "OPTIONS ", "TRACE ", "PATCH "};
+    for (size_t i = 0; i < MG_COUNT(starts); i++) {
+        if (memcmp(first.ptr, starts[i], MG_MIN(first.len, strlen(starts[i]))) == 0)
+            return STR("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+                       "Connection: close\r\n\r\n"
+                       "TLS is spoken here: use https instead of plain http\n");
+    }
+    return STR("");
 }
 
 /* --- time --- */
@@ -238,7 +260,7 @@ struct http_server *http_server_new(struct loop *loop, const struct http_options
     server->flush = (struct loop_task){.run = on_flush, .owner = server};
     server->timer = timer_new(loop, on_timer, server);
     server->tick_ms = choose_tick_ms(&server->conf);
-    gather_init(&server->gather, server->conf.bodies_bytes_max);
+    gather_init(server);
     server->pipes = mailbox_new(loop, server_pipe_mail, server);
     buf_init(&server->scratch, OUT_SCRATCH_BYTES);
     auth_set(server, options->auth);
@@ -255,8 +277,10 @@ void http_server_reload(struct http_server *server, struct http_auth *auth,
 enum mg_err http_server_listen(struct http_server *server, const struct listener_options *where,
                                struct mg_why *why)
 {
+    struct listener_options options = *where;
     assert(!server->listener);
-    return listener_open(&server->listener, server->loop, where, on_accept, server, why);
+    options.plain_answer = answer_plain;
+    return listener_open(&server->listener, server->loop, &options, on_accept, server, why);
 }
 
 struct str http_server_address(const struct http_server *server)
@@ -267,6 +291,11 @@ struct str http_server_address(const struct http_server *server)
 size_t http_server_connections(const struct http_server *server)
 {
     return server->n_conns;
+}
+
+void *http_server_owner(const struct http_server *server)
+{
+    return server->options.owner;
 }
 
 void http_server_recycle(struct http_server *server, struct buf *body)
@@ -315,6 +344,7 @@ void http_server_free(struct http_server **server_at)
     listener_close(&server->listener);
     loop_undefer(&server->flush);
     timer_free(&server->timer);
+    gather_fini(server);
     mailbox_free(&server->pipes);
     router_free(&server->router);
     free_spare(server);

@@ -1,5 +1,4 @@
-/* status.c - google.rpc.Status written by hand: four small messages, whose lengths are known before
- * a byte is written, so that the nesting needs no second buffer:
+/* status.c - google.rpc.Status:
  *
  *     Status    { 1: code  2: message  3: Any }
  *     Any       { 1: type_url          2: RetryInfo }
@@ -10,66 +9,47 @@
 
 #include <stdio.h>
 
-#include "base/bytes.h"
 #include "codec/base64.h"
 #include "codec/json_write.h"
 #include "codec/utf8.h"
+#include "model/wire.h"
 
 #define RETRY_INFO_TYPE     "type.googleapis.com/google.rpc.RetryInfo"
-#define TAG_VARINT(field)   ((field) << 3)
-#define TAG_BYTES(field)    ((field) << 3 | 2)
 #define DURATION_TEXT_BYTES 16 /* 10 digits, 's' */
-
-/* Every length below is under 128 except the message's, so a tag and a length are 2 bytes. */
-static size_t duration_len(unsigned seconds)
-{
-    return seconds ? 1 + varint_len(seconds) : 0;
-}
-
-static void put_bytes_head(struct buf *out, unsigned field, size_t len)
-{
-    buf_put_varint(out, TAG_BYTES(field));
-    buf_put_varint(out, len);
-}
 
 static void put_retry_info(struct buf *out, unsigned seconds)
 {
-    put_bytes_head(out, 1, duration_len(seconds));
-    if (seconds) {
-        buf_put_varint(out, TAG_VARINT(1));
-        buf_put_varint(out, seconds);
-    }
+    size_t duration = wire_open(out, 1);
+
+    if (seconds)
+        wire_put_varint(out, 1, seconds);
+    wire_close(out, duration);
 }
 
 static void put_retry_any(struct buf *out, unsigned seconds)
 {
-    size_t info_len = 2 + duration_len(seconds);
+    size_t any = wire_open(out, 3);
 
-    put_bytes_head(out, 3, 2 + strlen(RETRY_INFO_TYPE) + 2 + info_len);
-    put_bytes_head(out, 1, strlen(RETRY_INFO_TYPE));
-    buf_put_text(out, RETRY_INFO_TYPE);
-    put_bytes_head(out, 2, info_len);
+    wire_put_bytes(out, 1, STR(RETRY_INFO_TYPE));
+    size_t info = wire_open(out, 2);
     put_retry_info(out, seconds);
+    wire_close(out, info);
+    wire_close(out, any);
 }
 
 /* A proto3 string must be UTF-8, or the client's decoder refuses the whole Status. */
 static void put_message(struct buf *out, struct str message)
 {
-    struct buf clean;
+    size_t mark = wire_open(out, 2);
 
-    buf_init(&clean, message.len * 3); /* U+FFFD is 3 bytes */
-    utf8_sanitize(&clean, message);
-    put_bytes_head(out, 2, clean.len);
-    buf_put_str(out, buf_str(&clean));
-    buf_fini(&clean);
+    utf8_sanitize(out, message);
+    wire_close(out, mark);
 }
 
 static void put_status(struct buf *out, int code, struct str message, unsigned retry_after_s)
 {
-    if (code != 0) {
-        buf_put_varint(out, TAG_VARINT(1));
-        buf_put_varint(out, (uint64_t)code);
-    }
+    if (code != 0)
+        wire_put_varint(out, 1, (uint64_t)code);
     if (message.len)
         put_message(out, message);
     if (retry_after_s)

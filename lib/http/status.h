@@ -1,5 +1,5 @@
 /* status.h - google.rpc.Status as OTLP's error bodies and gRPC's detail trailers carry it
- * (otlp.md 2.4, 3.4). Writers only; pure functions, any thread.
+ * (google/rpc/status.proto, error_details.proto). Writers only; pure functions, any thread.
  *
  * code is mg_err_grpc(err). A RetryInfo detail is there exactly when retry_after_s > 0. The outputs
  * are appended to *out, whose limit decides whether they fit (buf_err). */

@@ -11,6 +11,8 @@ struct transport {
     size_t (*queued)(const void *owner);             /* bytes not yet taken by the kernel */
     void (*pause)(void *owner);
     void (*resume)(void *owner);
+    void (*read_most)(void *owner, size_t bytes); /* at a time, from the next read on; NULL: it has
+                                                   * a size of its own */
     void (*shutdown)(void *owner); /* half close after what is queued */
     void (*close)(void *owner);    /* conn_on_closed follows, later */
     /* What TLS knows, from the first bytes on (net/tls.h); NULL: it is none. */

@@ -109,7 +109,7 @@ static int os_unlink(void *ctx, const char *path)
     return unlink(path);
 }
 
-const struct journal_io file_os = {
+static const struct journal_io os_io = {
     .mkdir = os_mkdir,
     .list = os_list,
     .size = os_size,
@@ -123,6 +123,11 @@ const struct journal_io file_os = {
     .rename = os_rename,
     .unlink = os_unlink,
 };
+
+const struct journal_io *journal_io_os(void)
+{
+    return &os_io;
+}
 
 static const char *const suffixes[] = {[FILE_LOG] = ".log", [FILE_SPARE] = ".spare"};
 
@@ -175,8 +180,8 @@ static void iov_advance(struct iovec **iov, int *n, size_t bytes)
     }
 }
 
-enum mg_err file_write(const struct journal_io *io, int fd, struct iovec *iov, int n,
-                       uint64_t offset)
+enum mg_err journal_io_write(const struct journal_io *io, int fd, struct iovec *iov, int n,
+                             uint64_t offset)
 {
     iov_advance(&iov, &n, 0);
     while (n > 0) {
@@ -193,7 +198,8 @@ enum mg_err file_write(const struct journal_io *io, int fd, struct iovec *iov, i
     return MG_OK;
 }
 
-enum mg_err file_read(const struct journal_io *io, int fd, void *out, size_t bytes, uint64_t offset)
+enum mg_err journal_io_read(const struct journal_io *io, int fd, void *out, size_t bytes,
+                            uint64_t offset)
 {
     char *at = out;
     while (bytes > 0) {

@@ -17,7 +17,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/uio.h>
 #include "base/file.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -77,7 +76,7 @@ struct journal {
 
     struct {
         _Atomic uint64_t records, bytes, groups, failed_groups, corrupt_records, corrupt_places;
-        _Atomic uint64_t segments, disk_bytes, cpu_ns, first_position, next_position;
+        _Atomic uint64_t segments, disk_bytes, next_bytes, cpu_ns, first_position, next_position;
         _Atomic uint64_t trimmed_position; /* asked for */
         _Atomic uint64_t trim_point;       /* a trim to here releases something */
         _Atomic uint64_t damage_to;        /* damage below this position is counted; by readers, too */
@@ -107,6 +106,7 @@ static void figures_publish(struct journal *j)
     uint64_t first = set->segments.n ? set->segments.at[0].head.first_position : set->next_position;
     SEEN_SET(j, segments, set->segments.n);
     SEEN_SET(j, disk_bytes, segment_disk_bytes(set));
+    SEEN_SET(j, next_bytes, segment_next_bytes(set));
     SEEN_SET(j, first_position, first);
     SEEN_SET(j, next_position, set->next_position);
     SEEN_SET(j, trim_point, segment_trim_point(set));
@@ -275,7 +275,7 @@ static enum mg_err group_write(struct journal *j)
 {
     struct group *g = j->own.group;
     struct segment_set *set = &j->set;
-    MG_TRY(file_write(set->io, set->current.fd, g->vectors, g->n_vectors, set->current.offset));
+    MG_TRY(journal_io_write(set->io, set->current.fd, g->vectors, g->n_vectors, set->current.offset));
     if (!set->os_durability && set->io->fdatasync(set->io->ctx, set->current.fd) < 0)
         return MG_E_IO;
     segment_commit(set, set->current.offset + format_align(g->bytes, FORMAT_PAGE));
@@ -531,11 +531,6 @@ uint64_t journal_trim_to_fit(struct journal *journal, uint64_t bytes)
     return segment_fit(&journal->set, bytes);
 }
 
-const struct journal_io *journal_io_os(void)
-{
-    return &file_os;
-}
-
 /* --- any thread --- */
 
 static bool writer_should_wake(const struct journal *j)
@@ -598,6 +593,7 @@ void journal_stat(const struct journal *journal, struct journal_stats *out)
         .corrupt_places = SEEN(journal, corrupt_places),
         .segments = SEEN(journal, segments),
         .disk_bytes = SEEN(journal, disk_bytes),
+        .next_bytes = SEEN(journal, next_bytes),
         .writer_cpu_ns = SEEN(journal, cpu_ns),
         .first_position = SEEN(journal, first_position),
         .next_position = SEEN(journal, next_position),

@@ -1,5 +1,5 @@
 /* journal.h - the durable log: append, group commit, positions, replay, trim, and reading while it is
- * written (DESIGN R1, R2, R12).
+ * written.
  *
  * One writer thread owns the segment files of one directory. Callers hand it records; it gathers them into
  * groups, writes each group with one pwritev at the next 4 KiB boundary, makes it durable with one
@@ -22,6 +22,7 @@
  *
  * The caller sees to it that one process has the directory open. */
 #pragma once
+#include <sys/uio.h>
 #include "base/queue.h"
 #include "base/str.h"
 
@@ -79,10 +80,15 @@ struct journal_io {
 };
 
 const struct journal_io *journal_io_os(void); /* for a caller that keeps files of its own beside the log */
+/* Writes all of the vectors (which it changes) at the offset; a short write is continued. E_IO: see errno. */
+enum mg_err journal_io_write(const struct journal_io *io, int fd, struct iovec *iov, int n, uint64_t offset) MG_MUST_USE;
+/* Fills `out`; beyond the end of the file it is zeros. E_IO: see errno. */
+enum mg_err journal_io_read(const struct journal_io *io, int fd, void *out, size_t bytes, uint64_t offset) MG_MUST_USE;
 
 struct journal;
 struct journal_stats {
     uint64_t records, bytes, groups, failed_groups, corrupt_records, corrupt_places, segments, disk_bytes;
+    uint64_t next_bytes;          /* free space that the next segment of the usual size takes; 0: a recycled one is there */
     uint64_t writer_cpu_ns;       /* CPU of the writer thread so far */
     uint64_t first_position, next_position, trimmed_position; /* trimmed: everything ≤ it may be gone */
     bool refusing;

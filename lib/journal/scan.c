@@ -93,7 +93,7 @@ static enum mg_err walk_bytes(struct walk *w, uint64_t offset, size_t bytes, con
             w->window_room = len;
         }
         w->window_len = 0;
-        if (file_read(w->set->io, w->fd, w->window, len, offset) != MG_OK)
+        if (journal_io_read(w->set->io, w->fd, w->window, len, offset) != MG_OK)
             return mg_fail_os(w->why, errno, "%s: cannot read segment %" PRIu64, w->set->dir,
                               w->segment->head.number);
         w->window_at = offset;
@@ -275,7 +275,7 @@ static enum mg_err file_inspect(struct segment_set *set, struct found *found, en
     int fd = set->io->open(set->io->ctx, path, O_RDONLY, 0);
     enum mg_err err = MG_OK;
     if (fd < 0 || set->io->size(set->io->ctx, fd, &s->bytes, &s->disk_bytes) < 0 ||
-        file_read(set->io, fd, bytes, sizeof bytes, 0) != MG_OK)
+        journal_io_read(set->io, fd, bytes, sizeof bytes, 0) != MG_OK)
         err = mg_fail_os(why, errno, "%s: cannot read", path);
     if (fd >= 0)
         set->io->close(set->io->ctx, fd);

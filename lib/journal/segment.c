@@ -22,7 +22,7 @@ void segment_set_init(struct segment_set *set, const struct journal_options *opt
 {
     uint64_t bytes = options->segment_bytes ? options->segment_bytes : default_segment_bytes;
     *set = (struct segment_set){
-        .io = options->io ? options->io : &file_os,
+        .io = options->io ? options->io : journal_io_os(),
         .dir = mem_text(options->dir),
         .segment_bytes = format_align(MG_MAX(bytes, (uint64_t)2 * FORMAT_PAGE), FORMAT_PAGE),
         .spares_max = options->spare_segments ? options->spare_segments : default_spares,
@@ -118,13 +118,18 @@ static void spares_settle(struct segment_set *set)
     set->spares.n = kept;
 }
 
+static bool is_usable(const struct segment_spare *spare, uint64_t bytes)
+{
+    return !spare->is_held && spare->bytes == bytes;
+}
+
 /* Renames a usable spare to the number. false: there is none. */
 static bool spare_take(struct segment_set *set, uint64_t number, uint64_t bytes,
                        uint64_t *disk_bytes)
 {
     for (size_t i = 0; i < set->spares.n; i++) {
         struct segment_spare spare = set->spares.at[i];
-        if (spare.is_held || spare.bytes != bytes)
+        if (!is_usable(&spare, bytes))
             continue;
         VEC_REMOVE(&set->spares, i);
         *disk_bytes = spare.disk_bytes;
@@ -141,7 +146,7 @@ static int header_write(struct segment_set *set, int fd, const struct segment_he
     uint8_t page[FORMAT_PAGE] = {0};
     segment_head_write(page, head);
     struct iovec iov = {page, sizeof page};
-    if (file_write(set->io, fd, &iov, 1, 0) != MG_OK)
+    if (journal_io_write(set->io, fd, &iov, 1, 0) != MG_OK)
         return -1;
     if (set->os_durability)
         return 0;
@@ -294,6 +299,14 @@ uint64_t segment_disk_bytes(const struct segment_set *set)
     for (size_t i = 0; i < set->spares.n; i++)
         bytes += set->spares.at[i].disk_bytes;
     return bytes;
+}
+
+uint64_t segment_next_bytes(const struct segment_set *set)
+{
+    for (size_t i = 0; i < set->spares.n; i++)
+        if (is_usable(&set->spares.at[i], set->segment_bytes))
+            return 0;
+    return set->segment_bytes;
 }
 
 /* --- any thread --- */

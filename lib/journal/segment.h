@@ -61,6 +61,8 @@ void segment_trim(struct segment_set *set, uint64_t position);
 /* The largest position whose trim would release something; UINT64_MAX: nothing can be released. */
 uint64_t segment_trim_point(const struct segment_set *set);
 uint64_t segment_disk_bytes(const struct segment_set *set);
+/* Free space that the next segment of the usual size takes; 0: there is a spare for it. */
+uint64_t segment_next_bytes(const struct segment_set *set);
 /* A group in the current segment is durable: its groups end at `end` now. */
 void segment_commit(struct segment_set *set, uint64_t end);
 

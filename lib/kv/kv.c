@@ -6,6 +6,10 @@
  * of writers, so a list of the writable environments refuses it. Sealed environments take no lock
  * and need no entry.
  *
+ * LMDB changes a file by writing the older one of its two first pages. When that write fails, the disk may have the new page
+ * and memory the old one, or the other way round, and a sync that has failed once does not write a page again. So before the next
+ * write transaction both are written as memory has them, and synced. The end of a process does not change what is doubtful.
+ *
  * Handles are opened in one transaction when the environment is opened: mdb_dbi_open is not safe
  * beside other transactions, and a handle belongs to its environment. */
 #include "kv/kv.h"
@@ -32,9 +36,10 @@ struct kv_env {
     MDB_env *mdb;           /* NULL only between a failed revival and the next one */
     char *path;
     struct kv_options options; /* as opened; path is ours */
-    pthread_mutex_t lock;   /* of the three below, and of mdb while it is exchanged */
+    pthread_mutex_t lock;   /* of the four below, and of mdb while it is exchanged */
     unsigned n_txns;
     bool is_broken;         /* a commit failed: LMDB may refuse everything from now on */
+    bool is_doubtful;       /* the disk may not have the first pages that memory has */
     const void *guard;      /* against damaged pages; NULL: none */
     _Atomic unsigned refs;
     bool sealed;
@@ -221,10 +226,45 @@ static enum mg_err tables_open_in(struct kv_env *env, const struct kv_options *o
     return MG_OK;
 }
 
+/* In a write transaction, so that nobody commits meanwhile. */
+static int write_first_pages(const struct kv_env *env)
+{
+    MDB_stat stat;
+    mdb_filehandle_t fd;
+    int code = mdb_env_stat(env->mdb, &stat);
+
+    if (!code)
+        code = mdb_env_get_fd(env->mdb, &fd);
+    if (code)
+        return code;
+    size_t bytes = (size_t)stat.ms_psize * 2;
+    char *pages = mem_alloc(bytes);
+    ssize_t done = pread(fd, pages, bytes, 0);
+    if (done == (ssize_t)bytes)
+        done = pwrite(fd, pages, bytes, 0);
+    code = done < 0 ? errno : done < (ssize_t)bytes ? EIO : 0;
+    mem_free(pages);
+    if (!code && fdatasync(fd) != 0)
+        code = errno;
+    return code;
+}
+
+static int txn_begin(struct kv_env *env, bool write, MDB_txn **out)
+{
+    int code = CALL(mdb_txn_begin(env->mdb, NULL, write ? 0 : MDB_RDONLY, out));
+    if (code || !write || !env->is_doubtful)
+        return code;
+    code = CALL(write_first_pages(env));
+    env->is_doubtful = code != 0;
+    if (code)
+        mdb_txn_abort(*out);
+    return code;
+}
+
 static enum mg_err tables_open(struct kv_env *env, const struct kv_options *o, struct mg_why *why)
 {
     MDB_txn *txn;
-    int code = CALL(mdb_txn_begin(env->mdb, NULL, o->create ? 0 : MDB_RDONLY, &txn));
+    int code = txn_begin(env, o->create, &txn);
     if (code)
         return failed(why, env, code, "cannot begin");
     enum mg_err err = tables_open_in(env, o, txn, why);
@@ -372,7 +412,7 @@ enum mg_err kv_env_open(struct kv_env **out, const struct kv_options *options, s
     env->sealed = options->sealed;
     env->n_tables = options->n_tables;
     atomic_init(&env->refs, 1);
-    bool exists = env_identify(env);
+    bool exists = env->is_doubtful = env_identify(env);
     if (!exists && !options->create)
         return mg_fail(why, MG_E_ABSENT, "%s: there is no such file", env->path);
     if (!options->sealed)
@@ -462,7 +502,7 @@ enum mg_err kv_begin(struct kv_txn **out, struct kv_env *env, bool write, struct
     pthread_mutex_lock(&env->lock);
     enum mg_err err = revive(env, why);
     if (err == MG_OK) {
-        code = CALL(mdb_txn_begin(env->mdb, NULL, write ? 0 : MDB_RDONLY, &mdb));
+        code = txn_begin(env, write, &mdb);
         env->is_broken |= code == MDB_PANIC;
         env->n_txns += !code;
     }
@@ -503,7 +543,7 @@ enum mg_err kv_commit(struct kv_txn **txn, struct mg_why *why)
     enum mg_err err = code ? failed(why, t->env, code, "cannot commit") : MG_OK;
     if (code && t->is_write) {
         pthread_mutex_lock(&t->env->lock);
-        t->env->is_broken = true;
+        t->env->is_broken = t->env->is_doubtful = true;
         pthread_mutex_unlock(&t->env->lock);
     }
     txn_free(txn);

@@ -11,7 +11,9 @@
  * or damaged is E_FORMAT; an absent file or table at open is E_ABSENT; a second writable open of one file
  * is E_BUSY; a key that LMDB cannot hold (empty, over 511 bytes) is E_FORMAT; a missing key is a value
  * (false). After any failed put the whole transaction must be aborted; kv_commit then refuses and aborts.
- * When kv_commit fails without that, the transaction may be in the file all the same: read before writing it again.
+ * When kv_commit fails without that, the transaction may be in the file all the same. The next write transaction shows whether it
+ * is: one begins only when the disk has what it shows (E_IO until then), also the first one after a file was opened. Readers
+ * do not wait for the disk.
  * Commits are synced (never NOSYNC), and creating a file syncs its directory.
  *
  * A file shorter than its meta page says is lengthened with a hole when it is opened: LMDB reads through a map, where

@@ -1,4 +1,4 @@
-/* jaeger_otlp.c - a raw Jaeger span becomes OTLP's (jaeger.md 5.2, 9).
+/* jaeger_otlp.c - a raw Jaeger span becomes OTLP's, as the OpenTelemetry Collector's translator/jaeger does it.
  *
  * Tags that mean something are found first, the last of each name; then every part decides, and
  * says which of them it took. What remains is the attributes. A tag is removed when it is the same,

@@ -1,4 +1,4 @@
-/* jaeger_proto.c - jaeger.api_v2's messages (jaeger.md 2.6) into raw spans.
+/* jaeger_proto.c - jaeger.api_v2's messages (jaeger-idl: api_v2/model.proto) into raw spans.
  *
  * Checked while it is read: a known field of another wire type, and what is cut off, refuse the body. A message field given
  * twice is not joined, as protobuf would: the last one counts. Nobody writes it so. */

@@ -1,7 +1,7 @@
 /* jaeger_read.h - what the parts of jaeger_scan share; private to model.
  *
  * A wire's reader (jaeger_thrift.c, jaeger_proto.c) walks a body once. What it reads is a jaeger_raw: a span as Jaeger has it,
- * already in units and value types of ours. jaeger_otlp.c makes a span of it (jaeger.md 5.2), which the scanner visits.
+ * already in units and value types of ours. jaeger_otlp.c makes a span of it, which the scanner visits.
  *
  * A raw span borrows from the body; its arrays are used again for the next one. */
 #pragma once
@@ -69,7 +69,7 @@ enum mg_err jaeger_raw_check(const struct jaeger_raw *raw) MG_MUST_USE;
 /* Times before 1970 become 1970, those after 2554 the last there is. */
 uint64_t jaeger_time(__int128 ns);
 
-/* --- jaeger.md 5.2 --------------------------------------------- */
+/* --- jaeger_otlp.c --------------------------------------------- */
 
 struct jaeger_scope { struct str name, version; };
 /* The scope as span.scope has it, in the arena. */

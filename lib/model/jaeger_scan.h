@@ -1,4 +1,5 @@
-/* jaeger_scan.h - Jaeger's wires into a span_visitor (jaeger.md 2.6, 3.1-3.5, 5.2, 9): spans become OTLP's as 5.2 says.
+/* jaeger_scan.h - Jaeger's wires into a span_visitor (jaeger-idl: api_v2/model.proto, jaeger.thrift):
+ * spans become OTLP's as in jaeger_otlp.c.
  *
  * Each call takes one whole message, walked once; E_FORMAT refuses it as a whole, after a part may have been visited: bytes that are cut off or
  * left over, a missing field that Thrift requires, ids that are zero or of a wrong length, more than 4096 tags of a span,

@@ -1,4 +1,5 @@
-/* jaeger_tags.h - what a span is in Jaeger's model (jaeger.md 3.8, 5.1), for all who show one: gRPC, HTTP, documents.
+/* jaeger_tags.h - what a span is in Jaeger's model (OpenTelemetry specification, "OpenTelemetry to Jaeger Transformation"),
+ * for all who show one: gRPC, HTTP, documents.
  *
  * A span's tags are: those in front (the scope), its attributes, those behind (kind, status, trace state). Here are the
  * derived ones, references, the field that a log's name is, and the rules for what is not UTF-8; in what form tags are

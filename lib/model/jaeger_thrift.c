@@ -1,4 +1,4 @@
-/* jaeger_thrift.c - Jaeger's Thrift structs (jaeger.md 3.3-3.5, 9) into raw spans.
+/* jaeger_thrift.c - Jaeger's Thrift structs (jaeger-idl: jaeger.thrift, agent.thrift) into raw spans.
  *
  * A known field number with another type than the IDL's is skipped, as Thrift's libraries do; when
  * it was a required one, that is noticed at the end of its struct. A tag's value is chosen by vType

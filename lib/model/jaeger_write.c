@@ -12,6 +12,7 @@
 #include "model/jaeger_write.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include "codec/utf8.h"
 #include "model/jaeger_tags.h"
@@ -122,6 +123,11 @@ static void json_value(struct sink *sink, const struct value *value)
     }
 }
 
+static unsigned document_type_of(const struct value *value)
+{
+    return value->type == VALUE_DOUBLE && !isfinite(value->d) ? TYPE_STRING : type_of(value);
+}
+
 static void json_tag(struct sink *sink, const struct attr *tag)
 {
     static const char *const types[] = { "string", "bool", "int64", "float64", "binary" };
@@ -130,7 +136,7 @@ static void json_tag(struct sink *sink, const struct attr *tag)
     json_key_text(sink->json, "key");
     json_put_str(sink->json, tag->key);
     json_key_text(sink->json, "type");
-    json_put_str(sink->json, str_of(types[type_of(&tag->value)]));
+    json_put_str(sink->json, str_of(types[document_type_of(&tag->value)]));
     json_key_text(sink->json, "value");
     json_value(sink, &tag->value);
     json_object_end(sink->json);

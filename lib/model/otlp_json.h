@@ -1,14 +1,14 @@
 /* otlp_json.h - OTLP/JSON in both directions.
  *
  * Reading transcodes ExportTraceServiceRequest JSON into the protobuf bytes of the same request, which then go
- * through otlp_scan like every other body: one validator, one interner. Lenient as otlp.md 2.6 says (snake_case,
- * enum names, numbers in strings, unpadded base64 …), save what DESIGN 9 refuses: text after the document,
+ * through otlp_scan like every other body: one validator, one interner. Lenient as senders need it (snake_case,
+ * enum names, numbers in strings, unpadded base64 …), but refused are: text after the document,
  * BOM, bad ids' hex is E_FORMAT, not a refused span; wrong *length* of an id is left to the scanner.
  * Unknown keys are ignored (proto3 JSON mapping), but for "meshglass.unknown", which the writer below makes.
  * Messages may be as deep inside each other as for otlp_scan. E_FORMAT names byte and reason; E_TOO_BIG beyond
  * the limit of `out`.
  *
- * Writing is strict OTLP/JSON (otlp.md 2.6): hex ids, enums as integers, 64-bit integers as strings. */
+ * Writing is strict OTLP/JSON (OTLP specification, "JSON Protobuf Encoding"): hex ids, enums as integers, 64-bit integers as strings. */
 #pragma once
 #include "base/buf.h"
 #include "codec/json_write.h"

@@ -57,6 +57,7 @@ const char *span_refusal_text(enum span_refusal refusal)
         [SPAN_BAD_SPAN_ID] = "span_id must be 8 bytes and not all zero",
         [SPAN_BAD_PARENT_ID] = "parent_span_id must be empty or 8 bytes",
         [SPAN_TOO_MANY_ATTRS] = "the span has more attributes than are accepted",
+        [SPAN_LIBRARY] = "instrumentation_library_spans (field 1000) is not read since OTLP 0.15 replaced it with scope_spans",
     };
 
     assert(refusal < SPAN_REFUSALS);

@@ -1,4 +1,4 @@
-/* otlp_schema.h - the shapes of OTLP's trace messages (opentelemetry-proto 1.11; otlp.md 1.1-1.3).
+/* otlp_schema.h - the shapes of OTLP's trace messages (opentelemetry-proto 1.11: common.proto, resource.proto, trace.proto).
  *
  * Constant tables, any thread. Everything about fields that is data is here: numbers, types, JSON
  * names. */

@@ -4,7 +4,7 @@
  * ones as bytes. Scanners fill it from the wire, rows and blocks are decoded into it, views read it.
  * All slices are borrowed from the body, the row, the block or the arena it was made with.
  *
- * Strings are as received, also when they are not UTF-8; sanitising happens in the view (DESIGN R15).
+ * Strings are as received, also when they are not UTF-8; sanitising happens in the view.
  *
  * Parts that are not looked into on the hot path stay in wire form:
  *   resource  the ResourceSpans message without its scope_spans (field 2): resource, schema_url, unknown
@@ -67,7 +67,7 @@ static inline uint64_t span_duration_ns(const struct span *span) /* 0 when end i
     return span->end_ns > span->start_ns ? span->end_ns - span->start_ns : 0;
 }
 
-/* Equal in every field (DESIGN R15): bytes of strings and raw parts, order of attributes included. */
+/* Equal in every field: bytes of strings and raw parts, order of attributes included. */
 bool span_equal(const struct span *a, const struct span *b);
 
 /* --- looking into the wire-form parts ------------------------------------------------------------- */
@@ -100,7 +100,7 @@ int event_next(const uint8_t **at, const uint8_t *end, struct event_view *out);
 struct link_view { uint8_t trace_id[16], span_id[8]; bool ids_valid; struct str trace_state; uint32_t flags, dropped_attrs; struct str message; /* attributes: field 4 */ };
 int link_next(const uint8_t **at, const uint8_t *end, struct link_view *out);
 
-/* The service name a person sees (jaeger.md 3.8): the name, or missing-service-name,
+/* The service name a person sees, as in Jaeger's sanitizer: the name, or missing-service-name,
  * empty-service-name, service-name-wrong-type. Used by views and index keys alike. */
 struct str resource_service(const struct resource_view *view);
 /* The text form by which tags are compared and shown: true, 42, 3.14, JSON text for arrays and maps, hex never:
@@ -108,6 +108,6 @@ struct str resource_service(const struct resource_view *view);
 void value_text(struct buf *out, const struct value *value);
 const char *span_kind_name(int32_t kind);     /* "server"…; "" for unspecified and unknown numbers */
 
-/* Trace ids: 1-32 hex digits, either case, short ones padded on the left (jaeger.md 1.3).
+/* Trace ids: 1-32 hex digits, either case, short ones padded on the left.
  * False: no id; all zero is none. */
 bool trace_id_parse(struct str text, uint8_t out[16]);

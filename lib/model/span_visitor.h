@@ -7,8 +7,9 @@
 #pragma once
 #include "model/span.h"
 
-/* Why one span of a request is refused alone, the rest going on. OTLP only; the other protocols refuse a request as a whole. */
-enum span_refusal { SPAN_BAD_TRACE_ID, SPAN_BAD_SPAN_ID, SPAN_BAD_PARENT_ID, SPAN_TOO_MANY_ATTRS, SPAN_REFUSALS };
+/* Why one span of a request is refused alone, the rest going on. OTLP only; the other protocols refuse a request as a whole.
+ * SPAN_LIBRARY never comes through on_refused: otlp_scanner_unread. */
+enum span_refusal { SPAN_BAD_TRACE_ID, SPAN_BAD_SPAN_ID, SPAN_BAD_PARENT_ID, SPAN_TOO_MANY_ATTRS, SPAN_LIBRARY, SPAN_REFUSALS };
 const char *span_refusal_text(enum span_refusal refusal); /* "trace_id must be 16 bytes and not all zero" */
 
 struct span_visitor {

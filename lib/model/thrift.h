@@ -1,6 +1,6 @@
 /* thrift.h - a pull reader for Thrift's two encodings behind one face; private to model.
  *
- * Binary (TBinaryProtocol) and compact (TCompactProtocol), as jaeger.md 3.5 tells them. Any bytes are safe: each
+ * Binary (TBinaryProtocol) and compact (TCompactProtocol), as Apache Thrift specifies them. Any bytes are safe: each
  * length and count is compared with the bytes left before it is believed, and no more than THRIFT_DEPTH_MAX structs and
  * containers are inside each other, skipped ones included.
  *

@@ -1,4 +1,4 @@
-/* zipkin_build.c - Zipkin's span as OTLP's (zipkin.md 10.1).
+/* zipkin_build.c - Zipkin's span as OTLP's, as the OpenTelemetry Collector's translator/zipkin makes it.
  *
  * First every tag gets a use: it stays an attribute, describes the resource, or is taken, because
  * something in OTLP's span says the same and zipkin_write.c makes the tag again from that. A tag is
@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include "model/otlp_write.h"
 
-#define LINKS_MAX 128 /* zipkin.md 10.1 */
+#define LINKS_MAX 128 /* as in the Collector's translator/zipkin */
 
 enum tag_use { USE_ATTR, USE_RESOURCE, USE_TAKEN };
 
@@ -107,41 +107,56 @@ static const struct known_tag known_w[] = {
     { STR_INIT("w3c.tracestate"), ROLE_TRACE_STATE },
     { STR_INIT("webengine."), ROLE_RESOURCE },
 };
-static const struct { const struct known_tag *rows; size_t n; } known['z' - 'a' + 1] = {
-    ['a' - 'a'] = { known_a, MG_COUNT(known_a) },
-    ['c' - 'a'] = { known_c, MG_COUNT(known_c) },
-    ['d' - 'a'] = { known_d, MG_COUNT(known_d) },
-    ['e' - 'a'] = { known_e, MG_COUNT(known_e) },
-    ['f' - 'a'] = { known_f, MG_COUNT(known_f) },
-    ['g' - 'a'] = { known_g, MG_COUNT(known_g) },
-    ['h' - 'a'] = { known_h, MG_COUNT(known_h) },
-    ['k' - 'a'] = { known_k, MG_COUNT(known_k) },
-    ['n' - 'a'] = { known_n, MG_COUNT(known_n) },
-    ['o' - 'a'] = { known_o, MG_COUNT(known_o) },
-    ['p' - 'a'] = { known_p, MG_COUNT(known_p) },
-    ['s' - 'a'] = { known_s, MG_COUNT(known_s) },
-    ['t' - 'a'] = { known_t, MG_COUNT(known_t) },
-    ['w' - 'a'] = { known_w, MG_COUNT(known_w) },
+/* A bit for a second letter; others may have the same. */
+#define SECOND(c) (UINT32_C(1) << ((c) & 31))
+static const struct { const struct known_tag *rows; size_t n; uint32_t seconds; } known['z' - 'a' + 1] = {
+    ['a' - 'a'] = { known_a, MG_COUNT(known_a), SECOND('w') },
+    ['c' - 'a'] = { known_c, MG_COUNT(known_c), SECOND('l') | SECOND('o') },
+    ['d' - 'a'] = { known_d, MG_COUNT(known_d), SECOND('e') },
+    ['e' - 'a'] = { known_e, MG_COUNT(known_e), SECOND('r') },
+    ['f' - 'a'] = { known_f, MG_COUNT(known_f), SECOND('a') },
+    ['g' - 'a'] = { known_g, MG_COUNT(known_g), SECOND('c') },
+    ['h' - 'a'] = { known_h, MG_COUNT(known_h), SECOND('e') | SECOND('o') },
+    ['k' - 'a'] = { known_k, MG_COUNT(known_k), SECOND('8') },
+    ['n' - 'a'] = { known_n, MG_COUNT(known_n), SECOND('e') },
+    ['o' - 'a'] = { known_o, MG_COUNT(known_o), SECOND('s') | SECOND('t') },
+    ['p' - 'a'] = { known_p, MG_COUNT(known_p), SECOND('e') | SECOND('r') },
+    ['s' - 'a'] = { known_s, MG_COUNT(known_s), SECOND('e') | SECOND('p') },
+    ['t' - 'a'] = { known_t, MG_COUNT(known_t), SECOND('e') },
+    ['w' - 'a'] = { known_w, MG_COUNT(known_w), SECOND('3') | SECOND('e') },
 };
 
-static enum role role_of(struct str key)
+static enum role role_among(const struct known_tag *rows, size_t n, struct str key)
 {
-    size_t letter = key.len ? (size_t)((uint8_t)key.ptr[0] - 'a') : SIZE_MAX;
-
-    if (letter >= MG_COUNT(known))
-        return ROLE_NONE;
-    for (size_t i = 0; i < known[letter].n; i++) {
-        struct str row = known[letter].rows[i].key;
-        if (key.len < row.len || key.ptr[1] != row.ptr[1] || key.ptr[row.len - 1] != row.ptr[row.len - 1] ||
-            memcmp(row.ptr, key.ptr, row.len) != 0)
+    for (size_t i = 0; i < n; i++) {
+        struct str row = rows[i].key;
+        if (key.len < row.len || key.ptr[1] != row.ptr[1] || !zipkin_same(row, str_n(key.ptr, row.len)))
             continue;
         if (key.len == row.len ? row.ptr[row.len - 1] != '.' : row.ptr[row.len - 1] == '.')
-            return known[letter].rows[i].role;
+            return rows[i].role;
     }
     return ROLE_NONE;
 }
 
-struct found { const struct zipkin_tag *at[ROLES]; };
+static inline enum role role_of(struct str key)
+{
+    size_t letter;
+
+    if (key.len < 2 || (letter = (size_t)((uint8_t)key.ptr[0] - 'a')) >= MG_COUNT(known) ||
+        !(known[letter].seconds & SECOND(key.ptr[1])))
+        return ROLE_NONE;
+    return role_among(known[letter].rows, known[letter].n, key);
+}
+
+struct found {
+    uint32_t roles; /* a bit for each that has a tag */
+    const struct zipkin_tag *at[ROLES];
+};
+
+static const struct zipkin_tag *found_tag(const struct found *found, enum role role)
+{
+    return found->roles >> role & 1 ? found->at[role] : NULL;
+}
 
 static void take(struct zipkin_builder *b, const struct zipkin_tag *tag, uint32_t given)
 {
@@ -156,7 +171,7 @@ static bool has_text(const struct zipkin_tag *tag)
 
 static void use_service(struct zipkin_builder *b, const struct found *found)
 {
-    const struct zipkin_tag *tag = found->at[ROLE_SERVICE];
+    const struct zipkin_tag *tag = found_tag(found, ROLE_SERVICE);
 
     b->service = b->draft->span.local.service;
     if (!has_text(tag))
@@ -193,9 +208,10 @@ static void use_status(struct zipkin_builder *b, const struct found *found)
         { STR_INIT("STATUS_CODE_OK"), STATUS_OK, GIVEN_STATUS_LONG },
         { STR_INIT("STATUS_CODE_ERROR"), STATUS_ERROR, GIVEN_STATUS_LONG },
     };
-    const struct zipkin_tag *code = found->at[ROLE_STATUS], *error = found->at[ROLE_ERROR];
+    const struct zipkin_tag *code = found_tag(found, ROLE_STATUS), *error = found_tag(found, ROLE_ERROR);
+    const struct zipkin_tag *description = found_tag(found, ROLE_DESCRIPTION);
 
-    b->status = error ? STATUS_ERROR : STATUS_UNSET; /* whatever the tag says (zipkin.md 10.1) */
+    b->status = error ? STATUS_ERROR : STATUS_UNSET; /* whatever the tag says */
     for (size_t i = 0; code && i < MG_COUNT(codes); i++) {
         if (!str_eq(code->value, codes[i].text))
             continue;
@@ -205,9 +221,9 @@ static void use_status(struct zipkin_builder *b, const struct found *found)
             take(b, code, codes[i].given);
     }
     b->status_message = STR("");
-    if (found->at[ROLE_DESCRIPTION]) {
-        b->status_message = found->at[ROLE_DESCRIPTION]->value;
-        take(b, found->at[ROLE_DESCRIPTION], GIVEN_DESCRIPTION);
+    if (description) {
+        b->status_message = description->value;
+        take(b, description, GIVEN_DESCRIPTION);
     } else if (error && !str_eq(error->value, STR("true")) &&
                !str_eq(error->value, STR("false"))) {
         b->status_message = error->value;
@@ -216,7 +232,7 @@ static void use_status(struct zipkin_builder *b, const struct found *found)
 
 static void use_kind(struct zipkin_builder *b, const struct found *found)
 {
-    const struct zipkin_tag *tag = found->at[ROLE_KIND];
+    const struct zipkin_tag *tag = found_tag(found, ROLE_KIND);
 
     b->kind = SPAN_UNSPECIFIED;
     for (int32_t i = 0; i < (int32_t)MG_COUNT(zipkin_kinds); i++)
@@ -231,43 +247,61 @@ static void use_kind(struct zipkin_builder *b, const struct found *found)
 /* Tags that could be taken for an endpoint's. */
 static void use_endpoint_tags(struct zipkin_builder *b, const struct found *found)
 {
-    if (found->at[ROLE_HOST_IP])
+    if (found_tag(found, ROLE_HOST_IP))
         b->given |= GIVEN_HOST_IP;
-    if (found->at[ROLE_PEER_IP])
+    if (found_tag(found, ROLE_PEER_IP))
         b->given |= GIVEN_PEER_IP;
-    if (found->at[ROLE_PEER_SERVICE])
+    if (found_tag(found, ROLE_PEER_SERVICE))
         b->given |= GIVEN_PEER_SERVICE;
+}
+
+/* Spans of one service follow each other: a tag that was told with the resource needs no other look,
+ * and the resource's tags are compared on the way. */
+static void tags_look(struct zipkin_builder *b, struct found *found)
+{
+    const struct zipkin_draft *draft = b->draft;
+    size_t told = 0;
+
+    VEC_RESERVE(&b->use, draft->tags.n);
+    b->is_resource_told = true;
+    found->roles = 0;
+    for (size_t i = 0; i < draft->tags.n; i++) {
+        const struct zipkin_tag *tag = &draft->tags.at[i];
+        bool is_told = told < b->told_tags.n && zipkin_same(tag->key, b->told_tags.at[told].key);
+        enum role role = is_told ? ROLE_RESOURCE : role_of(tag->key);
+        b->use.at[i] = role == ROLE_RESOURCE ? USE_RESOURCE : USE_ATTR;
+        found->roles |= UINT32_C(1) << role;
+        found->at[role] = tag;
+        if (role != ROLE_RESOURCE)
+            continue;
+        b->is_resource_told = b->is_resource_told && is_told && zipkin_same(tag->value, b->told_tags.at[told].value);
+        told += is_told;
+    }
+    b->is_resource_told = b->is_resource_told && told == b->told_tags.n;
 }
 
 void zipkin_build_begin(struct zipkin_builder *b, const struct zipkin_draft *draft)
 {
-    struct found found = { { NULL } };
+    struct found found;
 
     b->draft = draft;
     b->given = 0;
-    b->n_resource_tags = 0;
-    VEC_RESERVE(&b->use, draft->tags.n);
-    for (size_t i = 0; i < draft->tags.n; i++) {
-        enum role role = role_of(draft->tags.at[i].key);
-        b->use.at[i] = role == ROLE_RESOURCE ? USE_RESOURCE : USE_ATTR;
-        b->n_resource_tags += role == ROLE_RESOURCE;
-        found.at[role] = &draft->tags.at[i];
-    }
-    b->has_links = found.at[ROLE_LINK];
+    tags_look(b, &found);
+    b->has_links = found_tag(&found, ROLE_LINK);
     use_service(b, &found);
     b->scope_name =
-        use_scope_part(b, found.at[ROLE_SCOPE_NAME], GIVEN_SCOPE_NAME,
-                       found.at[ROLE_LIBRARY_NAME], GIVEN_LIBRARY_NAME);
+        use_scope_part(b, found_tag(&found, ROLE_SCOPE_NAME), GIVEN_SCOPE_NAME,
+                       found_tag(&found, ROLE_LIBRARY_NAME), GIVEN_LIBRARY_NAME);
     b->scope_version =
-        use_scope_part(b, found.at[ROLE_SCOPE_VERSION], GIVEN_SCOPE_VERSION,
-                       found.at[ROLE_LIBRARY_VERSION], GIVEN_LIBRARY_VERSION);
+        use_scope_part(b, found_tag(&found, ROLE_SCOPE_VERSION), GIVEN_SCOPE_VERSION,
+                       found_tag(&found, ROLE_LIBRARY_VERSION), GIVEN_LIBRARY_VERSION);
     use_status(b, &found);
     use_kind(b, &found);
     use_endpoint_tags(b, &found);
     b->trace_state = STR("");
-    if (has_text(found.at[ROLE_TRACE_STATE])) {
-        b->trace_state = found.at[ROLE_TRACE_STATE]->value;
-        take(b, found.at[ROLE_TRACE_STATE], 0);
+    if (has_text(found_tag(&found, ROLE_TRACE_STATE))) {
+        b->trace_state = found_tag(&found, ROLE_TRACE_STATE)->value;
+        take(b, found_tag(&found, ROLE_TRACE_STATE), 0);
     }
 }
 
@@ -290,18 +324,7 @@ static struct str keep(struct zipkin_builder *b, struct str s)
 
 bool zipkin_build_is_resource_new(const struct zipkin_builder *b)
 {
-    size_t told = 0;
-
-    if (b->n_resource_tags != b->told_tags.n || !str_eq(b->service, b->told_service))
-        return true;
-    for (size_t i = 0; told < b->told_tags.n; i++) {
-        if (b->use.at[i] != USE_RESOURCE)
-            continue;
-        const struct zipkin_tag *tag = &b->draft->tags.at[i], *other = &b->told_tags.at[told++];
-        if (!str_eq(tag->value, other->value) || !str_eq(tag->key, other->key))
-            return true;
-    }
-    return false;
+    return !b->is_resource_told || !zipkin_same(b->service, b->told_service);
 }
 
 void zipkin_build_resource(const struct zipkin_builder *b, struct buf *out)
@@ -330,7 +353,7 @@ void zipkin_build_note_resource(struct zipkin_builder *b)
 
 bool zipkin_build_is_scope_new(const struct zipkin_builder *b)
 {
-    return !str_eq(b->scope_name, b->told_scope_name) || !str_eq(b->scope_version, b->told_scope_version);
+    return !zipkin_same(b->scope_name, b->told_scope_name) || !zipkin_same(b->scope_version, b->told_scope_version);
 }
 
 void zipkin_build_scope(struct zipkin_builder *b, struct buf *out)
@@ -392,11 +415,15 @@ static void attrs_build(struct zipkin_builder *b)
     const struct zipkin_span *in = &b->draft->span;
 
     VEC_CLEAR(&b->attrs);
-    for (size_t i = 0; i < b->draft->tags.n; i++)
-        if (b->use.at[i] == USE_ATTR)
-            attr_put(b, keep(b, b->draft->tags.at[i].key),
-                     (struct value){ .type = VALUE_STRING,
-                                     .str = keep(b, b->draft->tags.at[i].value) });
+    VEC_RESERVE(&b->attrs, b->draft->tags.n);
+    for (size_t i = 0; i < b->draft->tags.n; i++) {
+        if (b->use.at[i] != USE_ATTR)
+            continue;
+        struct attr *attr = &b->attrs.at[b->attrs.n++];
+        attr->key = keep(b, b->draft->tags.at[i].key);
+        attr->value.type = VALUE_STRING;
+        attr->value.str = keep(b, b->draft->tags.at[i].value);
+    }
     endpoint_put(b, &in->local, STR(ATTR_HOST_IP), STR(ATTR_HOST_PORT));
     if (in->remote.service.len)
         attr_put(b, STR(ATTR_PEER_SERVICE),
@@ -432,9 +459,27 @@ static void times_build(struct zipkin_builder *b, struct span *out)
 
 /* --- annotations --------------------------------------------- */
 
-/* The three forms of zipkin_text.c; attributes go to b->parts. False: it is a plain text. */
-static bool annotation_split(struct zipkin_builder *b, struct str value, struct event_view *event)
+/* Whether an annotation is spelled as zipkin_event_text spells its parts. */
+enum spelled { SPELLED_SO, SPELLED_OTHERWISE, SPELLED_UNKNOWN };
+
+/* Numbers too are shortest as they are written. */
+static enum spelled spelled_as(struct str value, const struct event_view *event, const struct zipkin_spelling *attrs)
 {
+    size_t len = event->name.len + attrs->len + strlen("||0");
+
+    if (attrs->is_unknown)
+        return SPELLED_UNKNOWN;
+    if (event->dropped_attrs == 0 && attrs->len == strlen("{}"))
+        return SPELLED_OTHERWISE; /* it would be the name alone */
+    for (uint32_t dropped = event->dropped_attrs; dropped >= 10; dropped /= 10)
+        len++;
+    return value.len == len ? SPELLED_SO : SPELLED_OTHERWISE;
+}
+
+/* The three forms of zipkin_text.c; attributes go to b->parts. False: it is a plain text. */
+static bool annotation_split(struct zipkin_builder *b, struct str value, struct event_view *event, enum spelled *spelled)
+{
+    struct zipkin_spelling attrs;
     struct str rest, count, wrapped = value;
     char first = value.len ? value.ptr[0] : 0, last = value.len ? value.ptr[value.len - 1] : 0;
     uint64_t dropped;
@@ -448,6 +493,7 @@ static bool annotation_split(struct zipkin_builder *b, struct str value, struct 
         buf_put_char(&b->wrapped, '}');
         wrapped = buf_str(&b->wrapped);
     }
+    *spelled = SPELLED_OTHERWISE;
     if (last == '}' && (first == '"' || first == '{'))
         return zipkin_named_attrs_read(b->json, wrapped, &event->name, &b->parts, 3);
     if (last < '0' || last > '9' || !str_split_at(value, '|', &event->name, &rest))
@@ -460,7 +506,10 @@ static bool annotation_split(struct zipkin_builder *b, struct str value, struct 
     if (str_u64(count, &dropped) != MG_OK || dropped > UINT32_MAX)
         return false;
     event->dropped_attrs = (uint32_t)dropped;
-    return zipkin_attrs_read(b->json, str_n(rest.ptr, bar - 1), &b->parts, 3);
+    if (!zipkin_attrs_read(b->json, str_n(rest.ptr, bar - 1), &b->parts, 3, &attrs))
+        return false;
+    *spelled = spelled_as(value, event, &attrs);
+    return true;
 }
 
 /* Whether the parts of the event are spelled as the annotation was. */
@@ -482,6 +531,7 @@ static void event_put(struct zipkin_builder *b, const struct zipkin_annotation *
 {
     struct event_view event = { .name = STR("") };
     struct buf *out = &b->scratch;
+    enum spelled spelled;
     uint64_t ns = 0;
     bool is_odd = annotation->timestamp_us < 0;
 
@@ -489,7 +539,8 @@ static void event_put(struct zipkin_builder *b, const struct zipkin_annotation *
         ns = UINT64_MAX;
         is_odd = true;
     }
-    if (!annotation_split(b, annotation->value, &event)) {
+    if (!annotation_split(b, annotation->value, &event, &spelled)) {
+        spelled = SPELLED_SO;
         event = (struct event_view){ .name = annotation->value };
         buf_clear(&b->parts);
     }
@@ -505,7 +556,9 @@ static void event_put(struct zipkin_builder *b, const struct zipkin_annotation *
                              { .type = VALUE_INT, .i = annotation->timestamp_us } };
         otlp_put_attr(out, 3, &time);
     }
-    if (!event_says(b, &event, annotation->value))
+    if (spelled == SPELLED_UNKNOWN)
+        spelled = event_says(b, &event, annotation->value) ? SPELLED_SO : SPELLED_OTHERWISE;
+    if (spelled == SPELLED_OTHERWISE)
         event_put_text(out, ATTR_ANNOTATION, annotation->value);
     if (event.dropped_attrs)
         wire_put_varint(out, 4, event.dropped_attrs);
@@ -553,6 +606,7 @@ static bool link_id_read(struct str *rest, uint8_t *out, size_t bytes)
 /* trace id|span id|tracestate|JSON|dropped; attributes go to b->parts. */
 static bool link_split(struct zipkin_builder *b, struct str value, struct link_view *link)
 {
+    struct zipkin_spelling unused;
     struct str rest = value;
     uint64_t dropped;
     size_t bar;
@@ -568,7 +622,7 @@ static bool link_split(struct zipkin_builder *b, struct str value, struct link_v
         dropped > UINT32_MAX)
         return false;
     link->dropped_attrs = (uint32_t)dropped;
-    if (!zipkin_attrs_read(b->json, str_n(rest.ptr, bar - 1), &b->parts, 4))
+    if (!zipkin_attrs_read(b->json, str_n(rest.ptr, bar - 1), &b->parts, 4, &unused))
         return false;
     link->message = buf_str(&b->parts);
     return true;
@@ -612,14 +666,11 @@ void zipkin_build_span(struct zipkin_builder *b, struct span *out)
 {
     const struct zipkin_span *in = &b->draft->span;
 
-    *out = (struct span){
-        .name = keep(b, in->name),
-        .kind = b->kind,
-        .status_code = b->status,
-        .status_message = keep(b, b->status_message),
-        .trace_state = keep(b, b->trace_state),
-        .unknown = STR(""),
-    };
+    out->name = keep(b, in->name);
+    out->kind = b->kind;
+    out->status_code = b->status;
+    out->status_message = keep(b, b->status_message);
+    out->trace_state = keep(b, b->trace_state);
     memcpy(out->trace_id, in->trace_id, sizeof out->trace_id);
     memcpy(out->span_id, in->id, sizeof out->span_id);
     memcpy(out->parent_id, in->parent_id, sizeof out->parent_id);

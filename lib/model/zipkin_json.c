@@ -1,6 +1,6 @@
 /* zipkin_json.c - one Zipkin v2 span in JSON to a draft.
  *
- * What is an error, and what is let through, is Zipkin's own reader's choice (zipkin.md 2 and 12),
+ * What is an error, and what is let through, is Zipkin's own reader's choice,
  * and so are the sentences; the reader of lib/codec is lenient about strings for it.
  *
  * The brackets and commas of the list are read here, so that a span can be found again by its
@@ -8,6 +8,7 @@
 #include "model/zipkin_private.h"
 
 #include <stdio.h>
+#include "base/bytes.h"
 #include "codec/utf8.h"
 
 #define EXCERPT_BYTES 64
@@ -44,7 +45,7 @@ static struct path path_of(const struct zipkin_source *source)
     else if (source->within)
         snprintf(within, sizeof within, "%s.", source->within);
     snprintf(out.text, sizeof out.text, "$[%u].%s%s", source->ordinal, within,
-             excerpt(source->member).text);
+             excerpt(source->value.key).text);
     return out;
 }
 
@@ -81,18 +82,53 @@ static enum mg_err fail_token(struct zipkin_source *source, enum json_token toke
 
 /* --- values --------------------------------------------- */
 
-static enum mg_err text_take(struct zipkin_source *source, enum json_token token, struct str *out)
+/* Instead of a value of another kind. */
+static enum mg_err fail_value(struct zipkin_source *source, const char *wanted)
 {
-    /* A number is as good as a string, and kept as it is written. */
-    if (token != JSON_TOKEN_STRING && token != JSON_TOKEN_NUMBER)
-        return fail_token(source, token, "a string");
-    *out = json_text(source->json);
-    return MG_OK;
+    return fail_token(source, source->value.token, wanted);
+}
+
+/* A number is as good as a string, and kept as it is written. */
+static bool is_text(enum json_token token)
+{
+    return token == JSON_TOKEN_STRING || token == JSON_TOKEN_NUMBER;
 }
 
 static enum mg_err text_read(struct zipkin_source *source, struct str *out)
 {
-    return text_take(source, json_next(source->json), out);
+    if (!is_text(source->value.token))
+        return fail_value(source, "a string");
+    *out = source->value.text;
+    return MG_OK;
+}
+
+/* Eight digits at p as a number; false: they are not all digits. Neighbours are joined three times. */
+static inline bool digits8(const char *p, uint64_t *out)
+{
+    uint64_t word = get_le64(p) ^ 0x3030303030303030u;
+
+    if ((word | (word + 0x7676767676767676u)) & 0x8080808080808080u)
+        return false;
+    word = word * 10 + (word >> 8);
+    *out = ((word & 0x000000ff000000ffu) * 0x000f424000000064u +
+            (word >> 16 & 0x000000ff000000ffu) * 0x0000271000000001u) >> 32;
+    return true;
+}
+
+/* Digits alone, as nearly all are; false: look closer. */
+static inline bool digits_parse(struct str text, int64_t *out)
+{
+    const char *p = text.ptr, *end = p + text.len;
+    uint64_t all = 0, eight;
+
+    if (text.len == 0 || text.len > 18)
+        return false;
+    for (; end - p >= 8 && digits8(p, &eight); p += 8)
+        all = all * 100000000 + eight;
+    for (; p < end && *p >= '0' && *p <= '9'; p++)
+        all = all * 10 + (uint64_t)(*p - '0');
+    *out = (int64_t)all;
+    return p == end;
 }
 
 /* What Java's cast does: 2^63 saturates, what has a fraction or is beyond is no long. */
@@ -100,7 +136,7 @@ static bool long_parse(struct str text, int64_t *out)
 {
     double d;
 
-    if (str_i64(text, out) == MG_OK)
+    if (digits_parse(text, out) || str_i64(text, out) == MG_OK)
         return true;
     if (str_double(text, &d) != MG_OK || d < -0x1p63 || d > 0x1p63)
         return false;
@@ -111,63 +147,89 @@ static bool long_parse(struct str text, int64_t *out)
 /* wanted: "a long" or "an int", for the sentence. */
 static enum mg_err long_read(struct zipkin_source *source, const char *wanted, int64_t *out)
 {
-    enum json_token token = json_next(source->json);
+    struct str text = source->value.text;
 
-    if (token != JSON_TOKEN_STRING && token != JSON_TOKEN_NUMBER)
-        return fail_token(source, token, wanted);
-    if (!long_parse(json_text(source->json), out))
-        return zipkin_fail(source, "Expected %s but was %s at %s", wanted,
-                           excerpt(json_text(source->json)).text, path_of(source).text);
+    if (!is_text(source->value.token))
+        return fail_value(source, wanted);
+    if (!long_parse(text, out))
+        return zipkin_fail(source, "Expected %s but was %s at %s", wanted, excerpt(text).text, path_of(source).text);
     return MG_OK;
 }
 
 static enum mg_err bool_read(struct zipkin_source *source, bool *out)
 {
-    enum json_token token = json_next(source->json);
+    enum json_token token = source->value.token;
 
     if (token != JSON_TOKEN_TRUE && token != JSON_TOKEN_FALSE)
-        return fail_token(source, token, "a boolean");
+        return fail_value(source, "a boolean");
     *out = token == JSON_TOKEN_TRUE;
     return MG_OK;
 }
 
-/* The value of a digit in lower case; above 15: it is none. */
-static inline unsigned digit_of(char c)
-{
-    static const uint8_t values[256] = { /* one more; 0: none */
-        ['0'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ['a'] = 11, 12, 13, 14, 15, 16
-    };
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+typedef uint16_t pairs8 __attribute__((vector_size(16)));
+typedef uint8_t bytes8 __attribute__((vector_size(8)));
 
-    return (uint8_t)(values[(uint8_t)c] - 1) & 0xff;
+/* Sixteen digits in lower case as eight bytes; false: there is another character. */
+static inline bool hex16(const char *digits, uint8_t out[8])
+{
+    bytes16 text, is_number, is_letter, value;
+
+    memcpy(&text, digits, sizeof text);
+    is_number = (bytes16)(text - '0' < 10);
+    is_letter = (bytes16)(text - 'a' < 6);
+    value = (is_number & (text - '0')) | (is_letter & (text - ('a' - 10)));
+    pairs8 pairs = (pairs8)value;
+    bytes8 bytes = __builtin_convertvector((pairs << 4 | pairs >> 8) & 0xff, bytes8);
+    memcpy(out, &bytes, sizeof bytes);
+    bytes16 is_digit = is_number | is_letter;
+    uint64_t halves[2];
+    memcpy(halves, &is_digit, sizeof halves);
+    return (halves[0] & halves[1]) == UINT64_MAX;
 }
 
 /* 1 … 2 × bytes digits in lower case, short ones padded on the left. */
 static enum mg_err id_read(struct zipkin_source *source, uint8_t *out, size_t bytes, bool *is_zero)
 {
-    const char *name = source->member.ptr;
-    int name_len = (int)source->member.len;
-    unsigned all = 0;
-    struct str text;
+    struct str key = source->value.key, text;
+    char padded[32];
+    uint8_t id[16];
 
     MG_TRY(text_read(source, &text));
     if (text.len == 0)
-        return zipkin_fail(source, "%.*s is empty", name_len, name);
+        return zipkin_fail(source, "%.*s is empty", STR_ARG(key));
     if (text.len > 2 * bytes)
-        return zipkin_fail(source, "%.*s.length > %zu", name_len, name, 2 * bytes);
-    memset(out, 0, bytes);
-    for (size_t i = 0, at = 2 * bytes - text.len; i < text.len; i++, at++) {
-        unsigned digit = digit_of(text.ptr[i]);
-        if (digit > 15)
-            return zipkin_fail(source, "%s should be lower-hex encoded with no prefix",
-                               excerpt(text).text);
-        out[at / 2] |= (uint8_t)(at % 2 ? digit : digit << 4);
-        all |= digit;
+        return zipkin_fail(source, "%.*s.length > %zu", STR_ARG(key), 2 * bytes);
+    const char *digits = text.ptr;
+    if (text.len < 2 * bytes) {
+        memset(padded, '0', sizeof padded);
+        memcpy(padded + 2 * bytes - text.len, text.ptr, text.len);
+        digits = padded;
     }
-    *is_zero = all == 0;
+    for (size_t at = 0; at < bytes; at += 8)
+        if (!hex16(digits + 2 * at, id + at))
+            return zipkin_fail(source, "%s should be lower-hex encoded with no prefix", excerpt(text).text);
+    memcpy(out, id, bytes);
+    *is_zero = get_le64(id) == 0 && get_le64(id + bytes - 8) == 0;
     return MG_OK;
 }
 
 /* --- objects --------------------------------------------- */
+
+static enum mg_err value_expect(struct zipkin_source *source, enum json_token wanted)
+{
+    return source->value.token == wanted ? MG_OK : fail_value(source, token_name(wanted));
+}
+
+/* False: an error. */
+static bool value_skip(struct zipkin_source *source)
+{
+    enum json_token token = source->value.token;
+
+    if (token == JSON_TOKEN_OBJECT || token == JSON_TOKEN_ARRAY)
+        return json_leave(source->json);
+    return token != JSON_TOKEN_ERROR;
+}
 
 struct member {
     struct str key;
@@ -180,7 +242,7 @@ static const struct member *member_find(const struct member *members, size_t n, 
 {
     for (size_t k = 0; k < n; k++) {
         size_t i = *from + k < n ? *from + k : *from + k - n;
-        if (str_eq(members[i].key, key)) {
+        if (zipkin_same(members[i].key, key)) {
             *from = i + 1 < n ? i + 1 : 0;
             return &members[i];
         }
@@ -188,23 +250,19 @@ static const struct member *member_find(const struct member *members, size_t n, 
     return NULL;
 }
 
-/* From behind the { to the }. */
+/* From behind the { to the }. `read` finds the value's token in source->value. */
 static enum mg_err members_read(struct zipkin_source *source, const struct member *members,
                                 size_t n, void *into)
 {
-    struct json_reader *json = source->json;
     enum json_token token;
     size_t from = 0;
 
-    while ((token = json_next(json)) == JSON_TOKEN_KEY) {
-        source->member = json_text(json);
-        const struct member *member = member_find(members, n, source->member, &from);
-        if (!member || (member->is_null_skipped && json_peek(json) == JSON_TOKEN_NULL)) {
-            if (!json_skip(json))
-                return fail_token(source, JSON_TOKEN_ERROR, "");
-            continue;
-        }
-        MG_TRY(member->read(source, into));
+    while ((token = json_next_member(source->json, &source->value)) == JSON_TOKEN_KEY) {
+        const struct member *member = member_find(members, n, source->value.key, &from);
+        if (member && (!member->is_null_skipped || source->value.token != JSON_TOKEN_NULL))
+            MG_TRY(member->read(source, into));
+        else if (!value_skip(source))
+            return fail_token(source, JSON_TOKEN_ERROR, "");
     }
     return token == JSON_TOKEN_OBJECT_END ? MG_OK : fail_token(source, token, "");
 }
@@ -228,7 +286,7 @@ static enum mg_err read_ip(struct zipkin_source *source, void *into)
     struct str text;
 
     MG_TRY(text_read(source, &text));
-    (void)zipkin_endpoint_parse(into, text); /* bad text is ignored there (zipkin.md 1) */
+    (void)zipkin_endpoint_parse(into, text); /* bad text is ignored there */
     return MG_OK;
 }
 
@@ -254,8 +312,8 @@ static enum mg_err endpoint_read(struct zipkin_source *source, const char *name,
         { STR_INIT("port"), true, read_port },
     };
 
-    *out = (struct zipkin_endpoint){ .service = STR("") };
-    MG_TRY(expect(source, JSON_TOKEN_OBJECT));
+    zipkin_endpoint_clear(out);
+    MG_TRY(value_expect(source, JSON_TOKEN_OBJECT));
     source->within = name;
     MG_TRY(members_read(source, members, MG_COUNT(members), out));
     source->within = NULL;
@@ -293,7 +351,7 @@ static enum mg_err annotation_read(struct zipkin_source *source, struct zipkin_a
     };
     struct annotation_draft draft = { .annotation.value = STR("") };
 
-    source->member = STR("");
+    source->value.key = STR("");
     MG_TRY(expect(source, JSON_TOKEN_OBJECT));
     MG_TRY(members_read(source, members, MG_COUNT(members), &draft));
     if (!draft.has_timestamp || !draft.has_value)
@@ -306,7 +364,7 @@ static enum mg_err read_annotations(struct zipkin_source *source, void *into)
 {
     struct zipkin_draft *draft = into;
 
-    MG_TRY(expect(source, JSON_TOKEN_ARRAY));
+    MG_TRY(value_expect(source, JSON_TOKEN_ARRAY));
     source->within = "annotations";
     source->is_indexed = true;
     for (source->index = 0; json_peek(source->json) != JSON_TOKEN_ARRAY_END; source->index++) {
@@ -321,21 +379,28 @@ static enum mg_err read_annotations(struct zipkin_source *source, void *into)
 
 /* --- tags --------------------------------------------- */
 
+static enum mg_err fail_tag(struct zipkin_source *source, const struct json_read_member *member)
+{
+    source->value = *member;
+    if (member->token == JSON_TOKEN_NULL)
+        return zipkin_fail(source, "No value at %s", path_of(source).text);
+    return fail_value(source, "a string");
+}
+
 static enum mg_err read_tags(struct zipkin_source *source, void *into)
 {
     struct zipkin_draft *draft = into;
+    struct json_read_member member = source->value;
     enum json_token token;
 
-    MG_TRY(expect(source, JSON_TOKEN_OBJECT));
+    MG_TRY(value_expect(source, JSON_TOKEN_OBJECT));
     source->within = "tags";
-    while ((token = json_next(source->json)) == JSON_TOKEN_KEY) {
-        struct zipkin_tag tag = { .key = json_text(source->json) };
-        source->member = tag.key;
-        if ((token = json_next(source->json)) == JSON_TOKEN_NULL)
-            return zipkin_fail(source, "No value at %s", path_of(source).text);
-        MG_TRY(text_take(source, token, &tag.value));
-        VEC_PUSH(&draft->tags, tag);
+    while ((token = json_next_member(source->json, &member)) == JSON_TOKEN_KEY) {
+        if (!is_text(member.token))
+            return fail_tag(source, &member);
+        VEC_PUSH(&draft->tags, ((struct zipkin_tag){ member.key, member.text }));
     }
+    source->value = member;
     source->within = NULL;
     return token == JSON_TOKEN_OBJECT_END ? MG_OK : fail_token(source, token, "");
 }
@@ -371,12 +436,16 @@ static enum mg_err read_parent_id(struct zipkin_source *source, void *into)
 
 static enum mg_err read_kind(struct zipkin_source *source, void *into)
 {
+    static const struct { struct str text; enum span_kind kind; } kinds[] = {
+        { STR_INIT("CLIENT"), SPAN_CLIENT }, { STR_INIT("SERVER"), SPAN_SERVER },
+        { STR_INIT("PRODUCER"), SPAN_PRODUCER }, { STR_INIT("CONSUMER"), SPAN_CONSUMER },
+    };
     struct str text;
 
     MG_TRY(text_read(source, &text));
-    for (size_t i = 0; i < MG_COUNT(zipkin_kinds); i++) {
-        if (zipkin_kinds[i] && str_eq(text, str_of(zipkin_kinds[i]))) {
-            ((struct zipkin_draft *)into)->span.kind = zipkin_kinds[i];
+    for (size_t i = 0; i < MG_COUNT(kinds); i++) {
+        if (zipkin_same(text, kinds[i].text)) {
+            ((struct zipkin_draft *)into)->span.kind = zipkin_kinds[kinds[i].kind];
             return MG_OK;
         }
     }
@@ -455,7 +524,7 @@ static enum mg_err json_read(struct zipkin_source *source, size_t *at, struct zi
     };
 
     zipkin_draft_begin(draft);
-    source->member = STR(""); /* the reader forgets the last span's texts */
+    source->value.key = STR(""); /* the reader forgets the last span's texts */
     json_reader_begin(source->json, str_n(source->text.ptr + *at, source->text.len - *at));
     MG_TRY(expect(source, JSON_TOKEN_OBJECT));
     MG_TRY(members_read(source, members, MG_COUNT(members), draft));

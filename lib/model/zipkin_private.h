@@ -1,7 +1,7 @@
 /* zipkin_private.h - what Zipkin's reader and writer agree on; private to model.
  *
  * Reading goes list -> draft -> span: zipkin_json.c and zipkin_proto.c fill a draft, one span at a
- * time; zipkin_build.c makes OTLP's span of it (zipkin.md 10.1). zipkin_write.c is the way back.
+ * time; zipkin_build.c makes OTLP's span of it. zipkin_write.c is the way back.
  *
  * Tags are strings, always. So whatever else must be remembered is an attribute of another type
  * (zipkin.shared: bool, net.peer.port: int), and no tag can be taken for it. The resource says by
@@ -9,6 +9,7 @@
  * tags, but for the addresses behind them and those that zipkin.tags names. */
 #pragma once
 #include "base/arena.h"
+#include "base/bytes.h"
 #include "base/vec.h"
 #include "codec/json_read.h"
 #include "model/span_visitor.h"
@@ -68,7 +69,7 @@ struct zipkin_source {
     const char *within;       /* member being read: "annotations"; NULL: the span's own */
     uint32_t index;           /* … and its number */
     bool is_indexed;
-    struct str member;        /* last key read */
+    struct json_read_member value; /* last key read, and what begins behind it */
 };
 
 /* A list in one of the two forms. `seek` moves *at to the next span or says that there is none;
@@ -97,11 +98,11 @@ struct zipkin_builder {
     /* the current draft */
     const struct zipkin_draft *draft;
     VEC(uint8_t) use;      /* of each tag: enum tag_use */
-    size_t n_resource_tags; /* USE_RESOURCE */
+    bool is_resource_told; /* those of USE_RESOURCE are the told ones */
     bool has_links;
     /* the resource and the scope told last; parts in the body or kept */
     VEC(struct zipkin_tag) told_tags;
-    struct str told_service, told_scope_name, told_scope_version;
+    struct str told_service, told_scope_name, told_scope_version; /* of this scan */
     uint32_t given;        /* enum zipkin_given */
     struct str service, scope_name, scope_version, status_message, trace_state;
     int32_t kind, status;
@@ -115,12 +116,24 @@ bool zipkin_build_is_scope_new(const struct zipkin_builder *b);
 void zipkin_build_resource(const struct zipkin_builder *b, struct buf *out); /* span.resource */
 void zipkin_build_note_resource(struct zipkin_builder *b);                   /* it is the one told last */
 void zipkin_build_scope(struct zipkin_builder *b, struct buf *out);    /* span.scope */
-/* Everything but resource and scope. */
+/* Everything but resource and scope, and what no span from Zipkin has, which must be empty in *out. */
 void zipkin_build_span(struct zipkin_builder *b, struct span *out);
+
+static inline bool zipkin_same(struct str a, struct str b)
+{
+    return a.len == b.len && bytes_same(a.ptr, b.ptr, a.len);
+}
 
 /* --- texts --------------------------------------------- */
 
 #define ZIPKIN_IP_TEXT 48
+static inline void zipkin_endpoint_clear(struct zipkin_endpoint *endpoint)
+{
+    endpoint->service = STR("");
+    endpoint->ip_bytes = 0;
+    endpoint->port = 0;
+    endpoint->has_ipv6 = false;
+}
 /* Adds an address of 4 or 16 bytes; one of the same length that is there already is replaced. */
 void zipkin_endpoint_add(struct zipkin_endpoint *endpoint, const uint8_t *ip, unsigned bytes);
 /* The same from text; false: no address, nothing was added. */
@@ -128,10 +141,12 @@ bool zipkin_endpoint_parse(struct zipkin_endpoint *endpoint, struct str ip);
 size_t zipkin_ip_text(const uint8_t *ip, unsigned bytes, char out[ZIPKIN_IP_TEXT]);
 /* Sorts by key; of tags with one key the last stays. Returns how many. `spare` has room for n. */
 size_t zipkin_tags_settle(struct zipkin_tag *tags, size_t n, struct zipkin_tag *spare);
+/* How long an object is as zipkin_event_text spells it. */
+struct zipkin_spelling { size_t len; bool is_unknown; };
 /* A JSON object as KeyValue fields with that number. False: it is none, or has a key in it that is
- * ours; out may have been written to. */
+ * ours; out may have been written to. An object as long as *spelling says is spelled so. */
 bool zipkin_attrs_read(struct json_reader *json, struct str object, struct buf *out,
-                       uint32_t number);
+                       uint32_t number, struct zipkin_spelling *spelling);
 /* The same of an object whose only member is such an object: {"name": {…}}. */
 bool zipkin_named_attrs_read(struct json_reader *json, struct str object, struct str *name,
                              struct buf *out, uint32_t number);

@@ -1,4 +1,4 @@
-/* zipkin_proto.c - one span of a zipkin.proto3 list to a draft (zipkin.md 3 and 12).
+/* zipkin_proto.c - one span of a zipkin.proto3 list to a draft (zipkin-api: zipkin.proto).
  *
  * More lenient than the JSON reader, as Zipkin's is: what it does not know, or knows with another
  * wire type, it leaves out, and half an annotation as well. Not so in the list itself. */

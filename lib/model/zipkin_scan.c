@@ -20,6 +20,7 @@ struct zipkin_scanner {
     struct zipkin_source source;
     struct zipkin_draft draft;
     struct zipkin_builder builder;
+    struct span span;           /* the current one; what Zipkin has not stays empty */
     struct json_reader *json;
     const struct span_visitor *visitor; /* of this scan, with its owner */
     void *owner;
@@ -37,6 +38,7 @@ struct zipkin_scanner *zipkin_scanner_new(void)
     /* None of these holds more than a few times what was received. */
     buf_init(&s->part, SIZE_MAX);
     s->seed = hash_seed();
+    s->span.unknown = STR("");
     buf_init(&s->builder.scratch, SIZE_MAX);
     buf_init(&s->builder.parts, SIZE_MAX);
     buf_init(&s->builder.spelled, SIZE_MAX);
@@ -92,9 +94,15 @@ enum mg_err zipkin_fail(struct zipkin_source *source, const char *format, ...)
 
 void zipkin_draft_begin(struct zipkin_draft *draft)
 {
-    struct zipkin_endpoint nobody = { .service = STR("") };
+    struct zipkin_span *span = &draft->span;
 
-    draft->span = (struct zipkin_span){ .name = STR(""), .local = nobody, .remote = nobody };
+    memset(span->parent_id, 0, sizeof span->parent_id);
+    span->kind = NULL;
+    span->name = STR("");
+    span->timestamp_us = span->duration_us = 0;
+    zipkin_endpoint_clear(&span->local);
+    zipkin_endpoint_clear(&span->remote);
+    span->is_debug = span->is_shared = false;
     draft->has_trace_id = draft->has_id = false;
     VEC_CLEAR(&draft->tags);
     VEC_CLEAR(&draft->annotations);
@@ -150,17 +158,15 @@ static void tell_scope(struct zipkin_scanner *s)
 /* The current draft. is_new: its resource was not told yet. */
 static void visit(struct zipkin_scanner *s, bool is_new)
 {
-    struct span span;
-
     if (is_new)
         tell_resource(s);
     if (is_new || zipkin_build_is_scope_new(&s->builder))
         tell_scope(s);
     s->is_begun = true;
-    zipkin_build_span(&s->builder, &span);
-    span.resource = s->resource;
-    span.scope = s->scope;
-    s->visitor->on_span(s->owner, &span, s->source.ordinal);
+    zipkin_build_span(&s->builder, &s->span);
+    s->span.resource = s->resource;
+    s->span.scope = s->scope;
+    s->visitor->on_span(s->owner, &s->span, s->source.ordinal);
 }
 
 static void visit_or_leave(struct zipkin_scanner *s, size_t offset)
@@ -219,13 +225,14 @@ static enum mg_err list_scan(struct zipkin_scanner *s, const struct zipkin_forma
     if (text.len > UINT32_MAX)
         return mg_fail(why, MG_E_TOO_BIG, "a list of spans of more than 4 GiB");
     arena_reset(&s->builder.kept);
+    VEC_CLEAR(&s->builder.told_tags);
     VEC_CLEAR(&s->places);
     if (!s->builder.json)
         s->builder.json = json_reader_new(ZIPKIN_ATTRS_DEPTH);
     s->builder.text = text;
     s->is_begun = false;
     s->source = (struct zipkin_source){
-        .text = text, .json = format == &zipkin_json ? s->json : NULL, .why = why, .member = STR("")
+        .text = text, .json = format == &zipkin_json ? s->json : NULL, .why = why, .value = { .key = STR("") }
     };
     for (size_t at = 0;; s->source.ordinal++) {
         MG_TRY(format->seek(&s->source, &at, &is_end));

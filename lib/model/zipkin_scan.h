@@ -1,7 +1,7 @@
-/* zipkin_scan.h - a Zipkin v2 list of spans (JSON or proto3) into a span_visitor (zipkin.md 1-3,
- * 10.1, 12).
+/* zipkin_scan.h - a Zipkin v2 list of spans (JSON or proto3) into a span_visitor (zipkin-api:
+ * zipkin2-api.yaml, zipkin.proto).
  *
- * Spans become OTLP's as zipkin.md 10.1 says; what Zipkin has and OTLP has not stays in attributes,
+ * Spans become OTLP's as in zipkin_build.c; what Zipkin has and OTLP has not stays in attributes,
  * so that zipkin_write.h gives it back: zipkin.shared, zipkin.debug (bool true), local and remote
  * endpoints, the absence of a timestamp; zipkin.tags (int), where tags became something else that
  * could not tell. Resources carry Zipkin's schema_url. Names keep the case they came in. A tag

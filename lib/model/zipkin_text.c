@@ -61,7 +61,7 @@ bool zipkin_endpoint_parse(struct zipkin_endpoint *endpoint, struct str ip)
         zipkin_endpoint_add(endpoint, bytes, 4);
         return true;
     }
-    bool is_dotted = strchr(text, '.'); /* in digits it stays what it is (zipkin.md 12) */
+    bool is_dotted = strchr(text, '.'); /* in digits it stays what it is, as in Zipkin */
     if (inet_pton(AF_INET6, text, bytes) != 1 || (is_dotted && !holds_ipv4(bytes)))
         return false;
     zipkin_endpoint_add(endpoint, is_dotted ? bytes + 12 : bytes, is_dotted ? 4 : 16);
@@ -176,10 +176,26 @@ struct str zipkin_lower(struct arena *arena, struct str text)
 
 /* --- tags --------------------------------------------- */
 
+/* str_cmp(a, b) < 0, eight bytes a step: keys that follow each other often begin alike. */
+static inline bool comes_before(struct str a, struct str b)
+{
+    size_t n = MG_MIN(a.len, b.len), at = 0;
+
+    for (; n - at >= 8; at += 8) {
+        uint64_t left = get_be64(a.ptr + at), right = get_be64(b.ptr + at);
+        if (left != right)
+            return left < right;
+    }
+    for (; at < n; at++)
+        if (a.ptr[at] != b.ptr[at])
+            return (uint8_t)a.ptr[at] < (uint8_t)b.ptr[at];
+    return a.len < b.len;
+}
+
 static bool is_settled(const struct zipkin_tag *tags, size_t n)
 {
     for (size_t i = 1; i < n; i++)
-        if (str_cmp(tags[i - 1].key, tags[i].key) >= 0)
+        if (!comes_before(tags[i - 1].key, tags[i].key))
             return false;
     return true;
 }
@@ -228,105 +244,165 @@ static bool is_ours(struct str key)
     return str_eq(key, STR(ATTR_ANNOTATION)) || str_eq(key, STR(ATTR_TIMESTAMP));
 }
 
-static bool number_read(struct str text, struct buf *out)
+/* Whether a text is as the writer spells it is told by its length: no spelling is shorter than the
+ * writer's, and none is as long and another. Where that is not so, the length is unknown: a control
+ * character without a letter (\u001f, \u001F), bytes that may be no UTF-8, numbers with a fraction,
+ * and, being rare, null and what is nested. */
+
+/* With its quotes. */
+static void spelling_add_string(struct zipkin_spelling *spelling, struct str s)
+{
+    static const bool has_letter[0x20] = { ['\b'] = true, ['\t'] = true, ['\n'] = true, ['\f'] = true, ['\r'] = true };
+
+    spelling->len += s.len + 2;
+    for (size_t i = 0; i < s.len;) {
+        if (s.len - i >= 8 && json_stops8(s.ptr + i) == 0) {
+            i += 8;
+            continue;
+        }
+        uint8_t c = (uint8_t)s.ptr[i++];
+        spelling->len += c < 0x20 || c == '"' || c == '\\';
+        spelling->is_unknown |= c >= 0x80 || (c < 0x20 && !has_letter[c]);
+    }
+}
+
+static bool number_read(struct str text, struct buf *out, struct zipkin_spelling *spelling)
 {
     int64_t i;
     double d;
     uint64_t bits;
 
     if (str_i64(text, &i) == MG_OK) {
+        spelling->len += i == 0 ? strlen("0") : text.len; /* -0 */
         wire_put_varint(out, 3, (uint64_t)i);
         return true;
     }
     if (str_double(text, &d) != MG_OK)
         return false;
+    spelling->is_unknown = true;
     memcpy(&bits, &d, sizeof bits);
     wire_put_fixed64(out, 4, bits);
     return true;
 }
 
-static bool member_read(struct json_reader *json, struct buf *out, uint32_t number);
+static bool array_read(struct json_reader *json, struct buf *out, struct zipkin_spelling *spelling);
+static bool object_read(struct json_reader *json, struct buf *out, struct zipkin_spelling *spelling);
 
 /* The content of an AnyValue. Recursion ends at the reader's own depth, ZIPKIN_ATTRS_DEPTH. */
-static bool any_read(struct json_reader *json, enum json_token token, struct buf *out)
+static bool any_read(struct json_reader *json, enum json_token token, struct str text, struct buf *out,
+                     struct zipkin_spelling *spelling)
 {
     size_t inner;
 
     switch (token) {
     case JSON_TOKEN_STRING:
-        wire_put_bytes(out, 1, json_text(json));
+        spelling_add_string(spelling, text);
+        wire_put_bytes(out, 1, text);
         return true;
     case JSON_TOKEN_TRUE:
     case JSON_TOKEN_FALSE:
+        spelling->len += token == JSON_TOKEN_TRUE ? strlen("true") : strlen("false");
         wire_put_varint(out, 2, token == JSON_TOKEN_TRUE);
         return true;
     case JSON_TOKEN_NUMBER:
-        return number_read(json_text(json), out);
+        return number_read(text, out, spelling);
     case JSON_TOKEN_NULL:
+        spelling->is_unknown = true;
         return true;
     case JSON_TOKEN_ARRAY:
+        spelling->is_unknown = true;
         inner = wire_open(out, 5);
-        while ((token = json_next(json)) != JSON_TOKEN_ARRAY_END) {
-            size_t item = wire_open(out, 1);
-            if (!any_read(json, token, out))
-                return false;
-            wire_close(out, item);
-        }
+        if (!array_read(json, out, spelling))
+            return false;
         wire_close(out, inner);
         return true;
     case JSON_TOKEN_OBJECT:
+        spelling->is_unknown = true;
         inner = wire_open(out, 6);
-        while ((token = json_next(json)) == JSON_TOKEN_KEY)
-            if (!member_read(json, out, 1))
-                return false;
+        if (!object_read(json, out, spelling))
+            return false;
         wire_close(out, inner);
-        return token == JSON_TOKEN_OBJECT_END;
+        return true;
     default:
         return false;
     }
 }
 
-/* The KEY was read. */
-static bool member_read(struct json_reader *json, struct buf *out, uint32_t number)
+static bool array_read(struct json_reader *json, struct buf *out, struct zipkin_spelling *spelling)
+{
+    enum json_token token;
+
+    while ((token = json_next(json)) != JSON_TOKEN_ARRAY_END) {
+        size_t item = wire_open(out, 1);
+        if (!any_read(json, token, json_text(json), out, spelling))
+            return false;
+        wire_close(out, item);
+    }
+    return true;
+}
+
+static bool member_read(struct json_reader *json, const struct json_read_member *member, struct buf *out, uint32_t number,
+                        struct zipkin_spelling *spelling)
 {
     size_t key_value = wire_open(out, number);
 
-    wire_put_bytes(out, 1, json_text(json));
+    spelling_add_string(spelling, member->key);
+    spelling->len += strlen(":");
+    wire_put_bytes(out, 1, member->key);
     size_t value = wire_open(out, 2);
-    if (!any_read(json, json_next(json), out))
+    if (!any_read(json, member->token, member->text, out, spelling))
         return false;
     wire_close(out, value);
     wire_close(out, key_value);
     return true;
 }
 
-/* From behind the { to the }. */
-static bool members_read(struct json_reader *json, struct buf *out, uint32_t number)
+static bool object_read(struct json_reader *json, struct buf *out, struct zipkin_spelling *spelling)
 {
+    struct json_read_member member;
     enum json_token token;
 
-    while ((token = json_next(json)) == JSON_TOKEN_KEY)
-        if (is_ours(json_text(json)) || !member_read(json, out, number))
+    while ((token = json_next_member(json, &member)) == JSON_TOKEN_KEY)
+        if (!member_read(json, &member, out, 1, spelling))
             return false;
     return token == JSON_TOKEN_OBJECT_END;
 }
 
-bool zipkin_attrs_read(struct json_reader *json, struct str object, struct buf *out,
-                       uint32_t number)
+/* From behind the { to the }. */
+static bool members_read(struct json_reader *json, struct buf *out, uint32_t number, struct zipkin_spelling *spelling)
 {
+    struct json_read_member member;
+    enum json_token token;
+    size_t n = 0;
+
+    spelling->len += strlen("{}");
+    for (; (token = json_next_member(json, &member)) == JSON_TOKEN_KEY; n++) {
+        spelling->len += n > 0; /* a comma */
+        if (is_ours(member.key) || !member_read(json, &member, out, number, spelling))
+            return false;
+    }
+    return token == JSON_TOKEN_OBJECT_END;
+}
+
+bool zipkin_attrs_read(struct json_reader *json, struct str object, struct buf *out,
+                       uint32_t number, struct zipkin_spelling *spelling)
+{
+    *spelling = (struct zipkin_spelling){ 0 };
     json_reader_begin(json, object);
-    return json_next(json) == JSON_TOKEN_OBJECT && members_read(json, out, number) &&
+    return json_next(json) == JSON_TOKEN_OBJECT && members_read(json, out, number, spelling) &&
            json_next(json) == JSON_TOKEN_END;
 }
 
 bool zipkin_named_attrs_read(struct json_reader *json, struct str object, struct str *name,
                              struct buf *out, uint32_t number)
 {
+    struct zipkin_spelling nobody_asks = { 0 };
+
     json_reader_begin(json, object);
     if (json_next(json) != JSON_TOKEN_OBJECT || json_next(json) != JSON_TOKEN_KEY)
         return false;
     *name = json_text(json);
-    return json_next(json) == JSON_TOKEN_OBJECT && members_read(json, out, number) &&
+    return json_next(json) == JSON_TOKEN_OBJECT && members_read(json, out, number, &nobody_asks) &&
            json_next(json) == JSON_TOKEN_OBJECT_END && json_next(json) == JSON_TOKEN_END;
 }
 
@@ -391,8 +467,10 @@ void zipkin_event_text(struct buf *out, const struct event_view *event)
     buf_put_char(out, '|');
     if (attrs_json(out, event->message, 3) == 0 && event->dropped_attrs == 0)
         out->len = name_end;
-    else
-        buf_printf(out, "|%u", event->dropped_attrs);
+    else {
+        buf_put_char(out, '|');
+        buf_put_u64(out, event->dropped_attrs);
+    }
 }
 
 void zipkin_link_text(struct buf *out, const struct link_view *link)

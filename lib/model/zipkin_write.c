@@ -1,4 +1,4 @@
-/* zipkin_write.c - OTLP's span as Zipkin's (zipkin.md 10.2), and Zipkin's own ones back.
+/* zipkin_write.c - OTLP's span as Zipkin's, and Zipkin's own ones back.
  *
  * There is one way for both. Tags are collected from the outside in, resource, scope, span, and of
  * those with one key the last counts. The differences are two: a span from Zipkin says itself which
@@ -547,7 +547,7 @@ static void put_true(struct json_writer *w, struct str key, bool is_true)
     json_put_bool(w, true);
 }
 
-/* In the order of Zipkin's own writer (zipkin.md 2). */
+/* In the order of Zipkin's own writer. */
 void zipkin_write_span(struct json_writer *w, const struct zipkin_span *span)
 {
     size_t skipped = span->trace_id_is_short ? 8 : 0;

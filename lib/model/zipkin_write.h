@@ -1,9 +1,10 @@
-/* zipkin_write.h - a span as Zipkin v2 shows it (zipkin.md 1, 10.2): for the Zipkin query API and the
+/* zipkin_write.h - a span as Zipkin v2 shows it: for the Zipkin query API and the
  * Zipkin exporter.
  *
  * A span that came from Zipkin (its resource has Zipkin's schema_url) is given back as it came, but
- * for key order, the lower case of names, and what zipkin.md 12 calls defects; any other is converted
- * by 10.2. A span without service.name gets otlpresourcenoservicename there. One thread; slices
+ * for key order and the lower case of names; any other is converted
+ * as the OpenTelemetry specification says ("OpenTelemetry to Zipkin Transformation"). A span
+ * without service.name gets otlpresourcenoservicename there. One thread; slices
  * borrow from the span or the arena. */
 #pragma once
 #include "base/arena.h"
@@ -40,6 +41,6 @@ struct zipkin_span { /* the v2 model: what dependency links and answers are made
 /* All strings of the view are valid UTF-8. */
 void zipkin_view(const struct span *span, struct arena *arena, struct zipkin_span *out);
 void zipkin_write_span(struct json_writer *w, const struct zipkin_span *span);
-/* Lower case as names have it in Zipkin, also beyond ASCII; for what a query compares with them.
- * Valid UTF-8 only. */
+/* Lower case as names have it in Zipkin, also beyond ASCII, but letter by letter (a Σ at the end and
+ * İ differ); for what a query compares with them. Valid UTF-8 only. */
 struct str zipkin_lower(struct arena *arena, struct str text);

@@ -20,7 +20,8 @@ struct listener {
     int fd;
     struct loop *loop;
     struct timer *retry;
-    struct tls_source *tls; /* NULL: plain */
+    struct tls_source *tls;        /* NULL: plain */
+    plain_answer_fn *plain_answer; /* NULL: none */
     listener_fn *on_accept;
     void *owner;
     bool is_paused;
@@ -53,9 +54,11 @@ static bool secure(struct listener *listener, struct stream *stream)
     if (!listener->tls)
         return true;
     struct tls_stream *tls = tls_stream_new(stream, tls_source_take(listener->tls), NULL, &reason);
-    if (tls)
-        stream_secure(stream, tls);
-    return tls != NULL;
+    if (!tls)
+        return false;
+    tls_stream_set_plain_answer(tls, listener->plain_answer);
+    stream_secure(stream, tls);
+    return true;
 }
 
 /* One connection; false when there is none or none can be taken now. */
@@ -117,6 +120,7 @@ enum mg_err listener_open(struct listener **out, struct loop *loop,
     listener->fd = fd;
     listener->loop = loop;
     listener->tls = options->tls;
+    listener->plain_answer = options->plain_answer;
     listener->on_accept = on_accept;
     listener->owner = owner;
     listener->retry = timer_new(loop, on_retry, listener);

@@ -41,7 +41,7 @@ struct loop_task {
 void loop_defer(struct loop *loop, struct loop_task *task);
 void loop_undefer(struct loop_task *task); /* fine when it does not wait */
 
-/* The only way data crosses to a loop thread (DESIGN 3; c-style 2). A message is the sender's until
+/* The only way data crosses to a loop thread. A message is the sender's until
  * mailbox_post, the receiver's from then on; messages of one sender arrive in their order; delivery
  * is never inside mailbox_post. */
 struct message {

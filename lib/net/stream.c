@@ -37,6 +37,7 @@ struct stream {
     void *owner;
     struct chunk *head, **tail; /* waiting, the first `in_flight` of them given to libuv */
     unsigned in_flight;         /* chunks of the running uv_write; 0: none runs */
+    unsigned read_most;         /* bytes of one read */
     size_t queued;              /* bytes in the chunks, less what was sent */
     enum mg_err err;            /* why it closes */
     struct tls_stream *tls;     /* owned; NULL: plain */
@@ -56,6 +57,7 @@ struct stream *stream_new(struct loop *loop)
     struct stream *stream = MEM_NEW(struct stream);
     (void)uv_tcp_init(&loop->uv, &stream->tcp); /* fails only for a wrong family */
     stream->loop = loop;
+    stream->read_most = LOOP_READ_BYTES;
     stream->tail = &stream->head;
     return stream;
 }
@@ -151,7 +153,7 @@ static void give_read_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *ou
 {
     (void)suggested;
     struct stream *stream = MG_CONTAINER((uv_tcp_t *)handle, struct stream, tcp);
-    *out = uv_buf_init(stream->loop->read_buffer, LOOP_READ_BYTES);
+    *out = uv_buf_init(stream->loop->read_buffer, stream->read_most);
 }
 
 bool stream_wants_data(const struct stream *stream)
@@ -229,6 +231,12 @@ void stream_pause(struct stream *stream)
 {
     stream->wants_data = false;
     read_or_not(stream);
+}
+
+void stream_read_most(struct stream *stream, size_t bytes)
+{
+    assert(bytes > 0);
+    stream->read_most = (unsigned)MG_MIN(bytes, (size_t)LOOP_READ_BYTES);
 }
 
 void stream_own(struct stream *stream, const struct stream_events *events, void *owner)

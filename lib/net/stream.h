@@ -25,6 +25,9 @@ void stream_own(struct stream *stream, const struct stream_events *events,
                 void *owner); /* starts reading */
 void stream_pause(struct stream *stream);
 void stream_resume(struct stream *stream);
+/* Of the socket at a time, from the next read on; 64 KiB at most, and at first. What a paused stream
+ * has read already is memory of its owner: who expects to pause reads little. */
+void stream_read_most(struct stream *stream, size_t bytes);
 void stream_write(struct stream *stream, const void *bytes,
                   size_t len); /* copies what the kernel does not take at once */
 void stream_write_buf(struct stream *stream,
@@ -40,6 +43,9 @@ struct listener;
 struct tls_source;
 struct tls_context;
 typedef void listener_fn(void *owner, struct stream *stream); /* takes the stream */
+/* What a peer that speaks no TLS is told, instead of an alert, before the connection ends: by its
+ * first 5 bytes; static text. Empty: the alert. */
+typedef struct str plain_answer_fn(struct str first);
 struct listener_options {
     struct str address; /* "host:port", "[v6]:port"; port 0: the system chooses */
     bool reuse_port;    /* SO_REUSEPORT: several loops listen on one address */
@@ -49,7 +55,9 @@ struct listener_options {
     struct tls_source *tls; /* NULL: plain; outlives the listener. Each connection takes the context
                              * in force when it comes; the stream is given at once, and data flows
                              * after the handshake, which begins with stream_own and goes on while
-                             * the stream is paused. One that fails ends with E_IO */
+                             * the stream is paused. One that fails ends with E_IO, and
+                             * stream_tls_failure (tls.h) tells why */
+    plain_answer_fn *plain_answer; /* with `tls`; NULL: none */
 };
 /* E_IO names the address, and when it is taken, says so ("address already in use"); E_FORMAT for an
  * address that is none. A host name is resolved here, blocking, IPv4 first. "[::]" also takes IPv4.

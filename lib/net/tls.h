@@ -53,7 +53,25 @@ struct tls_context *tls_source_take(struct tls_source *source); /* counted; any 
  * secrets too), and reads them when one has changed: blocking. True: exchanged. */
 bool tls_source_check(struct tls_source *source);
 
-/* --- what a stream knows after its handshake; loop thread --- */
+/* --- what a stream knows of its handshake; loop thread --- */
+enum tls_failure {
+    TLS_FAILURE_NONE,           /* it is done, or the peer has not said a word yet */
+    TLS_FAILURE_NO_CERTIFICATE, /* the peer showed none, and one is asked for */
+    TLS_FAILURE_CERTIFICATE,    /* the peer's is not to be trusted */
+    TLS_FAILURE_VERSION,        /* no version in common */
+    TLS_FAILURE_PLAIN,          /* what came is no TLS */
+    TLS_FAILURE_REFUSED,        /* the peer ended it by an alert: our certificate, mostly */
+    TLS_FAILURE_UNFINISHED,     /* it was begun, and one side closed the connection */
+    TLS_FAILURE_OTHER           /* as no cipher in common */
+};
+enum tls_failure stream_tls_failure(const struct stream *stream); /* from on_closed */
+/* From on_closed, also when the handshake was done: with TLS 1.3 a client learns only then that its
+ * certificate is refused. A sentence; NULL: TLS did not end it. */
+const char *stream_tls_reason(const struct stream *stream);
+/* Parts of such sentences, and of those of stream_connect, for who can say what helps. */
+#define TLS_SAYS_UNTRUSTED         "not trusted here"
+#define TLS_SAYS_WANTS_CERTIFICATE "requires a client certificate"
+/* The rest: once it is done. */
 bool stream_is_tls(const struct stream *stream);          /* also before it */
 struct str stream_alpn(const struct stream *stream);      /* "h2", "http/1.1"; empty: none chosen */
 bool stream_has_certificate(const struct stream *stream); /* of the peer, verified */

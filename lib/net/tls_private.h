@@ -14,8 +14,8 @@ bool tls_context_verifies(
 /* --- tls_reason.c: what went wrong, in words for a person --- */
 #define TLS_REASON_BYTES 320
 /* Of the calling thread's OpenSSL errors, which are forgotten. `verified` is SSL_get_verify_result;
- * host: whom a client wanted, NULL at a server. */
-void tls_reason(char out[TLS_REASON_BYTES], long verified, const char *host);
+ * host: whom a client wanted, NULL at a server. Returns what the sentence is about. */
+enum tls_failure tls_reason(char out[TLS_REASON_BYTES], long verified, const char *host);
 
 /* --- tls_name.c: who a certificate is for --- */
 /* One of its subject alternative names matches one of the list. No fallback to the common name. */

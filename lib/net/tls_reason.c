@@ -1,4 +1,4 @@
-/* tls_reason.c - sentences for OpenSSL's errors.
+/* tls_reason.c - sentences for OpenSSL's errors, and the few kinds that are counted.
  *
  * Three tables: what is wrong with a certificate (X509_V_ERR_…), what the peer told us in an alert,
  * and what we made of its bytes. What stands in none keeps OpenSSL's own words. */
@@ -12,13 +12,13 @@ struct sentence {
     const char *text;
 };
 
-#define UNTRUSTED "the peer's certificate comes from an authority that is not trusted here"
+#define UNTRUSTED "the peer's certificate comes from an authority that is " TLS_SAYS_UNTRUSTED
 
 static const struct sentence certificates[] = {
     {X509_V_ERR_CERT_HAS_EXPIRED, "the peer's certificate has expired"},
     {X509_V_ERR_CERT_NOT_YET_VALID, "the peer's certificate is not valid yet"},
     {X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
-     "the peer's certificate is self-signed and not trusted"},
+     "the peer's certificate is self-signed and " TLS_SAYS_UNTRUSTED},
     {X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, UNTRUSTED},
     {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, UNTRUSTED},
     {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, UNTRUSTED},
@@ -37,7 +37,7 @@ static const struct sentence alerts[] = {
     {SSL_AD_UNKNOWN_CA, "the peer refused our certificate: it does not trust the authority"},
     {SSL_AD_ACCESS_DENIED, "the peer denied access to our certificate"},
     {SSL_AD_PROTOCOL_VERSION, "the peer speaks no version of TLS that is spoken here"},
-    {SSL_AD_CERTIFICATE_REQUIRED, "the peer requires a client certificate"},
+    {SSL_AD_CERTIFICATE_REQUIRED, "the peer " TLS_SAYS_WANTS_CERTIFICATE},
     {SSL_AD_UNRECOGNIZED_NAME, "the peer does not serve that host name"},
     {SSL_AD_NO_APPLICATION_PROTOCOL, "the peer speaks none of our application protocols (ALPN)"},
 };
@@ -73,7 +73,29 @@ static void certificate_reason(char out[TLS_REASON_BYTES], long verified, const 
                  X509_verify_cert_error_string(verified));
 }
 
-void tls_reason(char out[TLS_REASON_BYTES], long verified, const char *host)
+static enum tls_failure failure_of(unsigned long error)
+{
+    int reason = ERR_GET_REASON(error);
+
+    if (ERR_GET_LIB(error) != ERR_LIB_SSL)
+        return TLS_FAILURE_OTHER;
+    switch (reason) {
+    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+        return TLS_FAILURE_NO_CERTIFICATE;
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_NO_PROTOCOLS_AVAILABLE:
+    case SSL_AD_REASON_OFFSET + SSL_AD_PROTOCOL_VERSION:
+        return TLS_FAILURE_VERSION;
+    case SSL_R_HTTP_REQUEST:
+    case SSL_R_HTTPS_PROXY_REQUEST:
+    case SSL_R_WRONG_VERSION_NUMBER:
+        return TLS_FAILURE_PLAIN;
+    default:
+        return reason > SSL_AD_REASON_OFFSET ? TLS_FAILURE_REFUSED : TLS_FAILURE_OTHER;
+    }
+}
+
+enum tls_failure tls_reason(char out[TLS_REASON_BYTES], long verified, const char *host)
 {
     unsigned long error = ERR_peek_error(); /* the first: later ones say where it was noticed */
     int reason = ERR_GET_REASON(error);
@@ -83,7 +105,7 @@ void tls_reason(char out[TLS_REASON_BYTES], long verified, const char *host)
     ERR_clear_error();
     if (ERR_GET_LIB(error) == ERR_LIB_SSL && reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
         certificate_reason(out, verified, host);
-        return;
+        return TLS_FAILURE_CERTIFICATE;
     }
     if (ERR_GET_LIB(error) == ERR_LIB_SSL && reason > SSL_AD_REASON_OFFSET)
         text = find(alerts, MG_COUNT(alerts), reason - SSL_AD_REASON_OFFSET);
@@ -93,4 +115,5 @@ void tls_reason(char out[TLS_REASON_BYTES], long verified, const char *host)
              text    ? text
              : words ? words
                      : "a fault in the TLS library");
+    return failure_of(error);
 }

@@ -6,27 +6,20 @@
  * than last time. Stamps are taken before the files are read; what changes in between is then seen
  * as a change at the next check. */
 #include <pthread.h>
-#include <sys/stat.h>
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/tls.h"
 
 enum { CERT, KEY, CA, FILES_N };
 
-struct stamp {
-    dev_t device;
-    ino_t inode;
-    off_t size;
-    struct timespec modified, changed;
-};
-
 struct tls_source {
     struct {
         struct tls_options options; /* texts are `files` and `alpn` */
         char *files[FILES_N];       /* owned; empty: not used */
         char *alpn;                 /* owned; may be NULL */
-        struct stamp loaded[FILES_N];
-        struct stamp failed[FILES_N]; /* of the failure that was logged last */
+        struct file_stamp loaded[FILES_N];
+        struct file_stamp failed[FILES_N]; /* of the failure that was logged last */
         struct mg_why failure;        /* its reason; empty: the last check was fine */
     } own;                            /* the checking thread's */
     struct {
@@ -35,31 +28,18 @@ struct tls_source {
     } shared; /* any thread, under the lock */
 };
 
-/* Field by field: a struct may have holes. */
-static bool same_file(const struct stamp *a, const struct stamp *b)
-{
-    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
-           a->modified.tv_sec == b->modified.tv_sec && a->modified.tv_nsec == b->modified.tv_nsec &&
-           a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
-}
-
-static bool same_files(const struct stamp a[FILES_N], const struct stamp b[FILES_N])
+static bool same_files(const struct file_stamp a[FILES_N], const struct file_stamp b[FILES_N])
 {
     for (int i = 0; i < FILES_N; i++)
-        if (!same_file(&a[i], &b[i]))
+        if (!file_stamp_eq(&a[i], &b[i]))
             return false;
     return true;
 }
 
-/* stat follows symlinks. A file that is not there has an empty stamp. */
-static void look(const struct tls_source *source, struct stamp out[FILES_N])
+static void look(const struct tls_source *source, struct file_stamp out[FILES_N])
 {
-    for (int i = 0; i < FILES_N; i++) {
-        struct stat at;
-        out[i] = (struct stamp){0};
-        if (source->own.files[i][0] && stat(source->own.files[i], &at) == 0)
-            out[i] = (struct stamp){at.st_dev, at.st_ino, at.st_size, at.st_mtim, at.st_ctim};
-    }
+    for (int i = 0; i < FILES_N; i++)
+        file_look(source->own.files[i], &out[i]);
 }
 
 enum mg_err tls_source_new(struct tls_source **out, const struct tls_options *options,
@@ -114,7 +94,7 @@ static void exchange(struct tls_source *source, struct tls_context *context)
     tls_context_unref(&old);
 }
 
-static void log_once(struct tls_source *source, const struct stamp seen[FILES_N],
+static void log_once(struct tls_source *source, const struct file_stamp seen[FILES_N],
                      const struct mg_why *why)
 {
     if (same_files(seen, source->own.failed) && strcmp(why->text, source->own.failure.text) == 0)
@@ -126,7 +106,7 @@ static void log_once(struct tls_source *source, const struct stamp seen[FILES_N]
 
 bool tls_source_check(struct tls_source *source)
 {
-    struct stamp seen[FILES_N];
+    struct file_stamp seen[FILES_N];
     struct tls_context *context;
     struct mg_why why = {""};
 

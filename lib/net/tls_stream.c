@@ -36,8 +36,11 @@ struct tls_stream {
     struct tls_context *context; /* counted */
     SSL *ssl;
     enum state state;
-    char *host;       /* owned; of a client: whom it wants; NULL: a server */
-    struct str in;    /* ciphertext OpenSSL has not taken yet */
+    enum tls_failure failure;          /* of the handshake */
+    plain_answer_fn *plain_answer;     /* of a server; NULL: none */
+    char first[SSL3_RT_HEADER_LENGTH]; /* of the peer's bytes: all that OpenSSL judges them by */
+    char *host;                        /* owned; of a client: whom it wants; NULL: a server */
+    struct str in;                     /* ciphertext OpenSSL has not taken yet */
     char *held;       /* owned memory `in` points into; NULL: the loop's read buffer, or nothing */
     struct buf early; /* written before the end of the handshake */
     size_t handshake_bytes; /* taken from the peer */
@@ -55,6 +58,14 @@ struct tls_stream {
 
 /* --- OpenSSL's view of the socket --- */
 
+static void count_handshake(struct tls_stream *tls, struct str bytes)
+{
+    if (tls->handshake_bytes < sizeof tls->first)
+        memcpy(tls->first + tls->handshake_bytes, bytes.ptr,
+               MG_MIN(bytes.len, sizeof tls->first - tls->handshake_bytes));
+    tls->handshake_bytes += bytes.len;
+}
+
 static int bio_read(BIO *bio, char *out, int room)
 {
     struct tls_stream *tls = BIO_get_data(bio);
@@ -66,9 +77,9 @@ static int bio_read(BIO *bio, char *out, int room)
         return -1;
     }
     memcpy(out, tls->in.ptr, n);
-    tls->in = str_n(tls->in.ptr + n, tls->in.len - n);
     if (tls->state == HANDSHAKE)
-        tls->handshake_bytes += n;
+        count_handshake(tls, str_n(tls->in.ptr, n));
+    tls->in = str_n(tls->in.ptr + n, tls->in.len - n);
     return (int)n;
 }
 
@@ -130,24 +141,37 @@ static void on_linger_end(void *owner)
     stream_close_with(tls->stream, MG_E_IO);
 }
 
-static void linger(struct tls_stream *tls)
+static struct str last_word(const struct tls_stream *tls)
 {
     /* OpenSSL has no alert for bytes that are no TLS; to a client that does speak it, any is
      * better than silence: fatal, unexpected_message (RFC 8446 6). */
     static const char alert[] = {21, 3, 3, 0, 2, 2, 10};
+    struct str answer = STR("");
+
+    if (tls->has_sent)
+        return answer;
+    if (tls->failure == TLS_FAILURE_PLAIN && tls->plain_answer)
+        answer = tls->plain_answer(str_n(tls->first, sizeof tls->first));
+    return answer.len ? answer : str_n(alert, sizeof alert);
+}
+
+static void linger(struct tls_stream *tls)
+{
+    struct str word = last_word(tls);
 
     /* First, because each of the others may close the stream, and that frees the timer. */
     tls->linger = timer_new(stream_loop(tls->stream), on_linger_end, tls);
     timer_start(tls->linger, LINGER_MS);
-    if (!tls->has_sent)
-        stream_send(tls->stream, alert, sizeof alert);
+    stream_send(tls->stream, word.ptr, word.len);
     stream_send_end(tls->stream);
     stream_poll(tls->stream, true);
 }
 
 /* The reason is in tls->reason. */
-static void fail(struct tls_stream *tls)
+static void fail(struct tls_stream *tls, enum tls_failure failure)
 {
+    if (tls->state == HANDSHAKE)
+        tls->failure = failure;
     tls->state = FAILED;
     drop_input(tls);
     buf_fini(&tls->early);
@@ -160,19 +184,19 @@ static void fail(struct tls_stream *tls)
         linger(tls);
 }
 
-static void fail_with(struct tls_stream *tls, const char *reason)
+static void fail_with(struct tls_stream *tls, enum tls_failure failure, const char *reason)
 {
     snprintf(tls->reason, sizeof tls->reason, "%s", reason);
-    fail(tls);
+    fail(tls, failure);
 }
 
 /* Takes the sentence from OpenSSL; nothing when its write failed, because then the stream closes.
  */
 static void fail_ssl(struct tls_stream *tls)
 {
-    tls_reason(tls->reason, SSL_get_verify_result(tls->ssl), tls->host);
+    enum tls_failure failure = tls_reason(tls->reason, SSL_get_verify_result(tls->ssl), tls->host);
     if (!stream_is_closing(tls->stream))
-        fail(tls);
+        fail(tls, failure);
 }
 
 /* --- out --- */
@@ -246,7 +270,8 @@ static void secured(struct tls_stream *tls)
     const X509 *certificate = SSL_get0_peer_certificate(tls->ssl);
 
     if (has_stale_certificate(tls)) {
-        fail_with(tls, "the peer's certificate has expired since its session began");
+        fail_with(tls, TLS_FAILURE_CERTIFICATE,
+                  "the peer's certificate has expired since its session began");
         return;
     }
     tls->state = OPEN;
@@ -276,7 +301,7 @@ static void shake_hands(struct tls_stream *tls)
     else if (SSL_get_error(tls->ssl, done) != SSL_ERROR_WANT_READ)
         fail_ssl(tls);
     else if (tls->handshake_bytes > HANDSHAKE_BYTES_MAX)
-        fail_with(tls, "the peer's handshake is longer than 64 KiB");
+        fail_with(tls, TLS_FAILURE_OTHER, "the peer's handshake is longer than 64 KiB");
 }
 
 /* --- in --- */
@@ -291,7 +316,7 @@ static enum after judge(struct tls_stream *tls)
     case SSL_ERROR_ZERO_RETURN:
         return ENDED;
     default: /* the sentence now: on_data may cause other errors */
-        tls_reason(tls->reason, SSL_get_verify_result(tls->ssl), tls->host);
+        (void)tls_reason(tls->reason, SSL_get_verify_result(tls->ssl), tls->host);
         return BROKEN;
     }
 }
@@ -326,7 +351,7 @@ static bool give_some(struct tls_stream *tls)
     if (after == ENDED && stream_wants_data(tls->stream)) /* else OpenSSL says it again later */
         stream_give_end(tls->stream);
     else if (after == BROKEN && tls->state == OPEN && !stream_is_closing(tls->stream))
-        fail(tls);
+        fail(tls, TLS_FAILURE_NONE); /* the handshake was fine */
     return after == MORE;
 }
 
@@ -373,7 +398,8 @@ void tls_stream_take(struct tls_stream *tls, struct str bytes)
 void tls_stream_end(struct tls_stream *tls)
 {
     if (tls->state == HANDSHAKE && (tls->host || tls->handshake_bytes > 0))
-        fail_with(tls, "the peer closed the connection during the TLS handshake");
+        fail_with(tls, TLS_FAILURE_UNFINISHED,
+                  "the peer closed the connection during the TLS handshake");
     else
         stream_close_with(tls->stream,
                           MG_E_IO); /* a client that said nothing only tried the port */
@@ -447,6 +473,11 @@ struct tls_stream *tls_stream_new(struct stream *stream, struct tls_context *con
     return NULL;
 }
 
+void tls_stream_set_plain_answer(struct tls_stream *tls, plain_answer_fn *plain_answer)
+{
+    tls->plain_answer = plain_answer;
+}
+
 void tls_stream_free(struct tls_stream **tls_at)
 {
     struct tls_stream *tls = MG_STEAL(*tls_at);
@@ -495,6 +526,22 @@ void tls_stream_leave(struct tls_stream *tls, bool is_clean)
 bool stream_is_tls(const struct stream *stream)
 {
     return stream_tls(stream) != NULL;
+}
+
+enum tls_failure stream_tls_failure(const struct stream *stream)
+{
+    const struct tls_stream *tls = stream_tls(stream);
+
+    if (tls && tls->state == HANDSHAKE && tls->handshake_bytes > 0)
+        return TLS_FAILURE_UNFINISHED;
+    return tls ? tls->failure : TLS_FAILURE_NONE;
+}
+
+const char *stream_tls_reason(const struct stream *stream)
+{
+    const struct tls_stream *tls = stream_tls(stream);
+
+    return tls && tls->state == FAILED ? tls->reason : NULL;
 }
 
 struct str stream_alpn(const struct stream *stream)

@@ -20,6 +20,8 @@ struct tls_stream;
  */
 struct tls_stream *tls_stream_new(struct stream *stream, struct tls_context *context,
                                   const char *host, const char **reason);
+/* Of a server: listener_options.plain_answer. */
+void tls_stream_set_plain_answer(struct tls_stream *tls, plain_answer_fn *plain_answer);
 void tls_stream_free(struct tls_stream **tls); /* tells on_secured that it failed, when it waits */
 /* A client's first message. Later a failure closes the stream, and on_secured comes after that. */
 void tls_stream_start(struct tls_stream *tls, tls_secured_fn *on_secured, void *owner);

@@ -1,7 +1,7 @@
-"""broker.py - a real Apache Kafka for a test: one node in KRaft mode, its data in a temporary folder, on ports the system chose.
+"""broker.py - a real Apache Kafka for a test: one node in KRaft mode, its data in a temporary folder, on free ports.
 
-The port of a broker must be known before it starts, since it tells it to its clients; so two free ports are asked for, and a start
-that loses the race for one of them is tried again with others.
+The port of a broker must be known before it starts, since it tells it to its clients; a start that loses the race for one is tried
+again with others.
 """
 
 import base64
@@ -14,19 +14,9 @@ import subprocess
 import threading
 import uuid
 
-from harness import ROOT, SLOW, until
+from harness import ROOT, SLOW, free_ports, until
 
 JARS = pathlib.Path(os.environ.get("MGTEST_KAFKA", ROOT / "build/kafka"))
-
-
-def free_ports(n):
-    sockets = [socket.socket() for _ in range(n)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 class Broker:

@@ -1,4 +1,5 @@
-"""grpc_client.py - calls a gRPC door as grpcurl does: learns services and messages by reflection, nothing is compiled in."""
+"""grpc_client.py - calls a gRPC door as grpcurl does: learns services and messages by reflection, nothing is compiled in. A server that does not
+describe itself is called by what `like`, another, has told."""
 
 import grpc
 from google.protobuf import descriptor_pool, message_factory
@@ -7,10 +8,10 @@ from harness import SLOW
 
 
 class Services:
-    def __init__(self, address, credentials=None, options=None):
+    def __init__(self, address, credentials=None, options=None, like=None):
         self.channel = grpc.secure_channel(address, credentials, options) if credentials else grpc.insecure_channel(address, options)
         self.database = ProtoReflectionDescriptorDatabase(self.channel)
-        self.pool = descriptor_pool.DescriptorPool(self.database)
+        self.pool = like.pool if like else descriptor_pool.DescriptorPool(self.database)
 
     def __enter__(self):
         return self

@@ -1,16 +1,18 @@
 """harness.py - runs the real collector for a test: starts it, waits for its doors, talks to it, ends it.
 
 Nothing here sleeps as synchronisation: a start waits for ready lines, a stop for the process, everything else polls a
-condition with a deadline (`until`). Every door is on port 0 and every data directory is a temporary one, so that
-tests run beside each other and beside a collector in use.
+condition with a deadline (`until`). Every door is on port 0, or on one of `free_ports`, and every data directory is a temporary one, so
+that tests run beside each other and beside a collector in use.
 """
 
 import http.client
 import json
 import os
 import pathlib
+import random
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -41,6 +43,25 @@ def until(condition, seconds=20, what="the condition"):
         threading.Event().wait(0.01)
 
 
+def free_ports(n):
+    """For whoever must know a port before it listens, or listen on it again after a kill. They are none of those that the system gives to
+    whoever asks for any: tests that run beside this one cannot take them in the meantime."""
+    given_from = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    candidates = range(10_000, given_from) or range(1024, 65536)
+    sockets = []
+    while len(sockets) < n:
+        one = socket.socket()
+        try:
+            one.bind(("127.0.0.1", random.choice(candidates)))
+            sockets.append(one)
+        except OSError:  # somebody's
+            one.close()
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
 class Answer:
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, headers, body
@@ -69,6 +90,10 @@ class Connection:
         self.http.request(method, path, body, headers or {})
         response = self.http.getresponse()
         return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+
+
+def with_query(path, query):
+    return path + "?" + urllib.parse.urlencode(query, doseq=True) if query else path
 
 
 def run_command(*arguments, env=None, timeout=60, cwd=None):
@@ -196,9 +221,7 @@ class Collector:
             return connection.request(method, path, body, headers)
 
     def get(self, path, door="query_http", headers=None, **query):
-        if query:
-            path += "?" + urllib.parse.urlencode(query, doseq=True)
-        return self.request(door, "GET", path, headers=headers)
+        return self.request(door, "GET", with_query(path, query), headers=headers)
 
     def url(self, door):
         return "http://" + self.doors[door]

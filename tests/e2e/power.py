@@ -3,6 +3,7 @@
 A `Disk` is a folder with the data directory in it. `disk.run()` starts the unchanged program under the layer, `disk.plain()`
 without it. The judge never asserts: it returns sentences, so that one test can want none of them and another one some."""
 
+import fcntl
 import os
 import pathlib
 import re
@@ -24,10 +25,12 @@ BUSY = {"sampling.root_grace": "50ms", "sampling.decision_wait": "200ms", "store
 
 
 def build_layer():
-    """The layer belongs to no program, so nothing else builds it."""
+    """The layer belongs to no program, so nothing else builds it. One session at a time: they share the build."""
     if IS_SANITIZED:
         pytest.skip("the layer replaces functions that a sanitizer replaces as well")
-    done = subprocess.run(["cmake", "--build", str(BUILD), "--target", "mg_powercut"], capture_output=True, text=True)
+    with open(BUILD / "powercut.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(["cmake", "--build", str(BUILD), "--target", "mg_powercut"], capture_output=True, text=True)
     assert done.returncode == 0 and LAYER.exists(), done.stdout + done.stderr
 
 

@@ -54,11 +54,12 @@ def test_memory_stays_bounded(make, unsanitized):
     trace_id, ids = send_big(collector, 60_000)
     collector.settle(60)
     sizes = []
-    for _ in range(6):
+    for _ in range(10):
         assert len(collector.trace(trace_id).json()["data"][0]["spans"]) == 60_000
         sizes.append(collector.resident_bytes())
     assert max(sizes) < 512 * MIB, sizes
-    assert sizes[-1] <= sizes[1] * 1.1 + 8 * MIB, f"grows with each read: {sizes}"
+    # What malloc keeps for a thread it keeps for each of the four that may read; what six reads leave behind would be more.
+    assert sizes[-1] <= max(sizes[:4]) + 64 * MIB, f"grows with each read: {sizes}"
     collector.stop()
 
 

@@ -30,7 +30,8 @@ def assert_error(done, status, *words):
 
 USAGE = [
     ([], 2, []), (["runn"], 2, ["runn", "run"]), (["run", "--sets", "a=b"], 2, ["--sets", "--set"]), (["run", "--set"], 2, ["--set"]),
-    (["run", "--set", "data_dir"], 2, ["data_dir"]), (["run", "operand"], 2, ["operand"]), (["check"], 2, []), (["store"], 2, []), (["store", "chek", "x"], 2, ["check"]),
+    (["run", "--set", "data_dir"], 2, ["data_dir"]), (["run", "operand"], 2, ["operand", "--config"]), (["frobnicate"], 2, ["frobnicate: unknown command; 'meshglass-collector help'"]), (["check"], 2, []), (["store"], 2, []), (["store", "chek", "x"], 2, ["check"]),
+    (["ledger", "--cert-file", "x"], 2, ["--key-file"]), (["demo", "--spans-per-second", "1", "--key-file", "x"], 2, ["--cert-file"]),
     (["journal", "dump"], 2, []), (["demo", "--spans-per-second", "0"], 2, ["spans-per-second"]), (["demo", "--spans-per-second", "x"], 2, ["spans-per-second"]),
     (["ledger", "--server", "http://127.0.0.1:1"], 1, []), (["store", "dump", "/nowhere"], 1, ["/nowhere"]), (["journal", "check", "/nowhere"], 1, ["/nowhere"]),
     (["run", "--config", "/nowhere.yaml"], (1, 2), ["/nowhere.yaml"]),
@@ -77,6 +78,12 @@ def test_check(tmp_path):
         file.write_text(text)
         assert_error(run_command("check", file), 1, str(file))
     assert_error(run_command("check", tmp_path / "absent.yaml"), 1, "absent.yaml")
+    for section, text in (("kafka", "topics: [a]"), ("exporters.kafka", "topic: a")):  # what librdkafka would not take
+        for setting, named in (("acks=0", "'acks'"), ("no.such=1", "no.such"), ("socket.timeout.ms=soon", "socket.timeout.ms")):
+            file.write_text(f"{section}:\n  {{ brokers: ['127.0.0.1:9'], {text}, properties: ['client.id=x', '{setting}'] }}\n")
+            assert_error(run_command("check", file), 1, f"{section}.properties 2", named)
+        file.write_text(f"{section}:\n  {{ brokers: ['127.0.0.1:9'], {text}, properties: ['client.id=x'] }}\n")
+        assert run_command("check", file).returncode == 0
 
 
 def test_config_names_every_origin(tmp_path):

@@ -1,12 +1,13 @@
 """What all exporters have in common, tried for each of them: with values that differ, so that a row that is wired to a neighbour's place is
 seen. A peer that never answers keeps every batch in its queue, where the metrics tell what became of it."""
 
+import signal
 import socket
 import ssl
 
 import pytest
 from certs import Authority
-from harness import run_command, until
+from harness import free_ports, run_command, until
 from otlp import new_id, request_of, set_attributes, spans_of
 from rows import row
 from test_config import configured, reload, send
@@ -194,6 +195,17 @@ def test_zipkin_compression(make):
         assert {headers.get("content-encoding", "none") for _, _, headers, _ in peer.got} == {"gzip", "none"}
 
 
+@row("exporters.elasticsearch.compression")
+def test_elasticsearch_compression(make):
+    there = Elasticsearch()
+    with Receiver(there.answer) as peer:
+        for value in ("gzip", "none"):
+            collector = make(exporting(peer.url, ["elasticsearch"], compression=value), name=value)
+            send(collector)
+            until(lambda: sent(collector, "elasticsearch") == 5)
+        assert {headers.get("content-encoding", "none") for _, path, headers, _ in peer.got if path.startswith("/_bulk")} == {"gzip", "none"}
+
+
 def over_tls(receiver, certificate, client_ca=None):
     """The receiver's doors from now on; https URL."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -221,7 +233,7 @@ def test_trust(make, authority, server, turn):
         collector = make(exporting(over_tls(peer, server), HTTP, retry_initial="1ms") |
                          {f"exporters.{trusting}.ca": authority.cert, f"exporters.{blind}.insecure": "true"})
         assert outcomes(collector) == {trusting, blind}
-        assert f"exporters.{blind}" in collector.log_text()
+        until(lambda: f"exporters.{blind}" in collector.log_text(), what="the warning")
 
 
 @row("exporters.{otlp,zipkin,elasticsearch}.{cert,key}")
@@ -235,3 +247,51 @@ def test_own_certificate(make, authority, server, agent, kind, tmp_path):
     sets = exporting(url, [kind], ca=authority.cert) | rows | {f"exporters.{kind}.key": server[1], "data_dir": tmp_path / "wrong"}
     done = run_command("run", *(word for key, value in sets.items() for word in ("--set", f"{key}={value}")))
     assert done.returncode == 1 and f"exporters.{kind}.cert" in done.stderr, done.stderr
+
+
+# --- where they point ---------------------------------------------------------------------------------
+
+NAMING_SERVERS = [f"exporters.{kind}.endpoint" for kind in HTTP] + ["exporters.kafka.brokers", "kafka.brokers", "cors.origins", "listen.otlp_http"]
+
+
+def words_of(sets):
+    return [word for key, value in sets.items() for word in ("--set", f"{key}={value}")]
+
+
+@pytest.mark.parametrize("text", ["ann:hush@host:1", "hush@host:1", "http:/ann:hush@host:1", "//ann:hush@host", "http://ann:hush@host:1"])
+@pytest.mark.parametrize("key", NAMING_SERVERS)
+def test_passwords_are_never_told(tmp_path, key, text):
+    """A URL keeps its password to itself, and what should have been one as well: nothing is told but the row and what is wrong."""
+    is_fine = key.endswith(".endpoint") and "://" in text
+    file = configured(tmp_path / "meshglass.yaml", {key: text})
+    sets = {"data_dir": tmp_path / "data", "listen.health": "127.0.0.1:0", key: text}
+    for done in [run_command("config", "--set", f"{key}={text}"), run_command("config", env={"MESHGLASS_" + key.upper().replace(".", "__"): text}),
+                 run_command("check", file)] + ([] if is_fine else [run_command("run", *words_of(sets))]):
+        said = done.stdout + done.stderr
+        assert "hush" not in said and "ann:" not in said, said
+        if is_fine:
+            assert done.returncode == 0 and (f'# {key}: "http://***@host:1" (password not shown)' in said or "fine" in said), said
+        else:
+            assert done.returncode in (1, 2) and f"{key}" in done.stderr, said
+            assert "host:port" in said or "://host" in said, said
+
+
+@pytest.mark.parametrize("kind, path", [("otlp", ""), ("zipkin", "/api/v2/spans")])
+def test_no_exporter_sends_to_its_own_collector(make, tmp_path, kind, path):
+    """Not at a start, not in `check`, and not by a reload; to the door beside it there is nothing to say."""
+    door = {"otlp": "otlp_http", "zipkin": "zipkin"}[kind]
+    port, beside = free_ports(2)
+    rows = {"exporters": {kind: {"endpoint": f"http://localhost:{port}{path}"}}}
+    wants = f"exporters.{kind}.endpoint: http://localhost:{port}{path} is this collector's own door listen.{door}: its spans would go round for ever"
+    own = configured(tmp_path / "own.yaml", rows | {"listen": {door: f"127.0.0.1:{port}"}})
+    checked, started = run_command("check", own), run_command("run", "--config", own, *words_of({"data_dir": tmp_path / "none"}))
+    assert checked.returncode == 1 and wants in checked.stderr, checked.stderr
+    assert started.returncode == 2 and wants in started.stderr and not (tmp_path / "none").exists(), started.stderr
+    assert run_command("check", configured(tmp_path / "other.yaml", rows | {"listen": {door: f"127.0.0.1:{beside}"}})).returncode == 0
+
+    collector = make({f"listen.{door}": f"127.0.0.1:{port}"}, config=configured(tmp_path / "meshglass.yaml", {}))
+    configured(collector.config, rows)
+    collector.process.send_signal(signal.SIGHUP)
+    until(lambda: "reload refused, nothing changed" in collector.log_text() and wants in collector.log_text(), what="the refusal")
+    reload(collector, {"exporters": {kind: {"endpoint": f"http://localhost:{beside}"}}})
+    send(collector)

@@ -8,6 +8,7 @@ import pytest
 from harness import SLOW, run_command, until
 from otlp import add_span, new_id, request_of, set_attributes, spans_of
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -35,11 +36,22 @@ def clean(browser):
     assert not wrong, wrong
 
 
+def texts(browser, selector):
+    """None when the page draws itself anew meanwhile, as it does every few seconds."""
+    try:
+        return [element.text for element in browser.find_elements(By.CSS_SELECTOR, selector)]
+    except StaleElementReferenceException:
+        return None
+
+
 def find(browser, selector, text=None, seconds=WAIT):
     def look():
-        for element in browser.find_elements(By.CSS_SELECTOR, selector):
-            if element.is_displayed() and (text is None or text in element.text):
-                return element
+        try:
+            for element in browser.find_elements(By.CSS_SELECTOR, selector):
+                if element.is_displayed() and (text is None or text in element.text):
+                    return element
+        except StaleElementReferenceException:
+            return None
     return until(look, seconds, f"{selector} with {text!r}")
 
 
@@ -128,15 +140,14 @@ def test_span_with_attributes_and_events(collector, clean):
 
 
 def row_of(browser, *words):
-    rows = [row.text for row in browser.find_elements(By.CSS_SELECTOR, ".effective tbody tr")]
-    return next((text for text in rows if all(word in text for word in words)), None)
+    return next((text for text in texts(browser, ".effective tbody tr") or [] if all(word in text for word in words)), None)
 
 
 def test_sampling_tells_small_rates_apart_and_a_total(collector, clean):
     clean.get(collector.url("query_http") + "/console/#/sampling")
     row = until(lambda: row_of(clean, "known", "GET /known"), WAIT, "the row of the override")
     assert "0.0031 %" in row and "override" in row, row
-    assert "100 %" in find(clean, ".effective tbody tr", "(every other)").text
+    assert "100 %" in until(lambda: row_of(clean, "(every other)"), WAIT, "the row of every other")
     find(clean, ".effective .total", "Over all: ")
     heads = [head.text for head in clean.find_elements(By.CSS_SELECTOR, ".effective th")]
     assert "Samples/s" in heads and not any("races/s" in head for head in heads), heads  # as `sampling show` says it
@@ -149,7 +160,7 @@ def test_sampling_tells_small_rates_apart_and_a_total(collector, clean):
 
 def test_sampling_is_sorted_by_value(collector, clean):
     def order():
-        return [cell.text for cell in clean.find_elements(By.CSS_SELECTOR, ".effective tbody td:nth-child(3)")]
+        return until(lambda: texts(clean, ".effective tbody td:nth-child(3)"), WAIT, "the column")
     clean.get(collector.url("query_http") + "/console/#/sampling")
     clean.refresh()  # the filter of another test
     until(lambda: row_of(clean, "known", "GET /known"), WAIT, "the row of the override")

@@ -1,12 +1,17 @@
 """HTTP/2 abuse: the connection is ended or the stream refused with the code the RFC names, memory stays bounded, and the
 next good request succeeds."""
 
+import hashlib
+import shutil
 import struct
+import subprocess
 
+import grpc
 import pytest
+from certs import Authority
 from h2raw import (CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, EXPORT, FLOW_CONTROL_ERROR, FRAME_SIZE_ERROR, GOAWAY,
                    HEADERS, PING, PROTOCOL_ERROR, PUSH_PROMISE, REFUSED_STREAM, RST_STREAM, SETTINGS, STREAM_CLOSED, WINDOW_UPDATE,
-                   COMPRESSION_ERROR, Peer, frame, message)
+                   COMPRESSION_ERROR, NO_ERROR, Peer, frame, message)
 from harness import Collector, IS_SANITIZED
 from otlp import request_of, spans_of
 
@@ -203,3 +208,72 @@ def test_peers_that_do_not_read(collector):
         for peer in peers:
             peer.socket.close()
     assert_goes_on(collector)
+
+
+# --- refused while the body is on its way ---
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("guarded")
+    cert, key = Authority(folder).issue("server", "DNS:localhost,IP:127.0.0.1")
+    token = f"ci ingest sha256:{hashlib.sha256(b'right').hexdigest()}"
+    sets = {"auth.tokens": token, "auth.open_doors": "metrics", "tls.cert": cert, "tls.key": key, "tls.doors": "otlp_http"}
+    with Collector(folder / "data", sets) as it:
+        yield it
+
+
+WRONG = [("authorization", "Bearer wrong")]
+REFUSED = [  # what, path, type, the answer's status and grpc-status
+    ("a token that is wrong", EXPORT, "application/grpc", 200, 16), ("a path that is not there", "/no.Service/Call", "application/grpc", 200, 12),
+    ("a type that is not read", EXPORT, "text/plain", 415, 3)]
+
+
+@pytest.mark.parametrize("name, path, kind, status, code", REFUSED, ids=[row[0] for row in REFUSED])
+@pytest.mark.parametrize("size, reset", [(300_000, None), (4 << 20, NO_ERROR)])
+def test_the_answer_comes_alone(guarded, name, path, kind, status, code, size, reset):
+    """No reset beside the answer, which clients take for a failure of the transport: the rest is read, up to a MiB."""
+    with Peer(guarded.doors["otlp_grpc"]) as peer:
+        pairs = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "x"), ("te", "trailers"), ("content-type", kind)]
+        stream = peer.headers(pairs + WRONG)
+        reply = peer.reply(stream)
+        assert reply.ended and reply.status == status and reply.grpc()[0] == code, vars(reply)
+        peer.data(stream, bytes(min(size, 1 << 20) - 1000), end=False)
+        other = peer.reply(peer.grpc(GOOD, extra=WRONG))
+        assert other.grpc()[0] == 16
+        assert reply.reset is None and peer.goaway is None
+        peer.data(stream, bytes(size - (1 << 20) if reset is not None else 1000), end=reset is None)
+        assert peer.reply(peer.grpc(GOOD, extra=WRONG)).grpc()[0] == 16
+        assert reply.reset == reset and peer.goaway is None
+    assert guarded.metric("meshglass_http_bodies_bytes") == 0
+
+
+def test_the_rest_is_not_awaited_for_ever(guarded):
+    """Nothing more comes: the stream ends after 5 s, without an error."""
+    with Peer(guarded.doors["otlp_grpc"]) as peer:
+        reply = peer.reply(peer.headers(HEAD + WRONG))
+        while reply.reset is None and peer.step():
+            pass
+        assert reply.reset == NO_ERROR and reply.grpc()[0] == 16 and peer.goaway is None
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize("protocol", ["--http2", "--http1.1"])
+@pytest.mark.parametrize("size", [1000, 300_000, 5_000_000])
+def test_curl_learns_why(guarded, tmp_path, protocol, size):
+    body = tmp_path / "body"
+    body.write_bytes(bytes(size))
+    command = ["curl", "-sk", protocol, "-H", "Expect:", "-H", "Authorization: Bearer wrong", "-H", "Content-Type: application/x-protobuf",
+               "--data-binary", f"@{body}", "-o", tmp_path / "answer", "-w", "%{http_code} %{errormsg}",
+               f"https://{guarded.doors['otlp_http']}/v1/traces"]
+    seen = {subprocess.run(command, capture_output=True, text=True, timeout=60).stdout.strip() for _ in range(20)}
+    assert seen == {"401"}
+
+
+def test_grpc_learns_why(guarded):
+    """grpc's own client, with a message that is larger than what is read of it."""
+    with grpc.insecure_channel(guarded.doors["otlp_grpc"]) as channel:
+        for size in (300_000, 3_000_000):
+            for _ in range(10):
+                with pytest.raises(grpc.RpcError) as error:
+                    channel.unary_unary(EXPORT)(bytes(size), timeout=30, metadata=[("authorization", "Bearer wrong")])
+                assert error.value.code() == grpc.StatusCode.UNAUTHENTICATED, error.value

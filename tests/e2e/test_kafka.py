@@ -11,7 +11,8 @@ import time
 import pytest
 from broker import JARS, Broker
 from harness import QUICK, SLOW, Collector, assert_balanced, run_command, until
-from otlp import ExportTraceServiceRequest, canonical, from_json, new_id, request_of, singles, span_of, spans_of, to_json
+from otlp import ExportTraceServiceRequest, canonical, from_json, new_id, request_of, singles, span_of, spans_of
+from same_trace import QUERIES, TRACE, assert_equal, dumped, encoded, read, same_trace, wanted
 
 if not list(JARS.glob("kafka-clients-*.jar")):
     pytest.skip(f"no broker: Apache Kafka is not in {JARS} (MGTEST_KAFKA)", allow_module_level=True)
@@ -134,55 +135,32 @@ def assert_none_twice(found):
 
 # --- encodings ----------------------------------------------------------------------------------------
 
-def varint(n):
-    out = b""
-    while n > 127:
-        out, n = out + bytes([n & 127 | 128]), n >> 7
-    return out + bytes([n])
+# encoding, the client whose encoder made the messages, compression of the topic's batches
+ENCODED = [("otlp_proto", "otlp-http", None), ("otlp_json", "otlp-json", "gzip"), ("jaeger_proto", "jaeger-grpc", None),
+           ("zipkin_json", "zipkin", "gzip"), ("zipkin_json", "zipkin-json", None)]
 
 
-def field(number, value):
-    """One protobuf field: an int as varint, bytes with their length."""
-    return varint(number << 3) + varint(value) if isinstance(value, int) else varint(number << 3 | 2) + varint(len(value)) + value
-
-
-def jaeger_span(trace_id, span_id, name, start_ns):
-    """jaeger.api_v2.Span of v1 clients: process inline."""
-    start = field(1, start_ns // 10**9) + field(2, start_ns % 10**9)
-    tag = field(1, b"http.status_code") + field(2, 2) + field(5, 200)
-    return (field(1, trace_id) + field(2, span_id) + field(3, name) + field(6, start) + field(7, field(2, 5_000_000)) + field(8, tag) +
-            field(10, field(1, b"jaeger-shop")))
-
-
-def encoded(encoding, trace_id):
-    """Messages with the two spans of a trace."""
-    request = request_of(2, trace_id=trace_id, name="GET /cart")
-    if encoding == "otlp_proto":
-        return [request.SerializeToString()]
-    if encoding == "otlp_json":
-        return [to_json(request).encode()]
-    if encoding == "zipkin_json":
-        return [json.dumps([{"traceId": trace_id.hex(), "id": f"{i:016x}", "name": "GET /cart", "timestamp": time.time_ns() // 1000,
-                             "duration": 5000, "localEndpoint": {"serviceName": "shop"}} for i in (1, 2)]).encode()]
-    return [jaeger_span(trace_id, new_id(8), b"GET /cart", time.time_ns()) for _ in range(2)]
-
-
-@pytest.mark.parametrize("encoding, compression", [("otlp_proto", None), ("otlp_json", "gzip"), ("jaeger_proto", None), ("zipkin_json", "gzip")])
-def test_encodings(start, broker, encoding, compression):
-    topic, trace_id = new_topic(broker), new_id(16)
+@pytest.mark.parametrize("encoding, client, compression", ENCODED, ids=[f"{one[0]}-{one[1]}" for one in ENCODED])
+def test_encodings(start, broker, encoding, client, compression):
+    """What others have encoded comes back through every query door as if it had come by that client's own door."""
+    topic, trace = new_topic(broker), same_trace()
+    messages = encoded(client, trace)
     producer = KafkaProducer(bootstrap_servers=broker.address, compression_type=compression)
     producer.send(topic, None, key=b"tombstone")
-    for value in encoded(encoding, trace_id):
-        producer.send(topic, value, key=trace_id.hex().encode())
+    for value in messages:
+        producer.send(topic, value, key=TRACE.encode())
     producer.close()
     collector = start(consuming(broker, topic, encoding=encoding))
-    until(lambda: collector.metric("meshglass_kafka_spans_total") == 2, what="the spans")
-    spans = collector.trace(trace_id.hex()).json()["data"][0]["spans"]
-    assert [span["operationName"].lower() for span in spans] == ["get /cart"] * 2 or {s["operationName"] for s in spans} == {"GET /cart"}
+    until(lambda: collector.metric("meshglass_kafka_spans_total") == len(trace), what="the spans")
+    for query in QUERIES:
+        assert_equal(read(collector, query), wanted(trace, client, query), query)
     until(lambda: collector.metric("meshglass_kafka_messages_total", outcome="empty") == 1, what="the tombstone")
+    assert collector.metric("meshglass_kafka_messages_total", outcome="taken") == len(messages)
     until(lambda: collector.metric("meshglass_kafka_commits_total", outcome="ok"), what="a commit")
     assert collector.metric("meshglass_kafka_lag_messages") == 0
+    collector.settle()
     collector.stop()
+    assert_equal(dumped(collector), wanted(trace, client, "dump"), "store dump")
 
 
 # --- kills --------------------------------------------------------------------------------------------
@@ -370,7 +348,7 @@ def test_wrong_settings(tmp_path, sets, said):
         collector.wait_ready()
         collector.stop()
         return
-    assert collector.wait_exit(20 * SLOW) == 1
+    assert collector.wait_exit(20 * SLOW) == 2
     assert said in collector.log_text() and "hunter2" not in collector.log_text()
 
 

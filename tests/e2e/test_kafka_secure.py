@@ -5,9 +5,9 @@ import json
 import re
 
 import pytest
-from broker import JARS, Broker, free_ports
+from broker import JARS, Broker
 from certs import Authority
-from harness import Collector, assert_balanced, run_command, until
+from harness import Collector, assert_balanced, free_ports, run_command, until
 from otlp import canonical, request_of, singles
 from test_exporters import sent
 
@@ -136,14 +136,14 @@ def test_out_and_in(tmp_path, broker, right, protocol):
 # --- what is wrong ------------------------------------------------------------------------------------
 
 SECRETS = (PASSWORD, WRONG)
-WRONGS = {  # what is wrong: listener, host, the properties that are otherwise, what the log says
-    "password": ("SASL_PLAINTEXT", "127.0.0.1", {"sasl.password": WRONG}, "uthentication failed"),
-    "SCRAM password": ("SASL_SSL", "127.0.0.1", {"sasl.password": WRONG}, "uthentication failed"),
-    "mechanism": ("SASL_SSL", "127.0.0.1", {"sasl.mechanism": "PLAIN"}, "SCRAM-SHA-512"),
-    "authority": ("SASL_SSL", "127.0.0.1", {"ssl.ca.location": "stranger.pem"}, "certificate verify failed"),
-    "host name": ("SASL_SSL", "localhost", {}, "certificate verify failed"),
-    "client certificate": ("SSL", "127.0.0.1", {"ssl.certificate.location": "foreign.pem", "ssl.key.location": "foreign.key"}, "certificate"),
-    "no client certificate": ("SSL", "127.0.0.1", {"ssl.certificate.location": None, "ssl.key.location": None}, "certificate"),
+WRONGS = {  # what is wrong: listener, host, the properties that are otherwise, what the log says, and the reason that is counted
+    "password": ("SASL_PLAINTEXT", "127.0.0.1", {"sasl.password": WRONG}, "uthentication failed", "authentication"),
+    "SCRAM password": ("SASL_SSL", "127.0.0.1", {"sasl.password": WRONG}, "uthentication failed", "authentication"),
+    "mechanism": ("SASL_SSL", "127.0.0.1", {"sasl.mechanism": "PLAIN"}, "SCRAM-SHA-512", "authentication"),
+    "authority": ("SASL_SSL", "127.0.0.1", {"ssl.ca.location": "stranger.pem"}, "certificate verify failed", "tls"),
+    "host name": ("SASL_SSL", "localhost", {}, "certificate verify failed", "tls"),
+    "client certificate": ("SSL", "127.0.0.1", {"ssl.certificate.location": "foreign.pem", "ssl.key.location": "foreign.key"}, "certificate", "transport"),
+    "no client certificate": ("SSL", "127.0.0.1", {"ssl.certificate.location": None, "ssl.key.location": None}, "certificate", "transport"),
 }
 
 
@@ -164,7 +164,7 @@ def changed(properties, changes, stranger):
 @pytest.mark.parametrize("wrong", WRONGS)
 def test_out_with_something_wrong(tmp_path, broker, right, stranger, wrong):
     """The batches wait, the reason is in the log and no password; when it is right after a restart everything is sent."""
-    protocol, host, changes, words = WRONGS[wrong]
+    protocol, host, changes, words, _ = WRONGS[wrong]
     topic, port = new_topic(broker), broker.ports[protocol]
     with Configured(tmp_path / "near", "exporters.kafka", exporting(broker, topic, timeout="1s")) as out, \
             Configured(tmp_path / "far", "kafka", consuming(broker, topic)) as taker:
@@ -183,10 +183,15 @@ def test_out_with_something_wrong(tmp_path, broker, right, stranger, wrong):
         assert near.metric("meshglass_export_spans_total", exporter="kafka") == 40, "some were dropped"
 
 
+def connection_errors(collector):
+    """{reason: how often}, of those that were."""
+    return {dict(labels)["reason"]: n for (name, labels), n in collector.metrics().items() if name == "meshglass_kafka_connection_errors_total" and n}
+
+
 @pytest.mark.parametrize("wrong", WRONGS)
 def test_in_with_something_wrong(tmp_path, broker, right, stranger, wrong):
-    """No partition comes, the reason is in the log and no password; when it is right after a restart everything is taken."""
-    protocol, host, changes, words = WRONGS[wrong]
+    """No partition comes, the reason is in the log and is counted, and no password; when it is right after a restart everything is taken."""
+    protocol, host, changes, words, reason = WRONGS[wrong]
     topic, port = new_topic(broker), broker.ports[protocol]
     with Configured(tmp_path / "near", "exporters.kafka", exporting(broker, topic)) as out, \
             Configured(tmp_path / "far", "kafka", consuming(broker, topic)) as taker:
@@ -194,7 +199,42 @@ def test_in_with_something_wrong(tmp_path, broker, right, stranger, wrong):
         until(lambda: sent(out.collector, "kafka") == 40, what="the spans at the broker")
         far = taker.start(changed(right[protocol], changes, stranger), brokers=f"{host}:{port}")
         until(lambda: re.search(f'event="kafka (consumer|client)".*({words})', far.log_text()), 30, "the reason")
+        until(lambda: connection_errors(far).get(reason) and connection_errors(far).get("all_down"), 30, "the count of what was refused")
+        assert {reason, "all_down"} <= set(connection_errors(far)) <= {reason, "all_down", "transport"}  # a broker may close before its alert is read
         assert far.metric("meshglass_kafka_partitions") == far.metric("meshglass_kafka_spans_total") == 0
         far.stop()
         assert not any(secret in "".join(far.log) for secret in SECRETS)
-        assert_has(taker.start(right[protocol], brokers=f"127.0.0.1:{port}"), requests)
+        far = taker.start(right[protocol], brokers=f"127.0.0.1:{port}")
+        until(lambda: far.metric("meshglass_kafka_spans_total") == 40, 30, "what is taken")
+        assert not connection_errors(far)
+        assert_has(far, requests)
+
+
+# --- certificates that are renewed --------------------------------------------------------------------
+
+def test_renewed_certificates(tmp_path, broker, right, stranger, authority):
+    """One that the broker refuses is exchanged while both run, and later one that is about to expire: nothing is lost, and nothing comes twice."""
+    cert, key = tmp_path / "client.pem", tmp_path / "client.key"
+
+    def put(pair):
+        for path, source in zip((cert, key), pair, strict=True):
+            (tmp_path / "made").write_bytes(source.read_bytes())
+            (tmp_path / "made").rename(path)
+
+    topic, address = new_topic(broker), f"127.0.0.1:{broker.ports['SSL']}"
+    properties = right["SSL"] | {"ssl.certificate.location": cert, "ssl.key.location": key}
+    put((stranger.folder / "foreign.pem", stranger.folder / "foreign.key"))
+    with Configured(tmp_path / "near", "exporters.kafka", exporting(broker, topic, brokers=address)) as out, \
+            Configured(tmp_path / "far", "kafka", consuming(broker, topic, brokers=address)) as taker:
+        near, far = out.start(properties), taker.start(properties)
+        requests = send_all(near)
+        until(lambda: connection_errors(far).get("transport"), 30, "the refusal")
+        put((right["SSL"]["ssl.certificate.location"], right["SSL"]["ssl.key.location"]))
+        until(lambda: far.metric("meshglass_kafka_spans_total") == 40, 60, "what waited")
+        taken = far.log_text().count("the group is joined anew")
+        put(authority.issue("renewed", "DNS:client.test", days=1))
+        until(lambda: far.log_text().count("the group is joined anew") > taken, 30, "the exchange")
+        requests += send_all(near)
+        until(lambda: far.metric("meshglass_kafka_spans_total") >= 80, 60, "the rest")
+        assert far.metric("meshglass_kafka_spans_total") == 80
+        assert_has(far, requests)

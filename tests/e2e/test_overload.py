@@ -1,15 +1,23 @@
-"""Overload (R10, P4): a ring far too small for the load. The answer is delayed, then refused with 503 / UNAVAILABLE and a hint;
+"""Overload: a ring far too small for the load. The answer is delayed, then refused with 503 / UNAVAILABLE and a hint;
 what was acked is there, memory stays bounded, and afterwards everything goes on."""
 
+import contextlib
 import gzip
 import os
+import re
+import select
+import shutil
+import socket
+import subprocess
 import threading
+import time
 
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
-from harness import IS_SANITIZED, assert_balanced
+from h2raw import Peer, message
+from harness import IS_SANITIZED, SLOW, assert_balanced, until
 from otlp import request_of, set_attributes, spans_of
 from test_kill import EXPORT, lost_from
 
@@ -139,4 +147,147 @@ def test_refusals_carry_hints(make):
         assert status.code == 14 and any(detail.Is(RetryInfo.DESCRIPTOR) for detail in status.details)
     assert collector.send(request_of(5).SerializeToString()).status == 200
     assert_balanced(collector.ledger())
+    collector.stop()
+
+
+# --- the memory of request bodies (http.bodies_bytes_max): one budget for all doors ---
+
+BODIES = 32 << 20
+DECLARED = 16 << 20
+PATHS = {"otlp_http": ("/v1/traces", "application/x-protobuf"), "zipkin": ("/api/v2/spans", "application/json"),
+         "jaeger_thrift_http": ("/api/traces", "application/x-thrift")}
+
+
+class Stalled(threading.Thread):
+    """Peers that each declare a large body, send what they are let, and never its last byte; until told to stop."""
+
+    def __init__(self, collector, doors, n):
+        super().__init__(daemon=True)
+        self.ended, self.answers, self.sent = threading.Event(), [], {}
+        for door in doors:
+            host, _, port = collector.doors[door].rpartition(":")
+            for _ in range(n):
+                peer = socket.create_connection((host, int(port)), 10 * SLOW)
+                path, kind = PATHS[door]
+                peer.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {DECLARED}\r\n\r\n".encode())
+                peer.setblocking(False)
+                self.sent[peer] = 0
+
+    def run(self):
+        piece = bytes(1 << 16)
+        while not self.ended.is_set():
+            rest = {peer: DECLARED - 1 - n for peer, n in self.sent.items()}
+            readable, writable, _ = select.select(list(rest), [peer for peer, n in rest.items() if n], [], 0.05)
+            for peer in readable:
+                with contextlib.suppress(OSError):
+                    self.answers.append(peer.recv(4096))
+                del self.sent[peer]
+                peer.close()
+            for peer in writable:
+                if peer in self.sent:
+                    with contextlib.suppress(OSError):
+                        self.sent[peer] += peer.send(piece[:rest[peer]])
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.join()
+        for peer in self.sent:
+            peer.close()
+
+
+def assert_small_ones_are_served(collector):
+    """From new connections of the same address, over both protocols, none of them after a wait, which lasts up to 5 s."""
+    body = request_of(20).SerializeToString()
+    begun = time.monotonic()
+    assert collector.send(body).status == 200
+    assert collector.request("zipkin", "POST", "/api/v2/spans", b"[]", {"Content-Type": "application/json"}).status == 202
+    with Peer(collector.doors["otlp_grpc"]) as peer:
+        assert peer.reply(peer.grpc(message(body))).grpc()[0] == 0
+    assert time.monotonic() - begun < 4
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("doors, n", [(["otlp_http"], 20), (list(PATHS), 8)], ids=["one door", "three doors"])
+def test_bodies_that_stall_harm_nobody(make, doors, n):
+    """They share the budget, and one more is let in beside it. Who waits is refused after 5 s, with a hint; others are served meanwhile."""
+    collector = make({"http.bodies_bytes_max": "32MiB"})
+    before = collector.resident_bytes()
+    with Stalled(collector, doors, n) as stalled:
+        until(lambda: collector.metric("meshglass_http_body_waits_total") >= n - 1, what="all but one to wait")
+        while not len(stalled.answers) >= n // 2:
+            assert_small_ones_are_served(collector)
+            assert collector.metric("meshglass_http_bodies_bytes") <= BODIES
+            if not IS_SANITIZED:
+                assert collector.resident_bytes() - before < BODIES + DECLARED + (48 << 20)  # with what malloc keeps; 20 bodies would be 320 MiB
+        assert all(answer.startswith(b"HTTP/1.1 503") for answer in stalled.answers), stalled.answers
+        assert all(re.search(rb"(?i)\r\nretry-after: [123]\r\n", answer) for answer in stalled.answers), stalled.answers
+        assert collector.metric("meshglass_http_refused_total", reason="memory") > 0
+    until(lambda: collector.metric("meshglass_http_bodies_bytes") == 0, what="all memory to come back")
+    large = request_of(1, attributes={"zeros": "0" * (14 << 20)}).SerializeToString()
+    assert collector.send(large).status == 200, "goes on afterwards"
+    collector.stop()
+
+
+def test_a_body_that_stalls_gives_way(make):
+    """It has memory and brings nothing: while others wait for room, it is refused; while nobody waits, it is not."""
+    collector = make({"http.bodies_bytes_max": "32MiB", "http.body_timeout": "1h"})
+    host, _, port = collector.doors["otlp_http"].rpartition(":")
+    with socket.create_connection((host, int(port)), 20 * SLOW) as one:
+        one.sendall(f"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: {DECLARED}\r\n\r\n".encode())
+        one.sendall(bytes(1 << 20))
+        until(lambda: collector.metric("meshglass_http_bodies_bytes") > 0, what="its memory")
+        assert collector.metric("meshglass_http_refused_total", reason="stalled") == 0
+        with Stalled(collector, ["otlp_http"], 6):
+            assert one.recv(12) == b"HTTP/1.1 503"
+    assert collector.metric("meshglass_http_refused_total", reason="stalled") > 0
+    collector.stop()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_who_asks_first_is_told_to_send_or_refused(make, tmp_path):
+    """Expect: 100-continue, sent while others have the memory; curl sends nothing before the 100. Others that wait may be quicker for 5 s."""
+    collector = make({"http.bodies_bytes_max": "1MiB"})
+    body = tmp_path / "body"
+    body.write_bytes(request_of(1, attributes={"zeros": "0" * (200 << 10)}).SerializeToString())
+    command = ["curl", "-sSv", "-o", tmp_path / "answer", "-H", "Expect: 100-continue", "--expect100-timeout", "60", "-H",
+               "Content-Type: application/x-protobuf", "--data-binary", f"@{body}", f"http://{collector.doors['otlp_http']}/v1/traces"]
+
+    def post():
+        said = subprocess.run(command, stderr=subprocess.PIPE, timeout=60 * SLOW).stderr
+        was_asked, is_taken = (line in said for line in (b"< HTTP/1.1 100 Continue", b"< HTTP/1.1 200 OK"))
+        assert was_asked if is_taken else b"< HTTP/1.1 503" in said and b"< retry-after: " in said, said
+        return is_taken
+    with Stalled(collector, ["otlp_http"], 8):
+        until(lambda: collector.metric("meshglass_http_body_waits_total") >= 7, what="all but one to wait")
+        post()
+    assert post()
+    collector.stop()
+
+
+def test_windows_do_not_go_around_the_budget(make):
+    """On HTTP/2 each stream's window lets a MiB in, asked or not. What is above 15/16 of the budget is refused, by status, not by reset."""
+    collector = make({"http.bodies_bytes_max": "32MiB", "http.body_timeout": "1h"})
+    head = [(":method", "POST"), (":scheme", "http"), (":path", "/v1/traces"), (":authority", "x"), ("content-type", "application/x-protobuf")]
+    peers = [Peer(collector.doors["otlp_http"]) for _ in range(16)]
+    try:
+        for peer in peers:
+            while peer.acks == 0:  # from here on the windows are those of the settings
+                assert peer.step()
+        streams = [(peer, peer.headers(head)) for peer in peers for _ in range(4)]
+        for peer, stream in streams:
+            peer.data(stream, bytes((1 << 20) - 1), end=False)
+            assert collector.metric("meshglass_http_bodies_bytes") <= BODIES
+        assert_small_ones_are_served(collector)
+        until(lambda: collector.metric("meshglass_http_refused_total", reason="memory") > 0, what="refusals")
+        for peer, stream in streams:
+            peer.data(stream, b"", end=True)
+            reply = peer.reply(stream)
+            assert reply.status in (400, 503) and reply.reset is None, vars(reply)
+    finally:
+        for peer in peers:
+            peer.socket.close()
     collector.stop()

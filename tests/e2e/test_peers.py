@@ -1,5 +1,5 @@
-"""Exporters against servers that others wrote: the OpenTelemetry Collector for OTLP, OpenSearch for Elasticsearch. Every span that was acked is
-there in the end, counted by the ids in what the server itself has written, although the server was killed in the middle."""
+"""Exporters against servers that others wrote: the OpenTelemetry Collector for OTLP and Zipkin, OpenSearch for Elasticsearch. Every span that was
+acked is there in the end, counted by the ids in what the server itself has written, although the server was killed in the middle."""
 
 import collections
 import http.client
@@ -9,9 +9,11 @@ import threading
 import time
 
 import pytest
+from conversions import SHOWN_BY_ZIPKIN, endpoints_as_attributes, no_ok, through
 from harness import Connection, assert_balanced, until
 from otlp import canonical, from_json, request_of, singles, span_of, spans_of
-from peers import OpenSearch, OtelCollector, opensearch_jars, otel_binary
+from peers import OpenSearch, OtelCollector, jars, otel_binary
+from same_trace import as_zipkin, assert_equal, by_id, from_otlp, same_trace, send
 from test_exporters import sent, towards
 
 ATTRIBUTES = {"k": "käse", "n": -7, "double": 0.5, "flag": True, "list": [1, "x"], "map": {"a": 1}, "bytes": b"\0\1"}
@@ -68,7 +70,7 @@ def kill_under_load(near, peer, kind):
         load.wait_for(20)
     assert not load.failed, f"{len(load.failed)} requests were not taken"
     assert_balanced(near.settle())
-    until(lambda: near.metric("meshglass_export_queue_batches", exporter=kind) == 0, 30, "an empty queue")
+    until(lambda: near.metric("meshglass_export_queue_batches", exporter=kind) == 0, 120, "an empty queue")
     assert near.ledger()["accepted"] == sum(len(list(spans_of(request))) for request in load.acked)
     assert [sent(near, kind, outcome) for outcome in ("refused", "queue_full", "too_old", "disk")] == [0] * 4
     return load.acked
@@ -97,12 +99,92 @@ def test_otel_collector_killed(make, otel, tmp_path, protocol, compression):
     print(f"{len(wanted)} spans, {sum(map(len, have.values())) - len(wanted)} came twice")
 
 
+# --- its Zipkin receiver ---------------------------------------------------------------------------------
+
+
+def known_tags(span):
+    attributes = span["attributes"]
+    attributes.pop("service.name", None)
+    for key in [key for key in attributes if key.startswith("host.")]:
+        span["resource"][key] = attributes.pop(key)
+    span["scope"] = [attributes.pop("otel.library.name", ""), attributes.pop("otel.library.version", "")]
+    attributes.pop("otel.scope.name", None)
+    attributes.pop("otel.scope.version", None)
+    span["trace_state"] = attributes.pop("w3c.tracestate", "")
+    if attributes.pop("span.kind", None):
+        span["kind"] = "INTERNAL"
+    span["status"] = [attributes.pop("otel.status_code", "UNSET"), attributes.pop("otel.status_description", "")]
+    if "error" in attributes:
+        span["status"][0] = "ERROR"
+
+
+def texts_with_bars(span):
+    for event in span["events"]:
+        if "|" in event["name"]:
+            event["name"], attributes, _ = event["name"].split("|")
+            event["attributes"] = json.loads(attributes)
+    while (text := span["attributes"].pop(f"otlp.link.{len(span['links'])}", None)) is not None:
+        trace_id, span_id, _, attributes, _ = text.split("|")
+        span["links"].append({"trace_id": trace_id, "span_id": span_id, "attributes": json.loads(attributes)})
+
+
+NETWORK = {"net.host.ip": "network.local.address", "net.peer.ip": "network.peer.address", "peer.service": "service.peer.name"}
+
+
+def newer_names(span):
+    if span["attributes"].keys() & {"net.host.port", "net.peer.port"}:
+        span["attributes"] = {NETWORK.get(key, key): value for key, value in span["attributes"].items()}
+
+
+AT_THE_COLLECTOR = [  # as DOOR in conversions.py, of the Collector's receiver
+    (known_tags, "tags that OpenTelemetry has a place for are put there; `error` sets the status and stays"),
+    (texts_with_bars, "events and links are read from texts of its own form, which is ours"),
+    (endpoints_as_attributes, "OpenTelemetry has attributes for addresses and peers"),
+    (newer_names, "and newer names for some of them"),
+    (no_ok, "the specification says OK, and this receiver knows only Ok"),
+]
+
+
+@pytest.mark.parametrize("client", ["otlp-grpc", "jaeger-grpc", "zipkin"])
+def test_zipkin_receiver_gets_every_field(make, otel, tmp_path, client):
+    """Spans that came by each kind of protocol."""
+    trace = same_trace()
+    with OtelCollector(tmp_path / "peer", otel, "zipkin") as peer:
+        near = make(towards("zipkin", peer.url("zipkin") + "/api/v2/spans"), name="near")
+        send(near, client, trace)
+        until(lambda: sent(near, "zipkin") == len(trace))
+        near.stop()
+    have = by_id(span for line in peer.requests() for span in from_otlp(from_json(line)))
+    assert_equal(have, by_id(through(as_zipkin(trace, client), AT_THE_COLLECTOR)), "at the Collector")
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_zipkin_receiver_killed(make, otel, tmp_path, compression):
+    """What it wrote is what was acked: each span at least once, no other, and every field as Zipkin has it."""
+    with OtelCollector(tmp_path / "peer", otel, "zipkin") as peer:
+        near = make(towards("zipkin", peer.url("zipkin") + "/api/v2/spans", compression=compression, batch_spans=200), name="near")
+        acked = kill_under_load(near, peer, "zipkin")
+        near.stop()
+    want = by_id(through([span for request in acked for span in through(from_otlp(request), SHOWN_BY_ZIPKIN[None])], AT_THE_COLLECTOR))
+    have = collections.defaultdict(list)
+    for line in peer.requests():
+        for span in from_otlp(from_json(line)):
+            have[span["span_id"]] += by_id([span]).values()
+    missing = want.keys() - have.keys()
+    assert not missing, f"{len(missing)} of {len(want)} acked spans did not arrive"
+    assert have.keys() == want.keys(), "spans that nobody sent"
+    for span_id, copies in have.items():
+        for one in copies:
+            assert_equal(one, want[span_id], span_id)
+    print(f"{len(want)} spans, {sum(map(len, have.values())) - len(want)} came twice")
+
+
 # --- OpenSearch ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def opensearch():
-    with OpenSearch(opensearch_jars()) as it:
+    with OpenSearch(jars("OpenSearch")) as it:
         yield it
 
 
@@ -128,6 +210,28 @@ def documents(server, index, query=None):
 def tagged(key, value):
     """Jaeger's own query for a tag: key and value in one nested object."""
     return {"nested": {"path": "tags", "query": {"bool": {"must": [{"term": {"tags.key": key}}, {"term": {"tags.value": value}}]}}}}
+
+
+def test_opensearch_packed_requests_and_indices_made_by_hand(make, opensearch):
+    """Bulk requests are read packed and plain. Where writing makes no index, what is for one waits until somebody has made it."""
+    for compression in ("gzip", "none"):
+        near = make(towards("elasticsearch", opensearch.url, index_prefix=compression, compression=compression), name=compression)
+        assert near.send(request_of(20).SerializeToString()).status == 200
+        until(lambda: sent(near, "elasticsearch") == 20, 30)
+        assert len(documents(opensearch, f"{compression}-jaeger-span-*")) == 20
+
+    ask(opensearch, "PUT", "/_cluster/settings", {"persistent": {"action.auto_create_index": "false"}})
+    near = make(towards("elasticsearch", opensearch.url, index_prefix="hand"), name="near")
+    request = request_of(3)
+    assert near.send(request.SerializeToString()).status == 200
+    until(lambda: near.metric("meshglass_export_retries_total", exporter="elasticsearch") >= 2, 30)
+    assert sent(near, "elasticsearch", "refused") == 0
+    until(lambda: "index_not_found_exception" in near.log_text())
+    for day in {time.strftime("%Y-%m-%d", time.gmtime(span.start_time_unix_nano / 1e9)) for span in spans_of(request)}:
+        for kind in ("span", "service"):
+            ask(opensearch, "PUT", f"/hand-jaeger-{kind}-{day}")
+    until(lambda: sent(near, "elasticsearch") == 3, 30)
+    assert len(documents(opensearch, "hand-jaeger-span-*")) == 3
 
 
 def test_opensearch_killed(make, opensearch):

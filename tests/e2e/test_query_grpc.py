@@ -1,11 +1,14 @@
 """Jaeger's query services over gRPC, by a client that learns them from the door itself (reflection)."""
 
+import contextlib
+import struct
 import time
 
 import grpc
 import pytest
 from grpc_client import Services, failure
-from harness import until
+from h2raw import WINDOW_UPDATE, Peer, frame, message
+from harness import SLOW, until
 from otlp import ExportTraceServiceRequest, add_span, new_id, request_of, spans_of
 
 V2, V3, HEALTH = "jaeger.api_v2.QueryService", "jaeger.api_v3.QueryService", "grpc.health.v1.Health"
@@ -128,14 +131,78 @@ def test_v3_failures(services):
     assert failure(services.call, V3, "GetDependencies")[0] == "INVALID_ARGUMENT"
 
 
-def test_cancellation(collector, services, trace):
-    found = services.pool.FindServiceByName(V2).FindMethodByName("FindTraces")
-    request = services.message("jaeger.api_v2.FindTracesRequest")(query={"service_name": "front", **window(trace)})
-    call = services.channel.unary_stream(f"/{V2}/{found.name}", request_serializer=lambda m: m.SerializeToString())(request)
-    next(call)
-    call.cancel()
-    until(lambda: collector.metric("meshglass_queries_running") == 0)
-    assert services.call(V2, "GetServices").services
+# --- calls that end before their answer does ------------------------------------------------------------
+
+SLOW_READER = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65536)]  # its window does not grow
+
+
+@pytest.fixture(scope="module")
+def large(collector):
+    """A trace whose answer, 16 MiB, no window of a client that does not read has room for."""
+    request = request_of(500, service="large", attributes={"text": "x" * (32 << 10)})
+    assert collector.send(request.SerializeToString()).status == 200
+    collector.settle()
+    return request
+
+
+def asks_for_large(services, large):
+    """The request of a GetTrace, as bytes."""
+    return services.message("jaeger.api_v2.GetTraceRequest")(trace_id=root_id(large)).SerializeToString()
+
+
+def running(collector):
+    return collector.metric("meshglass_queries_running")
+
+
+def sent_bytes(collector):
+    return collector.metric("meshglass_http_sent_bytes_total", door="query_grpc")
+
+
+@contextlib.contextmanager
+def unread(collector, services, large):
+    """A call of which one message is read, on a connection of its own."""
+    with grpc.insecure_channel(collector.doors["query_grpc"], SLOW_READER) as channel:
+        call = channel.unary_stream(f"/{V2}/GetTrace")(asks_for_large(services, large))
+        next(call)
+        yield channel, call
+
+
+def ends_soon(collector, before):
+    """The query has ended, long before it would give up a peer that takes nothing (30 s), and most of the answer was never sent."""
+    until(lambda: running(collector) == 0, 4, "the end of the query")
+    assert sent_bytes(collector) - before < 8 << 20
+
+
+@pytest.mark.core
+def test_cancelling_ends_the_query(collector, services, large):
+    before = sent_bytes(collector)
+    with unread(collector, services, large) as (channel, call):
+        assert running(collector) == 1, "nobody reads, so it cannot be over"
+        call.cancel()
+        ends_soon(collector, before)
+        again = channel.unary_unary(f"/{V2}/GetServices")(b"", timeout=10 * SLOW)  # the connection goes on
+        assert b"large" in again
+    assert b"".join(chunk for chunk in services.channel.unary_stream(f"/{V2}/GetTrace")(asks_for_large(services, large))).count(b"x" * 1000) >= 500
+
+
+def test_going_away_ends_the_query(collector, services, large):
+    before = sent_bytes(collector)
+    with unread(collector, services, large):
+        assert running(collector) == 1
+    ends_soon(collector, before)
+
+
+@pytest.mark.core
+def test_a_deadline_ends_the_query(collector, services, large):
+    """The client knows nothing of its deadline: it is the server that ends the call."""
+    before, refused = sent_bytes(collector), collector.metric("meshglass_http_refused_total", door="query_grpc", reason="deadline")
+    with Peer(collector.doors["query_grpc"]) as peer:
+        stream = peer.grpc(message(asks_for_large(services, large)), f"/{V2}/GetTrace", extra=[("grpc-timeout", f"{2 * SLOW}S")])
+        until(lambda: collector.metric("meshglass_http_refused_total", door="query_grpc", reason="deadline") == refused + 1, what="the deadline")
+        ends_soon(collector, before)
+        peer.send(frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", 64 << 20)))
+        reply = peer.reply(stream)
+        assert reply.grpc()[0] == 4 and 0 < len(reply.data) < 8 << 20, (reply.trailers, len(reply.data))  # it had begun
 
 
 def test_unknown_method(services):

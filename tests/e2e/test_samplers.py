@@ -152,6 +152,7 @@ def test_adaptive_follows_the_traffic_and_survives_a_kill(make):
         until(is_there, 30, f"a rate of {low} to {high}")
     collector = make(ADAPTIVE | {"sampling.head.target_samples_per_second": 1})  # far more comes: down to the least
     come_to(collector, 0.01, 0.01)
+    until(lambda: '"probability":0.01' in (collector.data_dir / "sampling.json").read_text(), what="the rate in its file")  # told before it is written
     collector.kill()
     collector = collector.again().start()
     assert rates(collector)[0]["GET /cart"] == 0.01

@@ -401,7 +401,7 @@ def test_overload_says_its_step(make):
         last = [begun() for _ in range(20)]
         for spans in (100, 10):
             until(lambda: is_full(spans), 30, "full rings")  # noqa: B023
-        until(lambda: step(ladder) == 2, what="steps 1 and 2")
+        until(lambda: is_full(10) and step(ladder) == 2, what="steps 1 and 2")  # for a second room is held for the bodies that were let in
         for connection, byte in last:
             connection.send(byte)
             connection.getresponse().read()
@@ -423,6 +423,7 @@ def test_overload_says_its_step(make):
 
     until(lambda: step(ladder) == 0, 30, "the way down")
     until(lambda: head_rate(ladder) == 1, what="the old head rates")
+    until(lambda: "overload is over" in ladder.log_text(), what="the end of it, in the log")
     said = [re.search(r'event="(overload.*?)" step=(\w+)', line) for line in ladder.log]
     less = "overload: less is kept"
     assert [event.groups() for event in said if event] == [(less, "head"), (less, "tail"), (less, "refuse"), (less, "tail"), (less, "head"),

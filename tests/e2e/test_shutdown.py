@@ -1,7 +1,9 @@
 """Starting and ending: SIGTERM under load, health while starting, readiness lines, order of doors."""
 
+import contextlib
 import json
 import signal
+import socket
 import threading
 import time
 
@@ -35,7 +37,6 @@ def test_sigterm_under_load(make):
 
 def test_sigterm_with_silent_connections(make):
     """Idle and half-sent requests do not hold the end up."""
-    import socket
     collector = make()
     peers = []
     for door in TCP:
@@ -47,6 +48,23 @@ def test_sigterm_with_silent_connections(make):
     collector.stop()
     for peer in peers:
         peer.close()
+
+
+def test_sigterm_while_every_peer_hangs(make):
+    """Exporters whose peers take connections and answer nothing, and a request that does not go on: their waits do not add up."""
+    with contextlib.ExitStack() as stack:
+        peers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(4)]  # nobody accepts: the backlog does
+        urls = dict(zip(("otlp", "zipkin", "elasticsearch", "kafka"), ("127.0.0.1:%d" % peer.getsockname()[1] for peer in peers)))
+        sets = {f"exporters.{kind}.batch_wait": "20ms" for kind in urls} | {"exporters.kafka.brokers": urls.pop("kafka"), "exporters.kafka.topic": "out"}
+        collector = make(sets | {f"exporters.{kind}.endpoint": f"http://{where}" for kind, where in urls.items()} | {"sampling.root_grace": "50ms"})
+        assert collector.send(request_of(2).SerializeToString()).status == 200
+        for kind in ("otlp", "zipkin", "elasticsearch", "kafka"):
+            until(lambda: collector.metric("meshglass_export_queue_batches", exporter=kind) == 1, 20, f"a batch for {kind}")
+        host, _, port = collector.doors["otlp_http"].rpartition(":")
+        half = stack.enter_context(socket.create_connection((host, int(port))))
+        half.sendall(b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 100\r\n\r\nabc")
+        collector.process.send_signal(signal.SIGTERM)
+        assert collector.wait_exit(5 * SLOW) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

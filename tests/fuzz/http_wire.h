@@ -194,6 +194,7 @@ static void fuzz_run(const char *prefix, const uint8_t *data, size_t size)
     static const struct http_conf conf = {
         .header_bytes_max = 2048,
         .body_bytes_max = 4096,
+        .bodies_bytes_max = 8192,
         .streams_max = 20,
         .connections_max = 10,
         .header_timeout_ns = 10000000000u,

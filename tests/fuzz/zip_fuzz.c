@@ -46,7 +46,7 @@ static void check_round_trip(struct zip *zip, enum zip_kind kind, struct str pla
 {
     struct buf packed, out;
     buf_init(&packed, 2 * plain.len + 1000);
-    enum mg_err err = zip_deflate(zip, kind, 0, plain, &packed);
+    enum mg_err err = zip_deflate(zip, kind, plain, &packed);
     assert(err == MG_OK);
     size_t bound = zip_bound(kind, buf_str(&packed), plain.len + 1000);
     assert(bound >= plain.len);

@@ -36,7 +36,6 @@ static void check_terms(const struct zipkin_search *search)
     assert(search->n_terms <= ZIPKIN_TERMS_MAX);
     for (size_t i = 0; i < search->n_terms; i++) {
         const struct zipkin_term *term = &search->terms[i];
-        assert(term->key.len || term->value.len);
         assert(utf8_valid(term->value.ptr, term->value.len));
         (void)map_put(&seen, term->key, &is_new); /* only the key counts */
         assert(is_new);

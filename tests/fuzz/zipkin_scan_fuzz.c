@@ -6,6 +6,7 @@
  * Zipkin is given back as it came. */
 #include <stdlib.h>
 #include "base/mem.h"
+#include "base/vec.h"
 #include "codec/utf8.h"
 #include "model/otlp_scan.h"
 #include "model/otlp_write.h"
@@ -14,6 +15,7 @@
 
 struct turn {
     struct buf list;    /* the spans visited, as a list */
+    VEC(size_t) begins; /* of each in it */
     struct str resource, scope;
     uint32_t spans;
     uint64_t ordinals;  /* sum */
@@ -126,6 +128,7 @@ static void on_span(void *owner, const struct span *span, uint32_t ordinal)
     zipkin_view(span, &arena, &view);
     check_view(&view);
     buf_put_char(&turn->list, turn->spans++ ? ',' : '[');
+    VEC_PUSH(&turn->begins, turn->list.len);
     json_writer_init(&w, &turn->list, 0);
     zipkin_write_span(&w, &view);
     turn->ordinals += ordinal;
@@ -147,6 +150,12 @@ static void turn_begin(struct turn *turn)
     buf_init(&turn->list, SIZE_MAX);
 }
 
+static void turn_end(struct turn *turn)
+{
+    buf_fini(&turn->list);
+    VEC_FINI(&turn->begins);
+}
+
 /* Reads what was written; nothing may be refused. */
 static void turn_again(struct zipkin_scanner *scanner, struct turn *before, struct turn *after)
 {
@@ -160,17 +169,35 @@ static void turn_again(struct zipkin_scanner *scanner, struct turn *before, stru
         abort();
 }
 
-/* Groups are in the order of their first spans by now, so the texts are comparable as a whole. */
+static int by_text(const void *a, const void *b)
+{
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+/* Its spans, sorted; each ends before the ',' or ']' behind it. mem_free. */
+static struct str *spans_of(const struct turn *turn)
+{
+    struct str list = buf_str(&turn->list), *spans = mem_zero(turn->begins.n + 1, sizeof *spans);
+    size_t end = list.len && list.ptr[list.len - 1] == ']' ? list.len - 1 : list.len;
+
+    for (size_t i = turn->begins.n; i-- > 0; end = turn->begins.at[i] - 1)
+        spans[i] = str_n(list.ptr + turn->begins.at[i], end - turn->begins.at[i]);
+    qsort(spans, turn->begins.n, sizeof *spans, by_text);
+    return spans;
+}
+
+/* In any order: spans are visited by resource, and the first reading may see other ones. */
 static void must_equal(const struct turn *a, const struct turn *b)
 {
-    struct str left = buf_str(&a->list), right = buf_str(&b->list);
+    struct str *left = spans_of(a), *right = spans_of(b);
 
-    if (left.len && left.ptr[left.len - 1] == ']')
-        left.len--;
-    if (right.len && right.ptr[right.len - 1] == ']')
-        right.len--;
-    if (!str_eq(left, right))
+    if (a->begins.n != b->begins.n)
         abort();
+    for (size_t i = 0; i < a->begins.n; i++)
+        if (!str_eq(left[i], right[i]))
+            abort();
+    mem_free(left);
+    mem_free(right);
 }
 
 static enum mg_err scan(struct zipkin_scanner *scanner, char form, struct str body,
@@ -201,16 +228,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     scanner = zipkin_scanner_new();
     turn_begin(&first);
+    second = third = (struct turn){ .spans = 0 };
     if (scan(scanner, (char)data[0], str_n(data + 1, size - 1), &first) == MG_OK) {
         turn_again(scanner, &first, &second);
         turn_again(scanner, &second, &third);
         must_equal(&second, &third);
         if (data[0] != 'O')
             must_equal(&first, &second);
-        buf_fini(&second.list);
-        buf_fini(&third.list);
     }
-    buf_fini(&first.list);
+    turn_end(&third);
+    turn_end(&second);
+    turn_end(&first);
     zipkin_scanner_free(&scanner);
     return 0;
 }

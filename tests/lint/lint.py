@@ -28,7 +28,7 @@ LIBRARIES = (
     (r"llhttp\.h$", {"http"}),
     (r"protobuf-c/|.*\.pb-c\.h$", {"model"}),
     (r"lmdb\.h$", {"kv"}),
-    (r"(zstd.*|zdict|libdeflate|zlib|snappy-c)\.h$", {"codec"}),
+    (r"(zstd.*|zdict|libdeflate|isa-l/.*|zlib|snappy-c)\.h$", {"codec"}),
     (r"librdkafka/", {"kafka", "consume"}),
     (r"jansson\.h$", {"codec"}),
     (r"yaml\.h$", {"conf"}),
@@ -213,10 +213,12 @@ URL_ALLOWED = re.compile(r"(^|\.)(localhost|example(\.(com|org|net))?|invalid|te
                          r"|zipkin\.io|ietf\.org|rfc-editor\.org|kernel\.org|github\.com|json-schema\.org|debian\.org/doc|systemd\.io)$"
                          r"|^[^.]+$|^(127\.|0\.0\.0\.0|10\.|192\.168\.)[0-9.]*$")
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
+PAGE_NAME = re.compile(r"[\w./-]*\w\.md\b")
 
 
 def rule_files(_build):
-    """Text files: no machine paths, no registry hosts, no CRLF; C without tabs; shell scripts parse."""
+    """Text files: no machine paths, no registry hosts, no CRLF; C without tabs; shell scripts parse; pages that are named exist."""
+    pages = ["/" + place_of(path) for path in tracked() if path.suffix == ".md"]
     for path in tracked():
         data = path.read_bytes()
         if b"\0" in data[:4096] or "corpus" in path.parts:
@@ -235,6 +237,9 @@ def rule_files(_build):
                 yield place_of(path, text, match.start()), f"host {match.group(1)} is not on the list of lint.py"
         for match in UNFINISHED.finditer(text):
             yield place_of(path, text, match.start()), f"unfinished: {match.group()}"
+        for match in PAGE_NAME.finditer(text):
+            if not any(page.endswith("/" + match.group().lstrip("./")) for page in pages):
+                yield place_of(path, text, match.start()), f"there is no page {match.group()}"
         if text.startswith("#!") and "bash" in text.split("\n", 1)[0]:
             check = subprocess.run(["bash", "-n", str(path)], capture_output=True, text=True)
             if check.returncode:

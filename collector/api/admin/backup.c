@@ -3,25 +3,18 @@
  * seen the end may ask again. */
 #include "api/admin/backup.h"
 #include "api/admin/admin.h"
+#include "api/answer/answer.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "query/query.h"
 #include "store/store.h"
 
-#define FILE_NAME "meshglass-backup.tar"
 #define RETRY_AFTER_S 30
 
 struct backup_job {
-    struct query_job query; /* first */
+    struct query_answer answer; /* first */
     struct admin *admin;
-    struct http_pipe *pipe;
     uint64_t bytes;
 };
-
-static bool is_gone(const struct query_job *query)
-{
-    return http_pipe_is_gone(((const struct backup_job *)query)->pipe);
-}
 
 static enum mg_err write_piece(void *owner, const void *bytes, size_t len, struct mg_why *why)
 {
@@ -31,7 +24,7 @@ static enum mg_err write_piece(void *owner, const void *bytes, size_t len, struc
 
     buf_init(&piece, len);
     buf_put(&piece, bytes, len);
-    err = http_pipe_write(job->pipe, &piece);
+    err = http_pipe_write(job->answer.pipe, &piece);
     buf_fini(&piece);
     if (err != MG_OK)
         return mg_fail(why, err, err == MG_E_TIMEOUT ? "the reader took nothing for 30 s" : "the reader has gone");
@@ -39,23 +32,28 @@ static enum mg_err write_piece(void *owner, const void *bytes, size_t len, struc
     return MG_OK;
 }
 
-static void run(struct query_job *query_job, struct query *query)
+static enum mg_err produce(struct query_answer *answer, struct query *query, struct mg_why *why)
 {
-    struct backup_job *job = MG_CONTAINER(query_job, struct backup_job, query);
-    struct mg_why why = { "" };
-    enum mg_err err;
+    struct backup_job *job = MG_CONTAINER(answer, struct backup_job, answer);
 
     query_pause(query); /* it copies and waits for its reader: other queries may have the place */
-    http_pipe_head(job->pipe, 200, "application/x-tar");
-    http_pipe_attachment(job->pipe, FILE_NAME);
-    err = store_backup(job->admin->store, write_piece, job, &why);
+    http_pipe_head(answer->pipe, 200, "application/x-tar");
+    http_pipe_header(answer->pipe, STR("content-disposition"), STR("attachment; filename=\"meshglass-backup.tar\""));
+    enum mg_err err = store_backup(job->admin->store, write_piece, job, why);
     if (err != MG_OK)
-        LOG(WARN, "backup failed", F_WHY(&why), F_U64("bytes", job->bytes));
+        LOG(WARN, "backup failed", F_WHY(why), F_U64("bytes", job->bytes));
     else
         LOG(INFO, "backup made", F_U64("bytes", job->bytes));
     query_resume(query);
+    return err;
+}
+
+static void release(struct query_answer *answer)
+{
+    struct backup_job *job = MG_CONTAINER(answer, struct backup_job, answer);
+
     atomic_store(&job->admin->is_backing_up, false);
-    http_pipe_end(&job->pipe, err, str_of(why.text));
+    query_answer_fini(answer);
     mem_free(job);
 }
 
@@ -69,9 +67,8 @@ static void refuse_head(struct http_request *request)
 
 void admin_on_backup(void *owner, struct http_request *request)
 {
+    static const struct query_answer_options options = { .name = "backup", .produce = produce, .release = release };
     struct admin *admin = owner;
-    struct backup_job *job;
-    enum mg_err err;
 
     if (!str_eq(http_request_method(request), STR("GET"))) {
         refuse_head(request);
@@ -81,14 +78,8 @@ void admin_on_backup(void *owner, struct http_request *request)
         http_respond_error(request, MG_E_BUSY, STR("a backup is being made already; try again when it has ended"), RETRY_AFTER_S);
         return;
     }
-    job = MEM_NEW(struct backup_job);
-    job->query = (struct query_job){ .name = "backup", .run = run, .is_gone = is_gone };
+    struct backup_job *job = MEM_NEW(struct backup_job);
+    query_answer_init(&job->answer, &options);
     job->admin = admin;
-    job->pipe = http_pipe_new(request, 0);
-    err = query_submit(admin->queries, &job->query);
-    if (err == MG_OK)
-        return;
-    atomic_store(&admin->is_backing_up, false);
-    http_pipe_end(&job->pipe, err, STR("too many queries are waiting, try again later"));
-    mem_free(job);
+    query_answer_start(&job->answer, admin->queries, request, MG_OK, NULL);
 }

@@ -1,13 +1,12 @@
-/* why.c - see why.h. The job owns all it needs; the answer is small, but its reader may be slow, which must not cost a place among
- * the queries. */
+/* why.c - see why.h. */
 #include "api/admin/why.h"
 #include "api/admin/admin.h"
 #include "api/admin/private.h"
+#include "api/answer/answer.h"
 #include "base/mem.h"
-#include "query/query.h"
 #include "row/outcome.h"
 
-#define ANSWER_BYTES_MAX ((size_t)16 << 20) /* 16 decisions with a vote of each of 200 policies are under 2 MiB */
+#define ANSWER_BYTES_MAX (2 << 20) /* 16 decisions with a vote of each of 200 policies are less */
 
 /* --- the answer -------------------------------------------------------------------------------------- */
 
@@ -109,66 +108,44 @@ void admin_put_why(struct json_writer *w, const uint8_t id[16], const struct que
 /* --- the job ----------------------------------------------------------------------------------------- */
 
 struct why_job {
-    struct query_job query; /* first */
-    struct http_pipe *pipe;
+    struct query_answer answer; /* first */
     uint8_t id[16];
     bool is_pretty;
 };
 
-static bool is_gone(const struct query_job *query)
+static enum mg_err produce(struct query_answer *answer, struct query *query, struct mg_why *why)
 {
-    return http_pipe_is_gone(((const struct why_job *)query)->pipe);
-}
-
-static enum mg_err make_answer(struct why_job *job, struct query *query, struct buf *body, struct mg_why *why)
-{
+    struct why_job *job = MG_CONTAINER(answer, struct why_job, answer);
     struct query_why found;
     struct json_writer w;
 
     MG_TRY(query_why(query, job->id, &found, why));
-    json_writer_init(&w, body, job->is_pretty ? 4 : 0);
+    json_writer_init(&w, &answer->out, job->is_pretty ? 4 : 0);
     admin_put_why(&w, job->id, &found);
-    return buf_err(body);
+    return MG_OK;
 }
 
-static void run(struct query_job *query_job, struct query *query)
+static void release(struct query_answer *answer)
 {
-    struct why_job *job = MG_CONTAINER(query_job, struct why_job, query);
-    struct mg_why why = { "" };
-    struct buf body;
-
-    buf_init(&body, ANSWER_BYTES_MAX);
-    enum mg_err err = make_answer(job, query, &body, &why);
-    if (err == MG_OK) {
-        query_pause(query);
-        http_pipe_head(job->pipe, 200, "application/json");
-        err = http_pipe_write(job->pipe, &body);
-        query_resume(query);
-    }
-    http_pipe_end(&job->pipe, err, str_of(why.text));
-    buf_fini(&body);
-    mem_free(job);
+    query_answer_fini(answer);
+    mem_free(MG_CONTAINER(answer, struct why_job, answer));
 }
 
 void admin_on_why(void *owner, struct http_request *request)
 {
+    static const struct query_answer_options options = {
+        .name = "why", .produce = produce, .release = release, .memory_max = ANSWER_BYTES_MAX
+    };
     struct admin *admin = owner;
+    struct why_job *job = MEM_NEW(struct why_job);
     struct str text = STR("");
-    uint8_t id[16];
+    struct mg_why why;
 
     (void)http_request_param(request, "id", &text); /* the route has it */
-    if (!trace_id_parse(text, id)) {
-        http_respond_error(request, MG_E_FORMAT, STR("this is no trace id: it has 1 to 32 hexadecimal digits, not all of them 0"), 0);
-        return;
-    }
-    struct why_job *job = MEM_NEW(struct why_job);
-    job->query = (struct query_job){ .name = "why", .run = run, .is_gone = is_gone };
-    memcpy(job->id, id, sizeof job->id);
+    query_answer_init(&job->answer, &options);
     job->is_pretty = admin_wants_pretty(request);
-    job->pipe = http_pipe_new(request, 0);
-    enum mg_err err = query_submit(admin->queries, &job->query);
-    if (err == MG_OK)
-        return;
-    http_pipe_end(&job->pipe, err, STR("too many queries are waiting, try again later"));
-    mem_free(job);
+    enum mg_err err = MG_OK;
+    if (!trace_id_parse(text, job->id))
+        err = mg_fail(&why, MG_E_FORMAT, "this is no trace id: it has 1 to 32 hexadecimal digits, not all of them 0");
+    query_answer_start(&job->answer, admin->queries, request, err, &why);
 }

@@ -7,6 +7,7 @@
  * The members above are those of the newest decision that says what `decision` says: a trace of which something was kept is kept, whatever
  * became of spans that came late. Nothing decided (pending, unknown): probability is null, texts are empty, rules is 0. While sampling was
  * off: reason "", probability 1. `estimate`: the probability was measured, not set. `spans` is null where nobody counted them.
+ * `time`: of the decision; of what is kept, once it is stored, that of its commit, which comes later, as a rule within store.block_age.
  *
  * A query thread answers. What is no id is 400; an id that nobody knows is "unknown", not an error. */
 #pragma once

@@ -6,7 +6,6 @@
 #include "api/console/console.h"
 
 #include "api/console/page.h"
-#include "http/etag.h"
 
 #define HOME "/console/"
 
@@ -43,16 +42,15 @@ static void on_file(void *owner, struct http_request *request)
         http_respond_error(request, MG_E_ABSENT, STR("the console has no such file"), 0);
         return;
     }
+    const struct http_file answer = {
+        .bytes = file->bytes, .gzip = file->gzip, .etag = file->etag, .type = file->type.ptr};
     const struct http_header headers[] = {
-        {STR("etag"), file->etag},
         {STR("cache-control"), STR("no-cache")},
         {STR("content-security-policy"), STR(POLICY)},
         {STR("x-content-type-options"), STR("nosniff")},
         {STR("referrer-policy"), STR("no-referrer")},
     };
-    bool is_known = etag_is_known(http_request_header(request, STR("if-none-match")), file->etag);
-    http_respond_with(request, is_known ? 304 : 200, is_known ? NULL : file->type.ptr,
-                      is_known ? STR("") : file->bytes, headers, MG_COUNT(headers));
+    http_respond_file(request, &answer, headers, MG_COUNT(headers));
 }
 
 static void on_elsewhere(void *owner, struct http_request *request)

@@ -1,4 +1,4 @@
-/* adjust.h - what the query side does to a trace before it is shown (jaeger.md 7 and DESIGN 9), as
+/* adjust.h - what the query side does to a trace before it is shown (as Jaeger's own adjusters do), as
  * far as it concerns whole spans: client/server span-id dedupe, spans once that differ in the order
  * of attributes only, links to nowhere, warnings. Attributes are tags.h's. Nothing is changed in
  * place; stored spans are never touched. */

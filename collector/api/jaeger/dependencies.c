@@ -1,8 +1,9 @@
-/* dependencies.c - GET /api/dependencies: who called whom in a window (jaeger.md 1.9).
+/* dependencies.c - GET /api/dependencies: who called whom in a window.
  *
- * Edges are counted at the decision and stored with the commit, so no job has to run and any window
- * is answered; the window counts whole minutes of receive time. Pairs are summed, edges within one
- * service included. A negative end or lookback is taken as zero. */
+ * Edges (store/edges.h) are counted at the decision and stored with the commit, so no job has to run
+ * and any window is answered; the window counts whole minutes of receive time. Pairs are summed,
+ * edges within one service included; what clients, servers and brokers say of a remote service by
+ * the attribute peer.service is an edge too. A negative end or lookback is taken as zero. */
 #include "api/jaeger/dependencies.h"
 
 #include "api/jaeger/envelope.h"
@@ -34,7 +35,7 @@ static enum mg_err produce(struct job *job, struct query *query, struct mg_why *
         json_key_text(&job->w, "callCount");
         json_put_u64(&job->w, edges[i].calls);
         json_object_end(&job->w);
-        MG_TRY(job_flush(job, &job->out));
+        MG_TRY(query_answer_flush(&job->answer));
     }
     json_array_end(&job->w);
     envelope_end(&job->w, 0);

@@ -1,4 +1,4 @@
-/* envelope.h - the frame around every answer of the legacy API (jaeger.md 1.2): data, total, limit,
+/* envelope.h - the frame around every answer of the legacy API: data, total, limit,
  * offset, errors; all five always there. Private to api/jaeger. */
 #pragma once
 #include "codec/json_write.h"

@@ -30,14 +30,14 @@ static enum mg_err send_v2_trace(void *owner, const struct query_trace *trace)
 {
     struct job *job = owner;
 
-    return grpc_v2_trace(&job->out, trace, job->search.raw, job_message, job);
+    return grpc_v2_trace(&job->answer.out, trace, job->search.raw, job_message, job);
 }
 
 static enum mg_err send_v3_trace(void *owner, const struct query_trace *trace)
 {
     struct job *job = owner;
 
-    return grpc_v3_trace(&job->out, trace, job->search.raw, job_message, job);
+    return grpc_v3_trace(&job->answer.out, trace, job->search.raw, job_message, job);
 }
 
 static enum mg_err one_trace(struct job *job, struct query *query, query_trace_fn *send,
@@ -74,20 +74,20 @@ static enum mg_err add_summary(void *owner, const struct query_trace *trace)
 {
     struct job *job = owner;
 
-    v3_summary_put(&job->out, 1, trace, job->search.raw);
-    return job->out.len < TRACE_JSON_PIECE ? buf_err(&job->out) : job_message(job, &job->out);
+    v3_summary_put(&job->answer.out, 1, trace, job->search.raw);
+    return query_answer_flush(&job->answer);
 }
 
 static enum mg_err v3_summaries(struct job *job, struct query *query, struct mg_why *why)
 {
     MG_TRY(query_search(query, &job->search.search, add_summary, job, why));
-    return job->out.len ? job_message(job, &job->out) : MG_OK;
+    return job->answer.out.len ? query_answer_send(&job->answer) : MG_OK;
 }
 
 static enum mg_err v2_archive(struct job *job, struct query *query, struct mg_why *why)
 {
     MG_TRY(job_archive(query, job->search.trace_ids[0], NOT_FOUND, why));
-    return job_message(job, &job->out);
+    return query_answer_send(&job->answer);
 }
 
 /* --- services and operations
@@ -100,14 +100,14 @@ static enum mg_err services(struct job *job, struct query *query, struct mg_why 
 
     MG_TRY(query_services(query, &names, &n, why));
     for (size_t i = 0; i < n; i++)
-        wire_put_bytes(&job->out, 1, names[i]);
-    return job_message(job, &job->out);
+        wire_put_bytes(&job->answer.out, 1, names[i]);
+    return query_answer_send(&job->answer);
 }
 
 static void put_operations(struct job *job, uint32_t number, operation_kind_fn *kind_of,
                            const struct catalog_operation *operations, size_t n)
 {
-    struct buf *out = &job->out;
+    struct buf *out = &job->answer.out;
 
     for (size_t i = 0; i < n; i++) {
         if (!operation_is_shown(operations, i, kind_of, job->kind))
@@ -131,7 +131,7 @@ static void put_names(struct job *job, const struct catalog_operation *operation
             (last.ptr && str_eq(last, operations[i].name)))
             continue;
         last = operations[i].name;
-        wire_put_bytes(&job->out, 1, last);
+        wire_put_bytes(&job->answer.out, 1, last);
     }
 }
 
@@ -143,7 +143,7 @@ static enum mg_err v2_operations(struct job *job, struct query *query, struct mg
     MG_TRY(query_operations(query, job->service, &operations, &n, why));
     put_names(job, operations, n);
     put_operations(job, 2, operation_kind_legacy, operations, n);
-    return job_message(job, &job->out);
+    return query_answer_send(&job->answer);
 }
 
 static enum mg_err v3_operations(struct job *job, struct query *query, struct mg_why *why)
@@ -153,7 +153,7 @@ static enum mg_err v3_operations(struct job *job, struct query *query, struct mg
 
     MG_TRY(query_operations(query, job->service, &operations, &n, why));
     put_operations(job, 1, operation_kind_v3, operations, n);
-    return job_message(job, &job->out);
+    return query_answer_send(&job->answer);
 }
 
 /* --- dependencies
@@ -169,13 +169,13 @@ static enum mg_err dependencies(struct job *job, struct query *query, struct mg_
     if (window->start_min_ns <= window->start_max_ns)
         MG_TRY(query_edges(query, window->start_min_ns, window->start_max_ns, &edges, &n, why));
     for (size_t i = 0; i < n; i++) {
-        size_t mark = wire_open(&job->out, 1);
-        wire_put_bytes(&job->out, 1, edges[i].parent);
-        wire_put_bytes(&job->out, 2, edges[i].child);
-        wire_put_varint(&job->out, 3, edges[i].calls);
-        wire_close(&job->out, mark);
+        size_t mark = wire_open(&job->answer.out, 1);
+        wire_put_bytes(&job->answer.out, 1, edges[i].parent);
+        wire_put_bytes(&job->answer.out, 2, edges[i].child);
+        wire_put_varint(&job->answer.out, 3, edges[i].calls);
+        wire_close(&job->answer.out, mark);
     }
-    return job_message(job, &job->out);
+    return query_answer_send(&job->answer);
 }
 
 /* --- methods
@@ -253,7 +253,7 @@ static void on_call(void *owner, struct http_request *request)
 const struct http_route *jaeger_grpc_routes(size_t *n)
 {
     static const char *const served[] = {V2, V3};
-    static struct http_health health = {served, MG_COUNT(served)};
+    static struct http_health health = {.services = served, .n = MG_COUNT(served)};
     static const struct http_route routes[] = {
 #define AS_ROUTE(path_, name_, read_, produce_)                                                    \
     {.path = "/" path_,                                                                            \

@@ -1,5 +1,6 @@
-/* grpc_params.h - request messages of the gRPC query services to what is asked for (jaeger.md 2.1,
- * 2.3), by the rules that the parameters of HTTP follow (params.h). Pure functions; loop threads.
+/* grpc_params.h - request messages of the gRPC query services (jaeger-idl: api_v2/query.proto,
+ * api_v3/query_service.proto) to what is asked for, by the rules that the parameters
+ * of HTTP follow (params.h). Pure functions; loop threads.
  *
  * E_FORMAT with Jaeger's sentence where it has one; also for a message that is malformed, a field
  * of another type, a time or a duration out of its range, and the structured filter of v3, since a

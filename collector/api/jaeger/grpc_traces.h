@@ -1,4 +1,4 @@
-/* grpc_traces.h - one trace as the messages of a gRPC stream, after the adjustments of jaeger.md 7
+/* grpc_traces.h - one trace as the messages of a gRPC stream, after the adjustments of adjust.h
  * unless raw (shown.h). Private to api/jaeger.
  *
  * No message is larger than GRPC_MESSAGE_BYTES, which is what clients take unless told otherwise,

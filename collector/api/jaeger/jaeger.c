@@ -39,7 +39,7 @@ static enum mg_err produce_services(struct job *job, struct query *query, struct
     json_array(&job->w);
     for (size_t i = 0; i < n; i++) {
         json_put_str(&job->w, names[i]);
-        MG_TRY(job_flush(job, &job->out));
+        MG_TRY(query_answer_flush(&job->answer));
     }
     json_array_end(&job->w);
     envelope_end(&job->w, n);
@@ -57,13 +57,13 @@ static enum mg_err produce_names(struct job *job, struct query *query, struct mg
     if (n)
         json_array(&job->w);
     else
-        json_put_null(&job->w); /* jaeger.md 9: only here, not in /api/operations */
+        json_put_null(&job->w); /* as Jaeger answers: only here, not in /api/operations */
     for (size_t i = 0; i < n; i++) {
         if (i && str_eq(operations[i - 1].name, operations[i].name))
             continue;
         json_put_str(&job->w, operations[i].name);
         total++;
-        MG_TRY(job_flush(job, &job->out));
+        MG_TRY(query_answer_flush(&job->answer));
     }
     if (n)
         json_array_end(&job->w);
@@ -94,7 +94,7 @@ static enum mg_err produce_operations(struct job *job, struct query *query, stru
             continue;
         operation_write(&job->w, operations[i].name, operation_kind_legacy(operations[i].kind));
         total++;
-        MG_TRY(job_flush(job, &job->out));
+        MG_TRY(query_answer_flush(&job->answer));
     }
     json_array_end(&job->w);
     envelope_end(&job->w, total);
@@ -208,7 +208,7 @@ static enum mg_err produce_listed(struct job *job, struct query *query, struct m
     json_array(&job->w);
     for (size_t i = 0; i < n_missing; i++) {
         missing_write(&job->w, job->search.trace_ids[i]);
-        MG_TRY(job_flush(job, &job->out));
+        MG_TRY(query_answer_flush(&job->answer));
     }
     json_array_end(&job->w);
     envelope_close(&job->w);
@@ -237,7 +237,7 @@ static void on_search(void *owner, struct http_request *request)
     enum mg_err err = jaeger_search_parse(http_request_query(request), clock_wall_ns(),
                                           api->conf->traces_max, &job->search, &why);
     if (!err && job->search.n_trace_ids) {
-        job->query.name = "trace";
+        job->answer.job.name = "trace";
         job->options.produce = produce_listed;
     }
     job_start(job, request, err, &why);
@@ -274,7 +274,7 @@ static enum mg_err produce_archived(struct job *job, struct query *query, struct
     json_array(&job->w);
     json_array_end(&job->w);
     envelope_counts(&job->w, 0);
-    json_array(&job->w); /* jaeger.md 1.6: an empty list here, not null */
+    json_array(&job->w); /* as Jaeger answers: an empty list here, not null */
     json_array_end(&job->w);
     envelope_close(&job->w);
     return MG_OK;

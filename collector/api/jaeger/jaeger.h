@@ -8,9 +8,9 @@
  * per program, read-only after new but for counters of transform.h (any thread) and reflection.h
  * (the loop of query_grpc).
  *
- * HTTP: every answer, failures included, is the envelope of jaeger.md 1.2 in application/json,
+ * HTTP: every answer, failures included, is the envelope of envelope.h in application/json,
  * until bytes have left: from then on a failure cuts the connection. A query that finds no room
- * (503) comes in text/plain, with Retry-After.
+ * (503) carries Retry-After.
  *
  * gRPC: requests by the rules of grpc_params.h, traces as grpc_traces.h says, a message at a time
  * as fast as the client reads. Failures are the status of the call, also behind messages. The door

@@ -10,6 +10,7 @@
 #include "base/vec.h"
 #include "codec/base64.h"
 #include "codec/json_read.h"
+#include "codec/utf8.h"
 #include "http/http.h"
 
 #define US_NS            UINT64_C(1000)
@@ -20,7 +21,7 @@
 
 struct str jaeger_text(struct str text, struct arena *arena)
 {
-    struct str clean = text_clean(text, arena);
+    struct str clean = utf8_clean(text, arena);
 
     return clean.ptr == text.ptr ? arena_str(arena, text) : clean;
 }

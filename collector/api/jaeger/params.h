@@ -1,4 +1,4 @@
-/* params.h - query parameters to a checked search (jaeger.md 1.3, 1.5, 9);
+/* params.h - query parameters to a checked search of the legacy API;
  * messages as Jaeger words them. Pure functions of the query string and the time given; loop
  * threads.
  *

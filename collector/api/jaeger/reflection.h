@@ -1,4 +1,4 @@
-/* reflection.h - grpc.reflection v1 and v1alpha, which have the same shape (otlp.md 3.8): a client
+/* reflection.h - grpc.reflection v1 and v1alpha, which have the same shape ("gRPC Server Reflection Protocol"): a client
  * learns services and messages of the query_grpc door from the door itself, as grpcurl does. Owner:
  * struct jaeger_api. Private to api/jaeger; jaeger_grpc_routes has its rows.
  *

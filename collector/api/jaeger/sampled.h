@@ -1,4 +1,4 @@
-/* sampled.h - what a shown trace says about the decision that kept it (DESIGN R6): tags of its
+/* sampled.h - what a shown trace says about the decision that kept it (collector/README.md R6): tags of its
  * processes and resources, the same in every form of answer, and the threshold in its spans' trace
  * states. Stored spans have neither.
  *

@@ -4,6 +4,7 @@
 #include "api/jaeger/shown.h"
 
 #include "base/vec.h"
+#include "codec/utf8.h"
 #include "model/jaeger_tags.h"
 
 void shown_init(struct shown *shown, bool raw, size_t limit)
@@ -39,7 +40,7 @@ enum mg_err shown_err(const struct shown *shown)
 static void put_text(struct shown *s, struct buf *out, uint32_t number, struct str text)
 {
     if (text.len)
-        wire_put_bytes(out, number, text_clean(text, &s->scratch));
+        wire_put_bytes(out, number, utf8_clean(text, &s->scratch));
 }
 
 static void put_count(struct buf *out, uint32_t number, uint32_t value)
@@ -73,7 +74,7 @@ static void put_attr(struct shown *s, struct buf *out, uint32_t number, const st
 {
     size_t mark = wire_open(out, number);
 
-    wire_put_bytes(out, 1, text_clean(attr->key, &s->scratch));
+    wire_put_bytes(out, 1, utf8_clean(attr->key, &s->scratch));
     put_any(s, out, 2, &attr->value, depth);
     wire_close(out, mark);
 }
@@ -103,7 +104,7 @@ static void put_member(struct shown *s, struct buf *out, const struct value *val
 
     switch (value->type) {
     case VALUE_STRING:
-        wire_put_bytes(out, 1, text_clean(value->str, &s->scratch));
+        wire_put_bytes(out, 1, utf8_clean(value->str, &s->scratch));
         break;
     case VALUE_BOOL:
         wire_put_varint(out, 2, value->b);
@@ -343,9 +344,9 @@ struct span *shown_span(struct shown *s, const struct adjusted_span *a)
     memcpy(out->span_id, a->span_id, sizeof out->span_id);
     memcpy(out->parent_id, a->parent_id, sizeof out->parent_id);
     out->name =
-        s->raw ? text_clean(span->name, &s->scratch) : view_operation(span->name, &s->scratch);
-    out->trace_state = text_clean(span->trace_state, &s->scratch);
-    out->status_message = text_clean(span->status_message, &s->scratch);
+        s->raw ? utf8_clean(span->name, &s->scratch) : view_operation(span->name, &s->scratch);
+    out->trace_state = utf8_clean(span->trace_state, &s->scratch);
+    out->status_message = utf8_clean(span->status_message, &s->scratch);
     if (!s->raw)
         out->end_ns = MG_MAX(span->start_ns, span->end_ns);
     take_attributes(s, span);

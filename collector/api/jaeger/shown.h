@@ -3,7 +3,7 @@
  * and OTLP can write them as they are.
  *
  * Every text is UTF-8, raw or not, because a client's decoder refuses a whole message for one that
- * is not: tags as in jaeger.md 3.8, others with U+FFFD. Adjusted, what there is to say about a span
+ * is not: tags as in tags.h, others with U+FFFD. Adjusted, what there is to say about a span
  * is its attribute `@jaeger@warnings`. Unknown fields are not shown, and values deeper than
  * SHOWN_DEPTH are shown empty. One thread. Private to api/jaeger. */
 #pragma once

@@ -70,19 +70,6 @@ struct value any_value(struct str item)
     return value;
 }
 
-struct str text_clean(struct str text, struct arena *arena)
-{
-    struct buf clean;
-
-    if (text.len == 0 || utf8_valid(text.ptr, text.len))
-        return text;
-    buf_init(&clean, 3 * text.len);
-    utf8_sanitize(&clean, text);
-    struct str copy = arena_str(arena, buf_str(&clean));
-    buf_fini(&clean);
-    return copy;
-}
-
 /* --- digests
  * ------------------------------------------------------------------------------------------ */
 

@@ -1,5 +1,4 @@
-/* tags.h - attributes as the tags a person sees: sanitised, sorted by key, shown once
- * (jaeger.md 1.7, 3.8, 5.1, 7).
+/* tags.h - attributes as the tags a person sees: sanitised, sorted by key, shown once.
  *
  * A list is filled from a span's attributes or from a message in wire form, adjusted unless the
  * reader asked for raw data, and written. It borrows what it was filled with; strings that
@@ -28,8 +27,6 @@ uint64_t tag_list_digest(const struct tag_list *tags);
 /* A bare AnyValue, read where it lies: attr_decode would need a copy with a key's frame, and copies
  * of copies at each level. The last member counts; an unknown one leaves the value as it is. */
 struct value any_value(struct str message);
-/* The text itself, or a copy in the arena with what is not UTF-8 replaced. */
-struct str text_clean(struct str text, struct arena *arena);
 
 /* {"key":…,"type":…,"value":…}. `text` is scratch; what does not fit into it is lost, so its limit
  * must be that of the output (check buf_err of both). */

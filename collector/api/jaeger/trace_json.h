@@ -1,5 +1,5 @@
-/* trace_json.h - one trace as Jaeger's legacy JSON object (jaeger.md 1.7, 5.1), after the
- * adjustments of jaeger.md 7 unless raw. Written piece by piece into a buf that the caller takes
+/* trace_json.h - one trace as Jaeger's legacy JSON object, after the
+ * adjustments of adjust.h unless raw. Written piece by piece into a buf that the caller takes
  * bytes from meanwhile, so that a trace of any size costs a bounded buffer.
  *
  * Order of a span's tags: scope, attributes by key, then what is derived from kind, status and

@@ -109,7 +109,7 @@ static enum mg_err put_traces(struct upload *upload)
         struct query_trace trace = {.spans = group->spans.at, .n = group->spans.n};
         memcpy(trace.id, group->spans.at[0]->trace_id, sizeof trace.id);
         MG_TRY(trace_json_write(&job->w, &trace, &options, job_flush, job));
-        MG_TRY(job_flush(job, &job->out));
+        MG_TRY(query_answer_flush(&job->answer));
     }
     return MG_OK;
 }
@@ -191,7 +191,7 @@ void transform_on_head(void *owner, struct http_request *request)
     if (atomic_fetch_add(&api->uploads, 1) >= TRANSFORM_UPLOADS_MAX) {
         atomic_fetch_sub(&api->uploads, 1);
         http_respond_error(request, MG_E_BUSY,
-                           STR("too many files are being read, try again later"), 1);
+                           STR("too many files are being read, try again later"), 0);
         return;
     }
     http_request_on_gone(request, on_gone, api);

@@ -1,5 +1,5 @@
 /* transform.h - POST /api/transform: OTLP/JSON to the legacy trace JSON, for files that a user
- * drops into the UI (jaeger.md 1.6). Nothing is stored and nothing is adjusted.
+ * drops into the UI. Nothing is stored and nothing is adjusted.
  *
  * Any content type is taken, since a browser sends text/plain. A body that is no OTLP/JSON is 400,
  * a content encoding 415. Spans that OTLP refuses (bad ids) are left out and told in `errors`. At

@@ -44,7 +44,7 @@ static enum mg_err produce_services(struct job *job, struct query *query, struct
     json_array(&job->w);
     for (size_t i = 0; i < n; i++) {
         json_put_str(&job->w, names[i]);
-        MG_TRY(job_flush(job, &job->out));
+        MG_TRY(query_answer_flush(&job->answer));
     }
     json_array_end(&job->w);
     json_object_end(&job->w);
@@ -75,7 +75,7 @@ static enum mg_err produce_operations(struct job *job, struct query *query, stru
         if (!operation_is_shown(operations, i, operation_kind_v3, job->kind))
             continue;
         put_operation(&job->w, &operations[i]);
-        MG_TRY(job_flush(job, &job->out));
+        MG_TRY(query_answer_flush(&job->answer));
     }
     json_array_end(&job->w);
     json_object_end(&job->w);
@@ -150,7 +150,7 @@ static enum mg_err on_summary(void *owner, const struct query_trace *trace)
     struct job *job = owner;
 
     v3_summary_write(&job->w, trace, job->search.raw);
-    return job_flush(job, &job->out);
+    return query_answer_flush(&job->answer);
 }
 
 static enum mg_err produce_summaries(struct job *job, struct query *query, struct mg_why *why)

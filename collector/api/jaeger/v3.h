@@ -1,4 +1,4 @@
-/* v3.h - the handlers of /api/v3 (jaeger.md 1.10, 9), in the words of Jaeger's HTTP gateway: plain
+/* v3.h - the handlers of /api/v3 (jaeger-idl: api_v3/query_service.proto), in the words of Jaeger's HTTP gateway: plain
  * documents, and failures as {"error":{"httpCode":404,"message":"…"}}. Owner: struct jaeger_api.
  * What is said in jaeger.h about failures and streaming holds here too: one document, sent in
  * pieces while it is made. Private to api/jaeger; jaeger_routes has them. */

@@ -1,4 +1,4 @@
-/* v3_json.h - one trace as the ResourceSpans messages of OTLP/JSON (jaeger.md 1.10), after the same
+/* v3_json.h - one trace as the ResourceSpans messages of OTLP/JSON, after the same
  * adjustments as the legacy JSON unless raw. Written piece by piece, as trace_json.h does.
  *
  * Ids are hex, always 32 and 16 digits; 64-bit integers are strings; enums are numbers. Spans stand

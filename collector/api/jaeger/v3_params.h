@@ -1,4 +1,4 @@
-/* v3_params.h - query parameters of /api/v3 to a checked search (jaeger.md 1.10, 9). Pure functions
+/* v3_params.h - query parameters of /api/v3 to a checked search. Pure functions
  * of the query string; loop threads.
  *
  * Every name has a camelCase and an older snake_case spelling; of two that are given the camelCase

@@ -6,6 +6,7 @@
 #include "api/jaeger/adjust.h"
 #include "base/map.h"
 #include "base/vec.h"
+#include "codec/utf8.h"
 
 struct service {
     struct str name;
@@ -192,7 +193,7 @@ void v3_summary_write(struct json_writer *w, const struct query_trace *trace, bo
 static void wire_text(struct buf *out, uint32_t number, struct str text, struct arena *arena)
 {
     if (text.len)
-        wire_put_bytes(out, number, text_clean(text, arena));
+        wire_put_bytes(out, number, utf8_clean(text, arena));
 }
 
 static void wire_number(struct buf *out, uint32_t number, uint64_t value)

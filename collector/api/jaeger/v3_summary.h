@@ -1,5 +1,5 @@
-/* v3_summary.h - what the list of results says about a trace (jaeger.md 1.10), told from the whole
- * trace after the adjustments of jaeger.md 7 unless raw: with spans that were sent twice counted
+/* v3_summary.h - what the list of results says about a trace (jaeger-idl: api_v3/query_service.proto), told from the whole
+ * trace after the adjustments of adjust.h unless raw: with spans that were sent twice counted
  * once. Members that are zero or empty are left out, as in proto3 JSON; the UI has its defaults and
  * checks strictly what is there. */
 #pragma once

@@ -1,4 +1,4 @@
-/* grpc.c - jaeger.api_v2.SamplingManager (jaeger.md 4.2): its two messages and its method. Fields that are zero are not
+/* grpc.c - jaeger.api_v2.SamplingManager (jaeger-idl: api_v2/sampling.proto): its two messages and its method. Fields that are zero are not
  * written, as proto3 does. */
 #include "api/sampling/sampling.h"
 #include "api/sampling/strategy.h"
@@ -142,7 +142,7 @@ const struct http_route *sampling_grpc_routes(size_t *n)
 const struct http_route *sampling_grpc_door_routes(size_t *n)
 {
     static const char *const services[] = { SERVICE };
-    static struct http_health health = { services, MG_COUNT(services) };
+    static struct http_health health = { .services = services, .n = MG_COUNT(services) };
     static const struct http_route routes[] = { STRATEGY_ROUTE, HTTP_HEALTH_ROUTES(&health) };
 
     *n = MG_COUNT(routes);

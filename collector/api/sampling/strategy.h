@@ -1,6 +1,6 @@
 /* strategy.h - a strategy in its two encodings, which say the same. Private to api/sampling.
  *
- * jaeger.md 4.1, as measured on clients: nothing but the known members; `probabilisticSampling` beside `operationSampling`,
+ * In JSON, what Jaeger's clients read: nothing but the known members; `probabilisticSampling` beside `operationSampling`,
  * with the same probability, and in every operation; never beside a rate limit, which it would make void. So a strategy
  * with operations is always a probabilistic one: clients look at the operations first in any case.
  *

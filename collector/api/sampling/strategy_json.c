@@ -1,4 +1,4 @@
-/* strategy_json.c - one of the three shapes of jaeger.md 4.1. Enums are strings: JavaScript reads no others. */
+/* strategy_json.c - one of the three shapes of strategy.h. Enums are strings: JavaScript reads no others. */
 #include "api/sampling/strategy.h"
 #include "codec/json_write.h"
 

@@ -13,6 +13,7 @@ const struct conf_field ui_fields[] = {
         "Path of the UI as browsers see it, when a proxy in front serves it below a prefix and "
         "takes the prefix away."),
     CONF_ROW(struct ui_conf, CONF_BYTES, "bytes_max", bytes_max, "64MiB", "1KiB", "1GiB",
-             "Largest size of all files of the UI together; they are held in memory."),
+             "Largest size of all files of the UI together; they are held in memory, beside them what is "
+             "packed for browsers."),
 };
 const size_t ui_fields_n = MG_COUNT(ui_fields);

@@ -1,4 +1,4 @@
-/* page.h - index.html of a Jaeger UI, filled in for this server (jaeger.md 1.13, 9).
+/* page.h - index.html of a Jaeger UI, filled in for this server.
  *
  * The UI reads its configuration, the server's capabilities and the server's version from
  * assignments in the page, whose right sides the server replaces. Which of them there are, and how

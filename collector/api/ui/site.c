@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "codec/hash.h"
+#include "http/http.h"
 
 #define READ_BYTES ((size_t)64 * 1024)
 #define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -184,6 +185,7 @@ static enum mg_err add(struct site *site, int fd, struct str name, struct mg_why
     file->bytes = arena_str(&site->arena, buf_str(&bytes));
     file->etag = site_etag(file->bytes, &site->arena);
     file->type = type_of(name);
+    file->gzip = http_file_pack(file->type, file->bytes, &site->arena);
     file->cache = is_hashed(name) ? FOR_EVER : ASK_AGAIN;
     *map_put(&site->by_name, name, &is_new) = file;
     site->n++;

@@ -17,10 +17,10 @@
 
 struct site_file {
     struct str name; /* below the directory: "js/index-Ab3dE6gH.js" */
-    struct str bytes;
-    struct str etag;   /* strong, quoted */
-    const char *type;  /* Content-Type by the name's end; application/octet-stream */
-    const char *cache; /* Cache-Control: for ever when the name carries a hash of the content */
+    struct str bytes, gzip; /* as of http_file */
+    struct str etag;        /* strong, quoted */
+    const char *type;       /* Content-Type by the name's end; application/octet-stream */
+    const char *cache;      /* Cache-Control: for ever when the name carries a hash of the content */
 };
 struct site {
     struct map by_name; /* -> struct site_file */

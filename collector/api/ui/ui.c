@@ -4,7 +4,6 @@
 #include "api/ui/site.h"
 #include "api/ui/page.h"
 #include "base/mem.h"
-#include "http/etag.h"
 
 #define CONFIG_BYTES_MAX ((uint64_t)1 << 20)
 #define CONSOLE          "/console/"
@@ -61,6 +60,7 @@ static enum mg_err make_page(struct ui *ui, const struct ui_options *options, st
                                   .type = "text/html; charset=utf-8",
                                   .cache = "no-cache"};
     ui->page.etag = site_etag(ui->page.bytes, &ui->arena);
+    ui->page.gzip = http_file_pack(ui->page.type, ui->page.bytes, &ui->arena);
     return MG_OK;
 }
 
@@ -111,15 +111,14 @@ size_t ui_files(const struct ui *ui)
 
 static void respond(struct http_request *request, const struct site_file *file)
 {
+    const struct http_file answer = {
+        .bytes = file->bytes, .gzip = file->gzip, .etag = file->etag, .type = file->type};
     const struct http_header headers[] = {
-        {STR("etag"), file->etag},
         {STR("cache-control"), str_of(file->cache)},
         {STR("x-content-type-options"), STR("nosniff")},
     };
-    bool is_known = etag_is_known(http_request_header(request, STR("if-none-match")), file->etag);
 
-    http_respond_with(request, is_known ? 304 : 200, is_known ? NULL : file->type,
-                      is_known ? STR("") : file->bytes, headers, MG_COUNT(headers));
+    http_respond_file(request, &answer, headers, MG_COUNT(headers));
 }
 
 /* Jaeger's words, which clients may look for. */

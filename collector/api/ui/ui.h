@@ -1,5 +1,4 @@
-/* ui.h - an unmodified Jaeger UI from a directory, as the front page of query_http
- * (jaeger.md 1.13).
+/* ui.h - an unmodified Jaeger UI from a directory, as the front page of query_http.
  *
  * ui_open reads everything into memory and fills in the page, on the main thread, and fails with a
  * sentence when something is missing; afterwards a struct ui never changes. The routes look at the

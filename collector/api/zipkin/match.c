@@ -43,8 +43,6 @@ static bool has_annotation(const struct zipkin_span *span, struct str value)
 
 static bool meets_term(const struct zipkin_span *span, const struct zipkin_term *term)
 {
-    if (!term->key.len)
-        return false; /* zipkin.md 12: =x is found nowhere */
     return has_tag(span, term) || (!term->value.len && has_annotation(span, term->key));
 }
 

@@ -1,4 +1,4 @@
-/* match.h - whether a trace is what a search asks for, as Zipkin decides it (zipkin.md 7, 12): each
+/* match.h - whether a trace is what a search asks for, as Zipkin's QueryRequest decides it: each
  * condition must be met by some span of the asked service, not all by the same one. Spans are shown
  * one after the other, so a trace is never held as a whole. One thread. */
 #pragma once

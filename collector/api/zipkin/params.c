@@ -41,29 +41,16 @@ struct params {
     bool has[PARAMS];
 };
 
-static struct str clean_copy(struct arena *arena, struct str text)
-{
-    struct buf clean;
-
-    if (utf8_valid(text.ptr, text.len))
-        return arena_str(arena, text);
-    buf_init(&clean, 3 * text.len); /* U+FFFD is 3 bytes */
-    utf8_sanitize(&clean, text);
-    struct str copy = arena_str(arena, buf_str(&clean));
-    buf_fini(&clean);
-    return copy;
-}
-
 struct str zipkin_name(struct arena *arena, struct str text)
 {
-    return zipkin_lower(arena, utf8_valid(text.ptr, text.len) ? text : clean_copy(arena, text));
+    return zipkin_lower(arena, utf8_clean(text, arena));
 }
 
 static void take_pair(struct params *params, struct arena *arena, struct str name, struct str value)
 {
     for (size_t i = 0; i < PARAMS; i++)
         if (!params->has[i] && str_eq(name, str_of(param_names[i]))) {
-            params->at[i] = clean_copy(arena, value);
+            params->at[i] = arena_str(arena, utf8_clean(value, arena));
             params->has[i] = true;
         }
 }
@@ -193,8 +180,6 @@ static struct str trim(struct str text)
 /* A key alone says less than the same key with a value, which it leaves in force. */
 static void term_put(struct zipkin_search *search, struct zipkin_term term, bool is_word)
 {
-    if (!term.key.len && !term.value.len)
-        return;
     for (size_t i = 0; i < search->n_terms; i++)
         if (str_eq(search->terms[i].key, term.key)) {
             if (!is_word)
@@ -221,7 +206,6 @@ static void take_terms(struct zipkin_search *search, struct str text, struct are
     const struct str separator = STR(" and ");
     size_t at;
 
-    text = trim(text);
     if (text.len == 0)
         return;
     search->terms = arena_alloc(arena, ZIPKIN_TERMS_MAX * sizeof *search->terms);
@@ -336,7 +320,7 @@ static enum mg_err not_hex(struct str text, struct mg_why *why)
 {
     struct arena arena = {0};
 
-    text = clean_copy(&arena, text);
+    text = utf8_clean(text, &arena);
     enum mg_err err =
         mg_fail(why, MG_E_FORMAT, "%.*s should be lower-hex encoded with no prefix", STR_ARG(text));
     arena_fini(&arena);

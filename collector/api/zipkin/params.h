@@ -1,4 +1,4 @@
-/* params.h - parameters of Zipkin's query API to what is asked (zipkin.md 7, 12), mistakes in
+/* params.h - parameters of Zipkin's query API (zipkin-api: zipkin2-api.yaml) to what is asked, mistakes in
  * Zipkin's words. Pure functions of the query string; loop threads.
  *
  * The first of a repeated parameter counts, unknown ones are not looked at. Texts that are not
@@ -21,7 +21,7 @@ struct zipkin_search {
     uint64_t duration_min_us, duration_max_us; /* inclusive; min 0: any, also none */
     uint64_t start_min_us, start_max_us;       /* of the trace, inclusive */
     uint32_t limit;                            /* > 0 */
-    struct zipkin_term *terms;                 /* each key once; an empty one is nowhere */
+    struct zipkin_term *terms;                 /* each key once; it may be empty */
     size_t n_terms;
 };
 struct zipkin_defaults {

@@ -10,6 +10,7 @@
 #include "model/zipkin_write.h"
 
 #define MS_NS            UINT64_C(1000000)
+#define CACHE_NAMES      "max-age=300, must-revalidate"
 #define CACHE_FEW        3       /* lists of so many services or values may change at once */
 #define PAGE_LOOKBACK_MS 900000u /* what the page begins with: 15 minutes */
 
@@ -36,6 +37,14 @@ static struct zipkin_defaults defaults_of(struct zipkin_api *api)
                                     .limit_max = MG_MIN(query->traces_max, (uint64_t)INT32_MAX)};
 }
 
+/* What takes no query. cache_control NULL: none. */
+static void respond_json(struct http_request *request, struct str body, const char *cache_control)
+{
+    const struct http_header header = {STR("cache-control"), str_of(cache_control)};
+
+    http_respond_with(request, 200, "application/json", body, &header, cache_control ? 1 : 0);
+}
+
 /* --- names ------------------------------------------------------------------------------------ */
 
 static void put_names(struct json_writer *w, const struct str *names, size_t n)
@@ -46,13 +55,11 @@ static void put_names(struct json_writer *w, const struct str *names, size_t n)
     json_array_end(w);
 }
 
-static enum mg_err count_services(struct zipkin_job *job, struct query *query, struct mg_why *why)
+static void put_list(struct zipkin_job *job, const struct zipkin_names *names, bool may_cache)
 {
-    struct zipkin_names services;
-
-    MG_TRY(zipkin_list_services(query, job->traces_max, &services, why));
-    job->list.may_cache = services.n > CACHE_FEW;
-    return MG_OK;
+    put_names(&job->w, names->at, names->n);
+    if (may_cache)
+        http_pipe_header(job->answer.pipe, STR("cache-control"), STR(CACHE_NAMES));
 }
 
 static enum mg_err produce_services(struct zipkin_job *job, struct query *query, struct mg_why *why)
@@ -60,8 +67,8 @@ static enum mg_err produce_services(struct zipkin_job *job, struct query *query,
     struct zipkin_names names;
 
     MG_TRY(zipkin_list_services(query, job->traces_max, &names, why));
-    job->list.may_cache = names.n > CACHE_FEW;
-    put_names(&job->w, names.at, names.n);
+    job->api->n_services = names.n;
+    put_list(job, &names, names.n > CACHE_FEW);
     return MG_OK;
 }
 
@@ -69,9 +76,8 @@ static enum mg_err produce_spans(struct zipkin_job *job, struct query *query, st
 {
     struct zipkin_names names;
 
-    MG_TRY(count_services(job, query, why));
     MG_TRY(zipkin_list_spans(query, job->text, job->traces_max, &names, why));
-    put_names(&job->w, names.at, names.n);
+    put_list(job, &names, job->api->n_services > CACHE_FEW);
     return MG_OK;
 }
 
@@ -79,19 +85,28 @@ static enum mg_err produce_remote(struct zipkin_job *job, struct query *query, s
 {
     struct zipkin_names names;
 
-    MG_TRY(count_services(job, query, why));
     MG_TRY(zipkin_list_remote(query, job->text, job->traces_max, &names, why));
-    put_names(&job->w, names.at, names.n);
+    put_list(job, &names, job->api->n_services > CACHE_FEW);
     return MG_OK;
+}
+
+static bool is_offered(const struct zipkin_api *api, struct str key)
+{
+    const struct zipkin_conf *conf = api->conf;
+
+    for (size_t i = 0; i < conf->autocomplete_keys.n; i++)
+        if (str_eq(conf->autocomplete_keys.at[i], key))
+            return true;
+    return false;
 }
 
 static enum mg_err produce_values(struct zipkin_job *job, struct query *query, struct mg_why *why)
 {
-    struct zipkin_names names;
+    struct zipkin_names names = {0};
 
-    MG_TRY(zipkin_list_values(query, job->text, &job->window, job->traces_max, &names, why));
-    job->list.may_cache = names.n > CACHE_FEW;
-    put_names(&job->w, names.at, names.n);
+    if (is_offered(job->api, job->text))
+        MG_TRY(zipkin_list_values(query, job->text, &job->window, job->traces_max, &names, why));
+    put_list(job, &names, names.n > CACHE_FEW);
     return MG_OK;
 }
 
@@ -99,7 +114,7 @@ static void on_services(void *owner, struct http_request *request)
 {
     const struct zipkin_job_options options = {.name = "services", .produce = produce_services};
 
-    zipkin_job_list(zipkin_job_new(owner, &options), request, MG_OK, NULL);
+    zipkin_job_start(zipkin_job_new(owner, &options), request, MG_OK, NULL);
 }
 
 static void list_of_service(struct zipkin_api *api, struct http_request *request,
@@ -110,7 +125,7 @@ static void list_of_service(struct zipkin_api *api, struct http_request *request
 
     enum mg_err err =
         zipkin_service_parse(http_request_query(request), &job->arena, &job->text, &why);
-    zipkin_job_list(job, request, err, &why);
+    zipkin_job_start(job, request, err, &why);
 }
 
 static void on_spans(void *owner, struct http_request *request)
@@ -135,18 +150,8 @@ static void on_keys(void *owner, struct http_request *request)
     buf_init(&out, NAMES_BYTES_MAX); /* a configuration file is smaller */
     json_writer_init(&w, &out, 0);
     put_names(&w, conf->autocomplete_keys.at, conf->autocomplete_keys.n);
-    zipkin_answer_json(request, buf_str(&out), CACHE_NAMES);
+    respond_json(request, buf_str(&out), CACHE_NAMES);
     buf_fini(&out);
-}
-
-static bool is_offered(const struct zipkin_api *api, struct str key)
-{
-    const struct zipkin_conf *conf = api->conf;
-
-    for (size_t i = 0; i < conf->autocomplete_keys.n; i++)
-        if (str_eq(conf->autocomplete_keys.at[i], key))
-            return true;
-    return false;
 }
 
 static void on_values(void *owner, struct http_request *request)
@@ -158,14 +163,9 @@ static void on_values(void *owner, struct http_request *request)
     struct mg_why why;
 
     enum mg_err err = zipkin_key_parse(http_request_query(request), &job->arena, &job->text, &why);
-    if (!err && !is_offered(api, job->text)) {
-        zipkin_answer_json(request, STR("[]"), NULL);
-        zipkin_job_free(&job);
-        return;
-    }
     job->window =
         (struct zipkin_window){now_ns > lookback_ns ? now_ns - lookback_ns : 0, UINT64_MAX};
-    zipkin_job_list(job, request, err, &why);
+    zipkin_job_start(job, request, err, &why);
 }
 
 /* --- traces ----------------------------------------------------------------------------------- */
@@ -181,7 +181,7 @@ static enum mg_err put_trace(struct zipkin_job *job, const struct query_trace *t
         zipkin_view(trace->spans[i], &arena, &view);
         zipkin_write_span(&job->w, &view);
         arena_reset(&arena);
-        err = zipkin_job_flush(job);
+        err = query_answer_flush(&job->answer);
     }
     json_array_end(&job->w);
     arena_fini(&arena);
@@ -245,7 +245,7 @@ static void on_search(void *owner, struct http_request *request)
 
     enum mg_err err = zipkin_search_parse(http_request_query(request), &defaults, &job->arena,
                                           &job->search, &why);
-    zipkin_job_stream(job, request, err, &why);
+    zipkin_job_start(job, request, err, &why);
 }
 
 static void on_trace(void *owner, struct http_request *request)
@@ -257,7 +257,7 @@ static void on_trace(void *owner, struct http_request *request)
 
     (void)http_request_param(request, "id", &id); /* the route has it */
     job->ids = arena_alloc(&job->arena, sizeof *job->ids);
-    zipkin_job_stream(job, request, zipkin_trace_id_parse(id, job->ids[0], &why), &why);
+    zipkin_job_start(job, request, zipkin_trace_id_parse(id, job->ids[0], &why), &why);
 }
 
 static void on_many(void *owner, struct http_request *request)
@@ -268,7 +268,7 @@ static void on_many(void *owner, struct http_request *request)
 
     enum mg_err err = zipkin_trace_ids_parse(http_request_query(request), &job->arena, &job->ids,
                                              &job->n_ids, &why);
-    zipkin_job_stream(job, request, err, &why);
+    zipkin_job_start(job, request, err, &why);
 }
 
 /* --- dependencies ----------------------------------------------------------------------------- */
@@ -333,7 +333,7 @@ static enum mg_err produce_dependencies(struct zipkin_job *job, struct query *qu
     json_array(&job->w);
     for (size_t i = 0; i < n; i++) {
         put_link(&job->w, &edges[i]);
-        MG_TRY(zipkin_job_flush(job));
+        MG_TRY(query_answer_flush(&job->answer));
     }
     json_array_end(&job->w);
     return MG_OK;
@@ -348,7 +348,7 @@ static void on_dependencies(void *owner, struct http_request *request)
 
     enum mg_err err =
         zipkin_window_parse(http_request_query(request), &defaults, &job->window, &why);
-    zipkin_job_stream(job, request, err, &why);
+    zipkin_job_start(job, request, err, &why);
 }
 
 /* --- what the page and probes ask for --------------------------------------------------------- */
@@ -359,15 +359,15 @@ static void put_null(struct json_writer *w, struct str key)
     json_put_null(w);
 }
 
-static void put_config(struct json_writer *w, const struct zipkin_conf *conf)
+static void put_config(struct json_writer *w, const struct zipkin_defaults *defaults)
 {
     json_object(w);
     json_key_text(w, "environment");
     json_put_str(w, STR(""));
     json_key_text(w, "queryLimit");
-    json_put_u64(w, conf->limit);
+    json_put_u64(w, MG_MIN(defaults->limit, defaults->limit_max)); /* which the page asks for */
     json_key_text(w, "defaultLookback");
-    json_put_u64(w, MG_MIN(conf->lookback_ns / MS_NS, (uint64_t)PAGE_LOOKBACK_MS));
+    json_put_u64(w, MG_MIN(defaults->lookback_ms, (uint64_t)PAGE_LOOKBACK_MS));
     json_key_text(w, "searchEnabled");
     json_put_bool(w, true);
     put_null(w, STR("logsUrl"));
@@ -388,14 +388,14 @@ static void put_config(struct json_writer *w, const struct zipkin_conf *conf)
 
 static void on_config(void *owner, struct http_request *request)
 {
-    struct zipkin_api *api = owner;
+    const struct zipkin_defaults defaults = defaults_of(owner);
     struct json_writer w;
     struct buf out;
 
     buf_init(&out, 1024);
     json_writer_init(&w, &out, 0);
-    put_config(&w, api->conf);
-    zipkin_answer_json(request, buf_str(&out), "max-age=600");
+    put_config(&w, &defaults);
+    respond_json(request, buf_str(&out), "max-age=600");
     buf_fini(&out);
 }
 
@@ -416,18 +416,8 @@ static void on_info(void *owner, struct http_request *request)
     json_put_str(&w, STR(""));
     json_object_end(&w);
     json_object_end(&w);
-    zipkin_answer_json(request, buf_str(&out), NULL);
+    respond_json(request, buf_str(&out), NULL);
     buf_fini(&out);
-}
-
-/* The door opens after the replay: whoever gets here is served. */
-static void on_health(void *owner, struct http_request *request)
-{
-    (void)owner;
-    zipkin_answer_json(request,
-                       STR("{\"status\":\"UP\",\"zipkin\":{\"status\":\"UP\",\"details\":"
-                           "{\"meshglass\":{\"status\":\"UP\"}}}}"),
-                       NULL);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -478,7 +468,6 @@ const struct http_route *zipkin_api_routes(size_t *n)
         BOTH("autocompleteKeys", on_keys),
         BOTH("autocompleteValues", on_values),
         GET("/zipkin/config.json", on_config, HTTP_SCOPE_QUERY),
-        GET("/health", on_health, HTTP_SCOPE_OPEN),
         GET("/info", on_info, HTTP_SCOPE_OPEN),
     };
 

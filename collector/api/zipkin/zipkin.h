@@ -1,17 +1,15 @@
-/* zipkin.h - Zipkin's query API on the zipkin door (zipkin.md 7, 8, 12), each path also under
+/* zipkin.h - Zipkin's query API on the zipkin door (zipkin-api: zipkin2-api.yaml), each path also under
  * /zipkin:
  *
  *     GET /api/v2/{services,spans,remoteServices,traces,trace/{id},traceMany,dependencies,
  *                  autocompleteKeys,autocompleteValues}
- *     GET /zipkin/config.json, /health, /info      (these three where they stand)
+ *     GET /zipkin/config.json, /info               (these two where they stand; /health is ingest's)
  *
- * Parameters on the loop, the query on a query thread. Traces and dependencies are streamed through
- * an http_pipe; lists of names are answered whole by the loop, because they carry a header. The
+ * Parameters on the loop, the query on a query thread, its answer streamed through an http_pipe. The
  * ingest half of the door is collector/ingest's.
  *
  * Answers are application/json; a failure is its sentence in text/plain, until bytes have left:
- * from then on it cuts the connection. What Zipkin does and this does not: no answer is compressed,
- * and its page (Lens) is not served, only what it asks for.
+ * from then on it cuts the connection. Zipkin's page (Lens) is not served, only what it asks for.
  *
  * Where our data answers otherwise than Zipkin's:
  *
@@ -23,13 +21,14 @@
  *   newest SAMPLE_TRACES (names.h) of them.
  * - remoteServices, autocompleteValues: there is no catalogue of these. They are read from the
  *   newest SAMPLE_TRACES traces of that service, and from those with that tag within
- *   zipkin.lookback. Nothing is kept between two requests.
- * - dependencies: links are our service edges, counted for every trace when it was decided, also of
- *   those sampled out: one for each span whose parent is a span of another service. So there is no
- *   link from a client span's remoteEndpoint alone, and none of a service with itself, because an
- *   edge does not tell a call from a step; names are as the catalogue has them, in lower case. The
- *   window is of receive time, in whole minutes. Zipkin's own rules (zipkin.md 8.3) need every span
- *   of the window at each request. */
+ *   zipkin.lookback. Nothing is kept between two requests but, as Zipkin does, how many services
+ *   the last list of them had: Cache-Control goes by it.
+ * - dependencies: links are our service edges (store/edges.h), counted for every trace when it was
+ *   decided, also of those sampled out, as Zipkin's DependencyLinker counts them where spans
+ *   have kinds or remote names; edges.h says where it counts more. So Zipkin's own rules need no
+ *   span at a request. There is no link of a service with itself, because an edge does not tell a
+ *   call from a step; names are as they came, in lower case, and a span without a service has no
+ *   link. The window is of receive time, in whole minutes. */
 #pragma once
 #include "conf/conf.h"
 #include "http/http.h"

@@ -1,5 +1,5 @@
-// The OpenTelemetry Collector with the parts that the benches compare: OTLP in; tail_sampling; nothing, or OTLP, out. Of its file exporter the
-// end-to-end tests read what it was sent.
+// The OpenTelemetry Collector with the parts that the benches compare: OTLP in; tail_sampling; nothing, or OTLP, out. The end-to-end tests send
+// it OTLP and Zipkin, and read in what its file exporter wrote what came.
 package main
 
 import (
@@ -7,6 +7,7 @@ import (
 
 	"github.com/open-telemetry/opentelemetry-collector-contrib/exporter/fileexporter"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/processor/tailsamplingprocessor"
+	"github.com/open-telemetry/opentelemetry-collector-contrib/receiver/zipkinreceiver"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/provider/fileprovider"
@@ -23,7 +24,7 @@ import (
 func factories() (otelcol.Factories, error) {
 	var f otelcol.Factories
 	var err error
-	if f.Receivers, err = otelcol.MakeFactoryMap[receiver.Factory](otlpreceiver.NewFactory()); err != nil {
+	if f.Receivers, err = otelcol.MakeFactoryMap[receiver.Factory](otlpreceiver.NewFactory(), zipkinreceiver.NewFactory()); err != nil {
 		return f, err
 	}
 	if f.Processors, err = otelcol.MakeFactoryMap[processor.Factory](tailsamplingprocessor.NewFactory()); err != nil {

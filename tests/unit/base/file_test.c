@@ -1,4 +1,5 @@
-/* Bytes and names that are to survive a power cut: what is written, which directory names a path, and which errno comes back. */
+/* Bytes and names that are to survive a power cut: what is written, which directory names a path, and which errno comes back. And what a
+ * file is known again by. */
 #include "base/file.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -7,6 +8,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include "base/mem.h"
@@ -57,10 +59,51 @@ static void errors_come_back(void **state)
     assert_int_equal(close(reader), 0);
 }
 
+static void a_file_is_known_again(void **state)
+{
+    char name[] = "/tmp/file_test.XXXXXX", link_name[] = "/tmp/file_test.XXXXXX";
+    const struct file_stamp none = { 0 };
+    struct file_stamp stamp, opened, through_link;
+    struct stat file;
+    int fd = mkstemp(name);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &file), 0);
+    file_look(name, &stamp);
+    opened = file_stamp_of(&file);
+    assert_true(file_stamp_eq(&stamp, &opened));
+    assert_false(file_stamp_eq(&stamp, &none));
+    assert_int_equal(close(mkstemp(link_name)), 0);
+    assert_int_equal(unlink(link_name), 0);
+    assert_int_equal(symlink(name, link_name), 0);
+    file_look(link_name, &through_link);
+    assert_true(file_stamp_eq(&stamp, &through_link));
+    assert_int_equal(unlink(link_name), 0);
+    assert_int_equal(unlink(name), 0);
+    file_look(name, &stamp);
+    assert_true(file_stamp_eq(&stamp, &none));
+    file_look("", &stamp);
+    assert_true(file_stamp_eq(&stamp, &none));
+    assert_int_equal(close(fd), 0);
+}
+
+static void each_part_of_a_stamp_counts(void **state)
+{
+    const struct file_stamp one = { 1, 2, 3, 4, 5 };
+    const struct file_stamp others[] = { { 9, 2, 3, 4, 5 }, { 1, 9, 3, 4, 5 }, { 1, 2, 9, 4, 5 }, { 1, 2, 3, 9, 5 }, { 1, 2, 3, 4, 9 } };
+
+    (void)state;
+    assert_true(file_stamp_eq(&one, &one));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_false(file_stamp_eq(&one, &others[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parents), cmocka_unit_test(all_bytes_are_written), cmocka_unit_test(errors_come_back)
+        cmocka_unit_test(parents), cmocka_unit_test(all_bytes_are_written), cmocka_unit_test(errors_come_back),
+        cmocka_unit_test(a_file_is_known_again), cmocka_unit_test(each_part_of_a_stamp_counts)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -293,18 +293,55 @@ static void hex(void **state)
     assert_memory_equal(text, "aff9", 4);
 }
 
-static void distances(void **state)
+static void distances_are_counted_up_to_a_bound(void **state)
 {
-    char near[200];
+    static const struct {
+        const char *a, *b;
+        size_t most, want;
+    } cases[] = {
+        {"", "", 0, 0},
+        {"abc", "abc", 0, 0},
+        {"abc", "", 3, 3},
+        {"", "abc", 3, 3},
+        {"", "abc", 2, 3},
+        {"retention", "retension", 3, 1},
+        {"retention", "retenton", 3, 1},
+        {"retention", "rettention", 3, 1},
+        {"retention", "retentoin", 3, 1}, /* swapped: one, not two */
+        {"otlp", "otpl", 1, 1},
+        {"ab", "ba", 1, 1},
+        {"ab", "ba", 0, 1},
+        {"abcd", "badc", 2, 2},
+        {"abcd", "badc", 1, 2},
+        {"ca", "abc", 3, 3}, /* a pair that was swapped is not changed again */
+        {"kitten", "sitting", 9, 3},
+        {"kitten", "sitting", 3, 3},
+        {"kitten", "sitting", 2, 3},
+        {"abcdefgh", "ijklmnop", 2, 3},
+        {"abcdefgh", "ijklmnop", 64, 8},
+    };
+
     (void)state;
-    assert_int_equal(str_distance(STR(""), STR("")), 0);
-    assert_int_equal(str_distance(STR("abc"), (struct str){ 0 }), 3);
-    assert_int_equal(str_distance(STR("kitten"), STR("sitting")), 3);
-    assert_int_equal(str_distance(STR("retention"), STR("retension")), 1);
-    assert_int_equal(str_distance(STR("abc"), STR("abc")), 0);
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct str a = str_of(cases[i].a), b = str_of(cases[i].b);
+        if (str_distance(a, b, cases[i].most) != cases[i].want ||
+            str_distance(b, a, cases[i].most) != cases[i].want)
+            fail_msg("%s, %s, %zu: %zu and %zu", cases[i].a, cases[i].b, cases[i].most,
+                     str_distance(a, b, cases[i].most), str_distance(b, a, cases[i].most));
+    }
+}
+
+static void distances_of_long_texts_are_cut(void **state)
+{
+    static char far[1 << 16], near[STR_DISTANCE_MAX + 1];
+
+    (void)state;
+    memset(far, 'a', sizeof far);
     memset(near, 'a', sizeof near);
-    assert_int_equal(str_distance(str_n(near, sizeof near), STR("")), 64);
-    assert_int_equal(str_distance(str_n(near, 64), str_n(near, 65)), 0);
+    assert_int_equal(str_distance(str_n(far, sizeof far), str_n(near, STR_DISTANCE_MAX), 3), 0);
+    assert_int_equal(str_distance(str_n(far, sizeof far), str_n(near, STR_DISTANCE_MAX - 1), 3), 1);
+    assert_int_equal(str_distance(str_n(far, sizeof far), STR(""), STR_DISTANCE_MAX), STR_DISTANCE_MAX);
+    assert_int_equal(str_distance((struct str){0}, (struct str){0}, 0), 0);
 }
 
 static void text_copies(void **state)
@@ -325,7 +362,8 @@ int main(void)
         cmocka_unit_test(unsigned_numbers), cmocka_unit_test(signed_numbers),
         cmocka_unit_test(fractions),        cmocka_unit_test(fractions_ignore_the_locale),
         cmocka_unit_test(durations),        cmocka_unit_test(byte_sizes),
-        cmocka_unit_test(hex),              cmocka_unit_test(distances),
+        cmocka_unit_test(hex),              cmocka_unit_test(distances_are_counted_up_to_a_bound),
+        cmocka_unit_test(distances_of_long_texts_are_cut),
         cmocka_unit_test(text_copies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

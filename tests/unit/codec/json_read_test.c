@@ -171,13 +171,14 @@ static const struct {
     {"\x7f\x80", "\x7f\x80"},
 };
 
+/* Stops are looked for in blocks of 64 bytes. */
 static void string_texts_at_every_alignment(void **state)
 {
     (void)state;
     struct json_reader *r = json_reader_new(4);
-    char text[200];
+    char text[300];
     for (size_t i = 0; i < MG_COUNT(strings); i++) {
-        for (size_t pad = 0; pad < 20; pad++) {
+        for (size_t pad = 0; pad < 140; pad++) {
             size_t raw = strlen(strings[i].raw), n = 0;
             text[n++] = '"';
             memset(text + n, 'x', pad);
@@ -319,6 +320,234 @@ static void kinds_are_remembered_at_every_depth(void **state)
     json_reader_free(&r);
 }
 
+/* ---- members ---- */
+
+/* As read_tokens, with json_next_member wherever a member may stand. */
+static void read_members(struct json_reader *r, struct str text, char *out, size_t room)
+{
+    bool is_object[300] = { false };
+    size_t n = 0, depth = 0;
+    json_reader_begin(r, text);
+    for (enum json_token token = JSON_TOKEN_OBJECT; token > JSON_TOKEN_END && n + 2 < room;) {
+        struct json_read_member member = { .key = STR("before") };
+        token = is_object[depth] ? json_next_member(r, &member) : json_next(r);
+        assert_true(json_offset(r) <= text.len);
+        if (token == JSON_TOKEN_KEY) {
+            out[n++] = 'k';
+            token = member.token;
+            if (token == JSON_TOKEN_STRING || token == JSON_TOKEN_NUMBER)
+                assert_true(str_eq(member.text, json_text(r)));
+        } else {
+            assert_str(member.key, "before");
+        }
+        out[n++] = letters[token];
+        if (token == JSON_TOKEN_OBJECT || token == JSON_TOKEN_ARRAY)
+            is_object[++depth] = token == JSON_TOKEN_OBJECT;
+        else if (token == JSON_TOKEN_OBJECT_END || token == JSON_TOKEN_ARRAY_END)
+            depth--;
+    }
+    out[n] = '\0';
+}
+
+static const char *const objects[] = {
+    "{\"a\":\"b\"}",
+    "{\"\":\"\",\"\":\"\"}",
+    "{\"a\":\"b\",\"c\":\"d\"}",
+    "{ \"a\" : \"b\" , \"c\" : \"d\" }",
+    "{\"a\":\"b\" ,\"c\":\"d\"}",
+    "{\"a\" :\"b\",\"c\": \"d\"}",
+    "{\"a\\n\":\"b\\\"\",\"\\u0041\":\"\\\\\"}",
+    "{\"0123456789abcdef0123456789abcdef\":\"0123456789abcdef0123456789abcdef\",\"x\":\"y\"}",
+    "{\"a\":1,\"b\":-2,\"c\":34567890123456789012,\"d\":0,\"e\":1.5,\"f\":1e5}",
+    "{\"a\":true,\"b\":false,\"c\":null,\"d\":{},\"e\":[]}",
+    "{\"a\":{\"b\":[\"c\",{\"d\":\"e\"},[{\"f\":1}]],\"g\":\"h\"},\"i\":\"j\"}",
+    "[{\"a\":\"b\"},{\"c\":\"d\"}]",
+    "{\"a\":\"\xc3\xa4\xff\",\"\xe2\x82\":\"b\"}",
+    "{\"a\":\"b\"",
+    "{\"a\":\"b\",",
+    "{\"a\":\"b\",}",
+    "{\"a\":\"b\",,\"c\":\"d\"}",
+    "{\"a\":\"b\"\"c\":\"d\"}",
+    "{\"a\":\"b\"]",
+    "{\"a\":\"b\":\"c\"}",
+    "{\"a\",\"b\"}",
+    "{\"a\"",
+    "{\"a\":",
+    "{\"a\":,\"b\":\"c\"}",
+    "{\"a\":b}",
+    "{\"a\":\"b",
+    "{\"a\":\"b\\",
+    "{\"a\":\"b\\q\",\"c\":\"d\"}",
+    "{\"a\\q\":\"b\",\"c\":\"d\"}",
+    "{\"a\":\"b\nc\"}",
+    "{\"a\nb\":\"c\"}",
+    "{\"a\":12",
+    "{\"a\":12x}",
+    "{\"a\":01}",
+    "{\"a\":1 2}",
+    "{\"a\":12]",
+    "{\"a\":[1,}",
+    "{\"a\":{\"b\":\"c\"]}",
+    "{\"a\":nul,\"b\":\"c\"}",
+    "{a:\"b\"}",
+};
+
+static void assert_members(struct json_reader *r, const char *document)
+{
+    char tokens[100], members[100];
+    for (size_t pad = 0; pad < 70; pad++) {
+        size_t len = strlen(document);
+        char *copy = mem_alloc(pad + len);
+        memset(copy, ' ', pad);
+        memcpy(copy + pad, document, len);
+        read_tokens(r, str_n(copy, pad + len), false, tokens, sizeof tokens);
+        read_members(r, str_n(copy, pad + len), members, sizeof members);
+        if (strcmp(tokens, members) != 0)
+            fail_msg("%s behind %zu spaces: %s instead of %s", document, pad, members, tokens);
+        mem_free(copy);
+    }
+}
+
+/* Plain ones go another way than the others, and must come to the same. */
+static void a_member_is_a_key_and_a_value(void **state)
+{
+    (void)state;
+    struct json_reader *r = json_reader_new(256);
+    for (int lenient = 0; lenient < 2; lenient++) {
+        for (size_t i = 0; i < MG_COUNT(documents); i++)
+            assert_members(r, documents[i].text);
+        for (size_t i = 0; i < MG_COUNT(objects); i++)
+            assert_members(r, objects[i]);
+        json_reader_be_lenient(r);
+    }
+    json_reader_free(&r);
+}
+
+static void members_at_every_length(void **state)
+{
+    (void)state;
+    struct json_reader *r = json_reader_new(4);
+    struct json_read_member member = { .token = JSON_TOKEN_ERROR };
+    for (size_t len = 0; len < 140; len++) {
+        char *text = mem_alloc(2 * len + 7);
+        memcpy(text, "{\"", 2);
+        memset(text + 2, 'k', len);
+        memcpy(text + 2 + len, "\":\"", 3);
+        memset(text + 5 + len, 'v', len);
+        memcpy(text + 5 + 2 * len, "\"}", 2);
+        json_reader_begin(r, str_n(text, 2 * len + 7));
+        assert_int_equal(json_next(r), JSON_TOKEN_OBJECT);
+        assert_int_equal(json_next_member(r, &member), JSON_TOKEN_KEY);
+        assert_int_equal(member.token, JSON_TOKEN_STRING);
+        assert_true(str_eq(member.key, str_n(text + 2, len)));
+        assert_true(str_eq(member.text, str_n(text + 5 + len, len)));
+        assert_int_equal(json_offset(r), 4 + len);
+        assert_int_equal(json_next_member(r, &member), JSON_TOKEN_OBJECT_END);
+        assert_int_equal(json_offset(r), 6 + 2 * len);
+        assert_int_equal(json_next(r), JSON_TOKEN_END);
+        mem_free(text);
+    }
+    json_reader_free(&r);
+}
+
+static void a_member_behind_a_peek(void **state)
+{
+    (void)state;
+    struct json_reader *r = json_reader_new(4);
+    struct json_read_member member = { .token = JSON_TOKEN_ERROR };
+    json_reader_begin(r, STR("[{\"a\":\"b\",\"c\":\"d\"},\"e\",\"f\"]"));
+    json_next(r);
+    json_next(r);
+    assert_int_equal(json_peek(r), JSON_TOKEN_KEY);
+    assert_int_equal(json_next_member(r, &member), JSON_TOKEN_KEY);
+    assert_str(member.key, "a");
+    assert_str(member.text, "b");
+    assert_int_equal(json_next(r), JSON_TOKEN_KEY);
+    assert_int_equal(json_peek(r), JSON_TOKEN_STRING);
+    assert_int_equal(json_next_member(r, &member), JSON_TOKEN_STRING); /* no key stands here */
+    assert_int_equal(json_next_member(r, &member), JSON_TOKEN_OBJECT_END);
+    assert_int_equal(json_next_member(r, &member), JSON_TOKEN_STRING);
+    assert_str(json_text(r), "e");
+    json_reader_free(&r);
+}
+
+static void errors_are_for_ever(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "{\"a\" \"b\":\"c\"}", "{\"a\":\"\\q\",\"b\":\"c\"}", "{\"\\q\":\"b\",\"c\":\"d\"}",
+        "{\"a\":nul,\"b\":\"c\"}", "{\"a\":[[[[]]]],\"b\":\"c\"}", "{\"a\":1\"b\":\"c\"}",
+    };
+    struct json_reader *r = json_reader_new(4);
+    struct json_read_member member = { .token = JSON_TOKEN_ERROR };
+    for (size_t i = 0; i < MG_COUNT(texts); i++) {
+        json_reader_begin(r, str_of(texts[i]));
+        while (json_next(r) != JSON_TOKEN_ERROR)
+            ;
+        assert_int_equal(json_next_member(r, &member), JSON_TOKEN_ERROR);
+        assert_int_equal(json_peek(r), JSON_TOKEN_ERROR);
+        assert_int_equal(json_next_member(r, &member), JSON_TOKEN_ERROR);
+        assert_false(json_leave(r));
+    }
+    json_reader_free(&r);
+}
+
+static void leaving(void **state)
+{
+    (void)state;
+    struct json_reader *r = json_reader_new(8);
+    struct json_read_member member = { .token = JSON_TOKEN_ERROR };
+    json_reader_begin(r, STR("{\"a\":{\"x\":[1,{\"y\":2}],\"z\":{}},\"b\":[],\"c\":[[1],2],\"d\":7}"));
+    json_next(r);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(json_next_member(r, &member), JSON_TOKEN_KEY);
+        if (i == 0)
+            json_peek(r);
+        assert_true(json_leave(r));
+    }
+    assert_int_equal(json_next_member(r, &member), JSON_TOKEN_KEY);
+    assert_str(member.key, "d");
+    assert_true(json_leave(r));
+    assert_int_equal(json_next(r), JSON_TOKEN_END);
+    assert_false(json_leave(r)); /* nothing is open */
+
+    static const char *const bad[] = { "[1,", "[1}", "[{]", "[1", "[[[[[[[[[1]]]]]]]]]" };
+    for (size_t i = 0; i < MG_COUNT(bad); i++) {
+        json_reader_begin(r, str_of(bad[i]));
+        json_next(r);
+        assert_false(json_leave(r));
+        assert_true(json_reader_error(r)[0]);
+    }
+    json_reader_free(&r);
+}
+
+/* Digits are read eight at a time; what stands behind them decides. */
+static void numbers_of_every_length(void **state)
+{
+    (void)state;
+    static const struct { const char *behind, *tokens; } rows[] = {
+        { "]", "[0]." }, { ",2]", "[00]." }, { " ]", "[0]." }, { "\n]", "[0]." }, { ".5]", "[0]." }, { "e7]", "[0]." },
+        { "", "[0!" }, { "}", "[0!" }, { "/]", "[0!" }, { ":]", "[0!" }, { "\x80]", "[0!" }, { "\xff]", "[0!" }, { "a]", "[0!" },
+        { "\xb1]", "[0!" }, { ".]", "[!" }, { "e]", "[!" }, { "-1]", "[0!" },
+    };
+    struct json_reader *r = json_reader_new(4);
+    char tokens[20];
+    for (size_t i = 0; i < MG_COUNT(rows); i++) {
+        for (size_t len = 1; len < 40; len++) {
+            size_t behind = strlen(rows[i].behind);
+            char *text = mem_alloc(1 + len + behind);
+            text[0] = '[';
+            memcpy(text + 1, "9876543210987654321098765432109876543210", len);
+            memcpy(text + 1 + len, rows[i].behind, behind);
+            read_tokens(r, str_n(text, 1 + len + behind), false, tokens, sizeof tokens);
+            if (strcmp(tokens, rows[i].tokens) != 0)
+                fail_msg("%zu digits and %s: %s", len, rows[i].behind, tokens);
+            mem_free(text);
+        }
+    }
+    json_reader_free(&r);
+}
+
 /* No beginning of a document is a document. */
 static void cut_at_every_byte(void **state)
 {
@@ -345,6 +574,12 @@ int main(void)
         cmocka_unit_test(skipping),
         cmocka_unit_test(depth_at_below_and_above),
         cmocka_unit_test(kinds_are_remembered_at_every_depth),
+        cmocka_unit_test(a_member_is_a_key_and_a_value),
+        cmocka_unit_test(members_at_every_length),
+        cmocka_unit_test(a_member_behind_a_peek),
+        cmocka_unit_test(errors_are_for_ever),
+        cmocka_unit_test(leaving),
+        cmocka_unit_test(numbers_of_every_length),
         cmocka_unit_test(cut_at_every_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

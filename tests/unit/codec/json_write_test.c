@@ -108,6 +108,75 @@ static void escaping(void **state)
     buf_fini(&out);
 }
 
+/* By the rule alone, a byte at a time; what is no ASCII is no UTF-8 either here. */
+static void expect_byte(struct buf *out, uint8_t byte)
+{
+    static const char letters[] = "btn\0fr"; /* of 8, 9, … */
+
+    if (byte >= 0x80)
+        buf_put_text(out, BAD);
+    else if (byte == '"' || byte == '\\')
+        buf_printf(out, "\\%c", byte);
+    else if (byte >= 8 && byte <= 13 && letters[byte - 8])
+        buf_printf(out, "\\%c", letters[byte - 8]);
+    else
+        buf_printf(out, byte < 0x20 ? "\\u%04x" : "%c", byte);
+}
+
+/* What one byte is must not change what the byte beside it is. */
+static void every_byte_at_every_place(void **state)
+{
+    (void)state;
+    enum { LEN = 25, BYTES = 256 };
+    static const uint8_t others[] = {0, 0x1f, ' ', '!', '"', '#', '[', '\\', ']', 0x7f, 0xff};
+    struct buf out, want;
+    char text[LEN];
+    buf_init(&out, 1000);
+    buf_init(&want, 1000);
+    for (size_t i = 0; i < (LEN - 1) * BYTES * MG_COUNT(others) * 2; i++) {
+        size_t at = i / 2 / MG_COUNT(others) / BYTES, is_behind = i % 2;
+        memset(text, 'a', LEN);
+        text[at + is_behind] = (char)(i / 2 / MG_COUNT(others) % BYTES);
+        text[at + !is_behind] = (char)others[i / 2 % MG_COUNT(others)];
+        buf_clear(&out);
+        buf_clear(&want);
+        json_escape(&out, str_n(text, LEN));
+        buf_put_char(&want, '"');
+        for (size_t k = 0; k < LEN; k++)
+            expect_byte(&want, (uint8_t)text[k]);
+        buf_put_char(&want, '"');
+        if (!str_eq(buf_str(&out), buf_str(&want)))
+            fail_msg("%zu: %.*s", at, STR_ARG(buf_str(&out)));
+    }
+    buf_fini(&out);
+    buf_fini(&want);
+}
+
+static void characters_at_every_place(void **state)
+{
+    (void)state;
+    static const struct str characters[] = {STR_INIT("\xc3\xa9"), STR_INIT("\xe2\x82\xac"), STR_INIT("\xf0\x9f\x98\x80")};
+    struct buf out, want;
+    buf_init(&out, 1000);
+    buf_init(&want, 1000);
+    for (size_t i = 0; i < MG_COUNT(characters); i++)
+        for (size_t before = 0; before < 20; before++)
+            for (size_t n = 0; n <= characters[i].len; n++) { /* whole, and cut by the end */
+                buf_clear(&out);
+                buf_clear(&want);
+                buf_printf(&want, "\"%.*s%.*s", (int)before, "aaaaaaaaaaaaaaaaaaaa", (int)n, characters[i].ptr);
+                json_escape(&out, str_n(want.ptr + 1, want.len - 1));
+                want.len = 1 + before;
+                if (n > 0)
+                    buf_put_str(&want, n == characters[i].len ? characters[i] : STR(BAD));
+                buf_put_char(&want, '"');
+                if (!str_eq(buf_str(&out), buf_str(&want)))
+                    fail_msg("%zu, %zu bytes at %zu: %.*s", i, n, before, STR_ARG(buf_str(&out)));
+            }
+    buf_fini(&out);
+    buf_fini(&want);
+}
+
 static const struct {
     double value;
     const char *text;
@@ -222,6 +291,8 @@ int main(void)
         cmocka_unit_test(every_kind_compact),
         cmocka_unit_test(indented),
         cmocka_unit_test(escaping),
+        cmocka_unit_test(every_byte_at_every_place),
+        cmocka_unit_test(characters_at_every_place),
         cmocka_unit_test(shortest_doubles),
         cmocka_unit_test(any_double_reads_back),
         cmocka_unit_test(writer_and_tree_in_one_program),

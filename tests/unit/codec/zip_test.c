@@ -408,7 +408,7 @@ static void what_we_write_reads_back(void **state)
             for (enum zip_kind kind = ZIP_IDENTITY; kind <= ZIP_ZSTD; kind++) {
                 buf_clear(&body);
                 buf_put_text(&body, "head");
-                assert_int_equal(zip_deflate(zip, kind, (int)(i % 3), plain, &body), MG_OK);
+                assert_int_equal(zip_deflate(zip, kind, plain, &body), MG_OK);
                 assert_memory_equal(body.ptr, "head", 4);
                 struct str packed = str_n(body.ptr + 4, body.len - 4);
                 size_t bound = zip_bound(kind, packed, MIB);
@@ -432,10 +432,10 @@ static void deflate_fits_exactly_or_not_at_all(void **state)
     for (enum zip_kind kind = ZIP_IDENTITY; kind <= ZIP_ZSTD; kind++) {
         struct buf large, tight;
         buf_init(&large, MIB);
-        assert_int_equal(zip_deflate(zip, kind, 0, str_n(text, sizeof text), &large), MG_OK);
+        assert_int_equal(zip_deflate(zip, kind, str_n(text, sizeof text), &large), MG_OK);
         for (size_t limit = large.len - 1; limit <= large.len + 1; limit++) {
             buf_init(&tight, limit);
-            enum mg_err err = zip_deflate(zip, kind, 0, str_n(text, sizeof text), &tight);
+            enum mg_err err = zip_deflate(zip, kind, str_n(text, sizeof text), &tight);
             /* A compressor may refuse a room that would just do; it never writes past it. */
             assert_true(err == MG_OK || err == MG_E_TOO_BIG);
             assert_true(limit >= large.len || err == MG_E_TOO_BIG);
@@ -447,20 +447,99 @@ static void deflate_fits_exactly_or_not_at_all(void **state)
     }
 }
 
-static void levels(void **state)
+/* What zlib makes of all that has come so far; the library that wrote it is another one. */
+static int zlib_reads(z_stream *z, struct str packed, char *to, size_t room, size_t *made)
+{
+    z->next_in = (Bytef *)(uintptr_t)packed.ptr;
+    z->avail_in = (uInt)packed.len;
+    z->next_out = (Bytef *)to;
+    z->avail_out = (uInt)room;
+    int result = inflate(z, Z_SYNC_FLUSH);
+    assert_int_equal(z->avail_in, 0);
+    *made = room - z->avail_out;
+    return result;
+}
+
+/* Every piece can be read as soon as it was written; the member ends with the last. */
+static void pieces_are_flushed(void **state)
 {
     (void)state;
-    static const int wanted[] = {-5, 0, 1, 6, 9, 12, 13, 22, 1000};
-    for (enum zip_kind kind = ZIP_GZIP; kind <= ZIP_ZSTD; kind++) {
-        for (size_t i = 0; i < MG_COUNT(wanted); i++) {
-            struct buf body;
-            buf_init(&body, MIB);
-            assert_int_equal(zip_deflate(zip, kind, wanted[i], STR(TEXT TEXT), &body), MG_OK);
-            assert_int_equal(inflate_copy(kind, buf_str(&body), 1000), MG_OK);
-            assert_true(str_eq(buf_str(&out), STR(TEXT TEXT)));
-            buf_fini(&body);
+    static const size_t sizes[][6] = {
+        {1, 0, 1, 100, 0, 7}, {70000, 1, 65536, 300000, 32768, 3}, {0, 0, 0, 0, 0, 0}, {5, 5, 5, 5, 5, 0},
+    };
+    static const unsigned alphabets[] = {1, 4, 256};
+    char *bytes = mem_alloc(300001), *back = mem_alloc(300001);
+    struct random random;
+    random_init(&random, 1);
+    for (size_t i = 0; i < MG_COUNT(sizes) * MG_COUNT(alphabets); i++) {
+        const size_t *pieces = sizes[i % MG_COUNT(sizes)];
+        struct zip_writer *writer = zip_writer_new();
+        z_stream z = {0};
+        struct buf whole, packed;
+        buf_init(&whole, 2 * MIB);
+        buf_init(&packed, 2 * MIB);
+        buf_put_text(&packed, "head");
+        assert_int_equal(inflateInit2(&z, MAX_WBITS + 16), Z_OK);
+        for (size_t k = 0, from = 4, made; k < 6; k++, from = packed.len) {
+            fill(&random, bytes, pieces[k], alphabets[i / MG_COUNT(sizes)]);
+            assert_int_equal(zip_writer_put(writer, str_n(bytes, pieces[k]), k == 5, &packed), MG_OK);
+            int result = zlib_reads(&z, str_n(packed.ptr + from, packed.len - from), back, 300001, &made);
+            assert_true(k == 5 ? result == Z_STREAM_END : result == Z_OK || result == Z_BUF_ERROR);
+            assert_int_equal(made, pieces[k]);
+            assert_memory_equal(back, bytes, made);
+            buf_put(&whole, bytes, pieces[k]);
         }
+        assert_int_equal(inflateEnd(&z), Z_OK);
+        struct str member = str_n(packed.ptr + 4, packed.len - 4);
+        assert_memory_equal(packed.ptr, "head", 4);
+        assert_int_equal(inflate_copy(ZIP_GZIP, member, whole.len), MG_OK); /* one member and nothing behind it */
+        assert_true(str_eq(buf_str(&out), buf_str(&whole)));
+        buf_fini(&whole);
+        buf_fini(&packed);
+        zip_writer_free(&writer);
     }
+    mem_free(bytes);
+    mem_free(back);
+}
+
+static void a_member_without_its_end_is_cut(void **state)
+{
+    (void)state;
+    struct zip_writer *writer = zip_writer_new();
+    struct buf packed;
+    buf_init(&packed, MIB);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(zip_writer_put(writer, STR(TEXT), false, &packed), MG_OK);
+        assert_int_equal(inflate_copy(ZIP_GZIP, buf_str(&packed), MIB), MG_E_FORMAT);
+    }
+    zip_writer_free(&writer);
+    assert_null(writer);
+    zip_writer_free(&writer);
+    buf_fini(&packed);
+}
+
+static void pieces_never_pass_the_limit(void **state)
+{
+    (void)state;
+    char *noise = mem_alloc(10000);
+    struct random random;
+    random_init(&random, 1);
+    fill(&random, noise, 10000, 256);
+    for (size_t limit = 0; limit < 12000; limit += 37) {
+        struct zip_writer *writer = zip_writer_new();
+        struct buf packed;
+        buf_init(&packed, limit);
+        enum mg_err err = zip_writer_put(writer, str_n(noise, 10000), true, &packed);
+        assert_true(packed.len <= limit && packed.room <= limit);
+        assert_int_equal(err, limit < 10018 ? MG_E_TOO_BIG : err);
+        assert_int_equal(err, limit > 10100 ? MG_OK : err);
+        assert_int_equal(err, buf_err(&packed));
+        if (!err)
+            assert_int_equal(inflate_copy(ZIP_GZIP, buf_str(&packed), 10000), MG_OK);
+        zip_writer_free(&writer);
+        buf_fini(&packed);
+    }
+    mem_free(noise);
 }
 
 static void segments(void **state)
@@ -570,7 +649,9 @@ int main(void)
         cmocka_unit_test(zstd_bombs),
         cmocka_unit_test(what_we_write_reads_back),
         cmocka_unit_test(deflate_fits_exactly_or_not_at_all),
-        cmocka_unit_test(levels),
+        cmocka_unit_test(pieces_are_flushed),
+        cmocka_unit_test(a_member_without_its_end_is_cut),
+        cmocka_unit_test(pieces_never_pass_the_limit),
         cmocka_unit_test(segments),
         cmocka_unit_test(tokens),
         cmocka_unit_test(identity_and_a_larger_buf),

@@ -6,6 +6,7 @@ struct fields {
     struct arg_list list;
     uint64_t number, time;
     bool flag;
+    const char *left, *right;
 };
 #define ROW(name_, kind_, field, ...)                                                              \
     {                                                                                              \
@@ -18,6 +19,11 @@ static const struct arg_option options[] = {
     ROW("--time", ARG_DURATION, time, .value = "TIME", .min = 1000000000, .max = 60000000000,
         .help = "A time."),
     ROW("--flag", ARG_FLAG, flag, .help = "A flag."),
+};
+static const struct arg_option pair[] = {
+    ROW("--left", ARG_TEXT, left, .value = "FILE", .with = "--right", .help = "One."),
+    ROW("--right", ARG_TEXT, right, .value = "FILE", .with = "--left", .help = "The other."),
+    ROW("--config", ARG_TEXT, text, .value = "FILE", .help = "Alone."),
 };
 static const struct arg_rules rules = {options, MG_COUNT(options), "DIR", 0, 2};
 static const struct arg_rules one = {options, MG_COUNT(options), "DIR", 1, 1};
@@ -105,6 +111,37 @@ static void test_rows(void **state)
         check(&rows[i]);
 }
 
+static void test_what_goes_together(void **state)
+{
+    static const struct arg_rules pairs = {pair, MG_COUNT(pair), "", 0, 0};
+    static const struct {
+        const char *argv[6], *why;
+    } cases[] = {
+        {{"x"}, NULL},
+        {{"x", "--left", "a", "--right", "b"}, NULL},
+        {{"x", "--right=b", "--config", "c", "--left=a"}, NULL},
+        {{"x", "--left", "a"}, "--left is given without --right"},
+        {{"x", "--right", "--left"}, "--right is given without --left"},
+        {{"x", "--config", "a", "--left=b"}, "--left is given without --right"},
+        {{"x", "a"}, "unexpected 'a' (a configuration file is given with --config)"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct fields fields = {0};
+        struct arg_list operands = {0};
+        struct mg_why why = {""};
+        int argc = 0;
+
+        while (argc < 6 && cases[i].argv[argc])
+            argc++;
+        enum mg_err err = args_parse(&pairs, argc, (char *const *)cases[i].argv, &fields, &operands, &why);
+        assert_int_equal(err, cases[i].why ? MG_E_FORMAT : MG_OK);
+        assert_string_equal(why.text, cases[i].why ? cases[i].why : "");
+        VEC_FINI(&operands);
+    }
+}
+
 static void test_absent_options_leave_the_defaults(void **state)
 {
     const char *argv[] = {"x"};
@@ -137,6 +174,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_what_goes_together),
         cmocka_unit_test(test_absent_options_leave_the_defaults),
         cmocka_unit_test(test_help_is_aligned),
     };

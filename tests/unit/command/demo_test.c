@@ -49,6 +49,17 @@ static void test_endpoint(void **state)
     }
 }
 
+static void test_endpoint_of_a_literal(void **state)
+{
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 4096);
+    assert_int_equal(demo_door(STR(DOORS(HTTP("[::]:1"))), "otlp_http", STR("::1"), &out, NULL), MG_OK);
+    assert_true(str_eq(buf_str(&out), STR("[::1]:1")));
+    buf_fini(&out);
+}
+
 enum { MS = 1000000, VISIT = 17 };
 
 /* Spans told in `ms`, when visits of 17 spans are told as soon as they are due, each `tick`
@@ -111,6 +122,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_endpoint),
+        cmocka_unit_test(test_endpoint_of_a_literal),
         cmocka_unit_test(test_the_rate_is_met),
         cmocka_unit_test(test_the_first_visit_comes_with_its_first_span),
         cmocka_unit_test(test_a_stall_makes_no_burst),

@@ -1,4 +1,5 @@
 #include "unit/command/test.h"
+#include <stdio.h>
 #include "codec/zip.h"
 #include "command/export.h"
 #include "command/server.h"
@@ -127,6 +128,7 @@ struct scene {
     struct timer *poll;
     const struct scenario *scenario;
     unsigned asked, bad_requests;
+    char why[200]; /* of the last failure */
 };
 static const struct str body = STR_INIT("the body of a request");
 
@@ -179,6 +181,14 @@ static void on_poll(void *owner)
     exporter_close(scene->exporter, on_gone, scene);
 }
 
+static void on_health(void *owner, const char *why)
+{
+    struct scene *scene = owner;
+
+    if (why)
+        snprintf(scene->why, sizeof scene->why, "%s", why);
+}
+
 static void scene_open(struct scene *scene)
 {
     static const struct http_route routes[] = {
@@ -207,7 +217,11 @@ static void scene_open(struct scene *scene)
     buf_init(&url, 256);
     buf_printf(&url, "http://%.*s", STR_ARG(http_server_address(scene->server)));
     static const struct server_access nothing;
-    const struct export_options export = {.base_url = buf_str(&url), .access = &nothing, .seed = 1};
+    const struct export_options export = {.base_url = buf_str(&url),
+                                          .access = &nothing,
+                                          .seed = 1,
+                                          .on_health = on_health,
+                                          .owner = scene};
     assert_int_equal(exporter_new(&scene->exporter, scene->loop, &export, &why), MG_OK);
     buf_fini(&url);
     scene->poll = timer_new(scene->loop, on_poll, scene);
@@ -241,6 +255,35 @@ static void test_scenarios(void **state)
                      (int)stats.accepted, (int)stats.refused, (int)stats.failed, (int)stats.retries,
                      scene.asked, scene.bad_requests);
         assert_int_equal(stats.waiting, 0);
+        scene_close(&scene);
+    }
+}
+
+static void test_a_refusal_is_told_in_the_servers_words(void **state)
+{
+    static const struct {
+        struct answer answer;
+        const char *why;
+    } cases[] = {
+        {{403, STR_INIT("\x08\x07\x12\x02no"), STR_INIT("")}, "answered with HTTP status 403: no"},
+        {{401, STR_INIT("\x12\x04who?"), STR_INIT("")}, "answered with HTTP status 401: who?; see --token-file"},
+        {{401, STR_INIT(""), STR_INIT("")}, "answered with HTTP status 401; see --token-file"},
+        {{400, STR_INIT("\x12\x07one\ntwo"), STR_INIT("")}, "answered with HTTP status 400: one"},
+        {{400, STR_INIT("\x12\x03\x1b[m"), STR_INIT("")}, "answered with HTTP status 400"},
+        {{403, STR_INIT("<html>"), STR_INIT("")}, "answered with HTTP status 403"},
+        {{403, STR_INIT("\x12\x7fshort"), STR_INIT("")}, "answered with HTTP status 403"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        const struct scenario refuses = {.answers = {cases[i].answer}, .n = 1};
+        struct scene scene = {.scenario = &refuses};
+
+        scene_open(&scene);
+        exporter_send(scene.exporter, body, 10);
+        timer_start(scene.poll, 1);
+        loop_run(scene.loop);
+        assert_string_equal(scene.why, cases[i].why);
         scene_close(&scene);
     }
 }
@@ -311,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_hints),
         cmocka_unit_test(test_backoff),
         cmocka_unit_test(test_scenarios),
+        cmocka_unit_test(test_a_refusal_is_told_in_the_servers_words),
         cmocka_unit_test(test_what_is_not_answered_has_failed),
         cmocka_unit_test(test_closing_between_attempts),
     };

@@ -1,6 +1,5 @@
 #include "unit/command/test.h"
 #include "command/ledger.h"
-#include "command/server.h"
 
 #define LEDGER(more)                                                                               \
     "{\"accepted\":10,\"stored\":5,\"sampled_out\":3,\"duplicate\":1,\"pending\":1,\"refused\":0,"  \
@@ -68,31 +67,10 @@ static void test_rows(void **state)
     }
 }
 
-static const struct {
-    const char *url, *host;
-} hosts[] = {
-    {"http://127.0.0.1:16686", "127.0.0.1"},
-    {"http://example.org", "example.org"},
-    {"http://example.org/meshglass/", "example.org"},
-    {"http://[::1]:16686/x", "[::1]"},
-    {"http://[::1]", "[::1]"},
-    {"localhost:1", "localhost"},
-    {"http://", ""},
-    {"", ""},
-};
-
-static void test_host_of_a_server(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < MG_COUNT(hosts); i++)
-        assert_true(str_eq(server_host(hosts[i].url), str_of(hosts[i].host)));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_host_of_a_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* Which key was meant: distances, and typical mistakes against keys as the collector has them. */
+/* Which key was meant: typical mistakes against keys as the collector has them. */
 #include "conf/nearest.h"
 
 #include <setjmp.h>
@@ -9,60 +9,6 @@
 
 #include "base/mem.h"
 #include "unit/base/assert_str.h"
-
-static void distances_are_counted_up_to_a_bound(void **state)
-{
-    static const struct {
-        const char *a, *b;
-        size_t most, want;
-    } cases[] = {
-        {"", "", 0, 0},
-        {"abc", "abc", 0, 0},
-        {"abc", "", 3, 3},
-        {"", "abc", 3, 3},
-        {"", "abc", 2, 3},
-        {"retention", "retension", 3, 1},
-        {"retention", "retenton", 3, 1},
-        {"retention", "rettention", 3, 1},
-        {"retention", "retentoin", 3, 1}, /* swapped: one, not two */
-        {"otlp", "otpl", 1, 1},
-        {"ab", "ba", 1, 1},
-        {"ab", "ba", 0, 1},
-        {"abcd", "badc", 2, 2},
-        {"abcd", "badc", 1, 2},
-        {"ca", "abc", 3, 3}, /* a pair that was swapped is not changed again */
-        {"kitten", "sitting", 9, 3},
-        {"kitten", "sitting", 3, 3},
-        {"kitten", "sitting", 2, 3},
-        {"abcdefgh", "ijklmnop", 2, 3},
-        {"abcdefgh", "ijklmnop", 64, 8},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < MG_COUNT(cases); i++) {
-        struct str a = str_of(cases[i].a), b = str_of(cases[i].b);
-        if (nearest_distance(a, b, cases[i].most) != cases[i].want ||
-            nearest_distance(b, a, cases[i].most) != cases[i].want)
-            fail_msg("%s, %s, %zu: %zu and %zu", cases[i].a, cases[i].b, cases[i].most,
-                     nearest_distance(a, b, cases[i].most), nearest_distance(b, a, cases[i].most));
-    }
-}
-
-static void long_texts_are_cut(void **state)
-{
-    static char far[1 << 16], near[NEAREST_BYTES_MAX + 1];
-
-    (void)state;
-    memset(far, 'a', sizeof far);
-    memset(near, 'a', sizeof near);
-    assert_int_equal(nearest_distance(str_n(far, sizeof far), str_n(near, NEAREST_BYTES_MAX), 3),
-                     0);
-    assert_int_equal(
-        nearest_distance(str_n(far, sizeof far), str_n(near, NEAREST_BYTES_MAX - 1), 3), 1);
-    assert_int_equal(nearest_distance(str_n(far, sizeof far), STR(""), NEAREST_BYTES_MAX),
-                     NEAREST_BYTES_MAX);
-    assert_int_equal(nearest_distance((struct str){0}, (struct str){0}, 0), 0);
-}
 
 /* --- keys --- */
 
@@ -236,8 +182,6 @@ static void without_rows_there_is_none(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(distances_are_counted_up_to_a_bound),
-        cmocka_unit_test(long_texts_are_cut),
         cmocka_unit_test(typos_find_what_was_meant),
         cmocka_unit_test(strange_keys_get_a_known_one),
         cmocka_unit_test(without_rows_there_is_none),

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <cmocka.h>
 
 #include "unit/base/assert_str.h"
@@ -37,6 +38,25 @@ static void passwords_are_hidden(void **state)
         assert_str(scalar_hide_password(str_of(cases[i].text), &arena), cases[i].shown);
     assert_int_equal(scalar_hide_password((struct str){0}, &arena).len, 0);
     arena_fini(&arena);
+}
+
+static void quotes_hide_what_stands_before_an_at(void **state)
+{
+    static const struct {
+        const char *text, *quoted;
+    } cases[] = {
+        {"u:p@h:1", "***@h:1"}, {"http://u:p@q@h", "***@h"}, {"p@", "***@"},
+        {"@h", "@h"},           {"h:1", "h:1"},              {"", ""},
+    };
+    char quoted[32];
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct str text = str_of(cases[i].text);
+
+        snprintf(quoted, sizeof quoted, "%s%.*s", SCALAR_QUOTED(text));
+        assert_string_equal(quoted, cases[i].quoted);
+    }
 }
 
 static void texts_are_checked(void **state)
@@ -122,6 +142,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(passwords_are_hidden),
+        cmocka_unit_test(quotes_hide_what_stands_before_an_at),
         cmocka_unit_test(texts_are_checked),
         cmocka_unit_test(only_plain_text_is_written_plain),
     };

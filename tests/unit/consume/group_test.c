@@ -125,6 +125,39 @@ static void what_does_not_come_to_rest_comes_again(void **state)
     assert_int_equal(rig_ledger(&kit.rig).accepted, 60);
 }
 
+/* librdkafka remembers the pause, for when it comes back. */
+static void a_partition_that_was_paused_comes_back_as_any_other(void **state)
+{
+    rd_kafka_resp_err_t errors[200];
+    struct second second = { 0 };
+
+    (void)state;
+    kit_open(&kit, 1);
+    kit_property(&kit, "session.timeout.ms=7000"); /* longer than a partition is brought to rest */
+    kit_property(&kit, "partition.assignment.strategy=range");
+    mock_topic(&kit.mock, "dead", 1);
+    kit.conf.dead_letter_topic = STR("dead");
+    kit_put_text(&kit, 0, STR("\xff"));
+    for (int i = 0; i < 9; i++)
+        kit_put_text(&kit, 0, STR(""));
+    for (size_t i = 0; i < MG_COUNT(errors); i++)
+        errors[i] = RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+    rd_kafka_mock_push_request_errors_array(kit.mock.cluster, MOCK_PRODUCE, MG_COUNT(errors), errors);
+    assert_int_equal(kit_try(&kit, NULL), MG_OK);
+    kit.consume->width_most = 5;
+    kit_go(&kit);
+    kit_until(&kit, CONSUME_messages, MESSAGE_EMPTY, 4);
+    second_start(&second);
+    rig_run(&kit.rig, partitions_have_gone, NULL);
+    assert_int_equal(kit_metric(&kit, CONSUME_messages, MESSAGE_EMPTY), 4);
+    rd_kafka_mock_clear_request_errors(kit.mock.cluster, MOCK_PRODUCE);
+    kit_until_committed(&kit, 0, 10);
+    second_stop(&second);
+    (void)kit_put(&kit, 0, 1);
+    kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 1);
+    kit_until_committed(&kit, 0, 11);
+}
+
 static void a_commit_that_fails_is_tried_again(void **state)
 {
     (void)state;
@@ -248,7 +281,7 @@ static void a_topic_that_comes_later_is_found(void **state)
     kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 1);
 }
 
-/* At the start and in the middle: it goes on when the broker is back. */
+/* At the start and in the middle: it is counted, and goes on when the broker is back. */
 static void a_broker_may_be_away(void **state)
 {
     (void)state;
@@ -257,6 +290,8 @@ static void a_broker_may_be_away(void **state)
     rd_kafka_mock_broker_set_down(kit.mock.cluster, 1);
     kit_property(&kit, "reconnect.backoff.max.ms=200");
     kit_start(&kit);
+    kit_until(&kit, CONSUME_connection_errors, CONNECTION_TRANSPORT, 1);
+    kit_until(&kit, CONSUME_connection_errors, CONNECTION_ALL_DOWN, 1);
     rd_kafka_mock_broker_set_up(kit.mock.cluster, 1);
     kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 1);
     rd_kafka_mock_broker_set_down(kit.mock.cluster, 1);
@@ -264,6 +299,20 @@ static void a_broker_may_be_away(void **state)
     (void)kit_put(&kit, 0, 1);
     kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 2);
     kit_until_committed(&kit, 0, 2);
+    for (unsigned reason = CONNECTION_AUTHENTICATION; reason <= CONNECTION_OTHER; reason++)
+        if (reason != CONNECTION_TRANSPORT && reason != CONNECTION_ALL_DOWN)
+            assert_int_equal(kit_metric(&kit, CONSUME_connection_errors, reason), 0);
+}
+
+static void a_broker_that_is_there_is_no_error(void **state)
+{
+    (void)state;
+    kit_open(&kit, 1);
+    (void)kit_put(&kit, 0, 1);
+    kit_start(&kit);
+    kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 1);
+    for (unsigned reason = CONNECTION_AUTHENTICATION; reason <= CONNECTION_OTHER; reason++)
+        assert_int_equal(kit_metric(&kit, CONSUME_connection_errors, reason), 0);
 }
 
 int main(void)
@@ -273,6 +322,7 @@ int main(void)
         TEST(a_second_member_cooperative),
         TEST(a_second_member_eager),
         TEST(what_does_not_come_to_rest_comes_again),
+        TEST(a_partition_that_was_paused_comes_back_as_any_other),
         TEST(a_commit_that_fails_is_tried_again),
         TEST(a_refused_offset_is_stored_again),
         TEST(a_refused_offset_holds_up_no_other_partition),
@@ -280,6 +330,7 @@ int main(void)
         TEST(a_stop_stores_what_was_refused),
         TEST(a_topic_that_comes_later_is_found),
         TEST(a_broker_may_be_away),
+        TEST(a_broker_that_is_there_is_no_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,6 @@
 /* take_test.c - messages on their way: taken and durable, held back, given again, passed over. */
+#include <sys/stat.h>
+#include <unistd.h>
 #include "kit.h"
 #include "base/clock.h"
 
@@ -124,6 +126,122 @@ static void no_more_is_polled_than_may_be_under_way(void **state)
     kit_until_committed(&kit, 0, 40);
 }
 
+/* --- a partition that is too wide --- */
+
+enum { WIDTH = 20, BEHIND = 50 };
+
+/* In partition 0 a message that hangs, since there is no place for dead letters at the moment, and many behind it. */
+static void open_wide(void)
+{
+    kit_open(&kit, 2);
+    kit_put_text(&kit, 0, STR("\xff"));
+    for (int i = 0; i < BEHIND; i++)
+        kit_put_text(&kit, 0, STR(""));
+}
+
+static void try_wide(void)
+{
+    assert_int_equal(kit_try(&kit, NULL), MG_OK);
+    assert_int_equal(kit.consume->width_most, 131072);
+    kit.consume->width_most = WIDTH;
+}
+
+static void expect_only_the_other(void)
+{
+    for (int i = 0; i < 5; i++)
+        (void)kit_put(&kit, 1, 1);
+    kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 5);
+    kit_until_committed(&kit, 1, 5);
+    assert_int_equal(kit_metric(&kit, CONSUME_messages, MESSAGE_EMPTY), WIDTH - 1); /* and no more */
+    assert_int_equal(mock_committed(&kit.mock, "g", TOPIC, 0), -1);
+}
+
+/* What was behind it comes once each. */
+static void expect_all_of_the_wide_one(void)
+{
+    kit_until_committed(&kit, 0, 1 + BEHIND);
+    assert_int_equal(kit_metric(&kit, CONSUME_messages, MESSAGE_EMPTY), BEHIND);
+    assert_int_equal(kit_metric(&kit, CONSUME_messages, MESSAGE_POISON), 1);
+    (void)kit_put(&kit, 0, 1);
+    kit_until_committed(&kit, 0, 2 + BEHIND);
+}
+
+static void a_partition_that_is_too_wide_waits_alone(void **state)
+{
+    char folder[100], path[128];
+
+    (void)state;
+    open_wide();
+    snprintf(folder, sizeof folder, "%s/dead", kit.rig.dir);
+    snprintf(path, sizeof path, "%s/dead.jsonl", folder);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    kit.conf.dead_letter_file = str_of(path);
+    try_wide();
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+    kit_go(&kit);
+    kit_until(&kit, CONSUME_messages, MESSAGE_EMPTY, WIDTH - 1);
+    expect_only_the_other();
+    assert_int_equal(mkdir(folder, 0700), 0);
+    expect_all_of_the_wide_one();
+}
+
+/* Too wide first and stopped then. */
+static void stop_wide(uint64_t stopped_ms)
+{
+    rd_kafka_resp_err_t errors[200];
+
+    open_wide();
+    mock_topic(&kit.mock, "dead", 1);
+    kit.conf.dead_letter_topic = STR("dead");
+    for (size_t i = 0; i < MG_COUNT(errors); i++)
+        errors[i] = RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+    rd_kafka_mock_push_request_errors_array(kit.mock.cluster, MOCK_PRODUCE, MG_COUNT(errors), errors);
+    try_wide();
+    kit.consume->dead.attempts_most = 2;
+    kit.consume->dead.stopped_ns = stopped_ms * MS;
+    kit_go(&kit);
+    kit_until(&kit, CONSUME_messages, MESSAGE_EMPTY, WIDTH - 1);
+    kit_until_gauge(&kit, "meshglass_kafka_stopped_partitions", 1);
+    assert_int_equal(kit_metric(&kit, CONSUME_messages, MESSAGE_EMPTY), WIDTH - 1);
+    rd_kafka_mock_clear_request_errors(kit.mock.cluster, MOCK_PRODUCE); /* to be able to put */
+}
+
+static void a_stopped_partition_that_is_too_wide_waits_alone(void **state)
+{
+    (void)state;
+    stop_wide(60000);
+    expect_only_the_other();
+}
+
+static void a_stopped_partition_that_is_too_wide_goes_on_when_it_is_neither(void **state)
+{
+    (void)state;
+    stop_wide(1000);
+    expect_all_of_the_wide_one();
+    assert_int_equal(kit_gauge(&kit, "meshglass_kafka_stopped_partitions"), 0);
+}
+
+/* Nothing hangs: it is as wide as what is under way, and never stays paused. */
+static void a_partition_that_shrinks_goes_on(void **state)
+{
+    (void)state;
+    kit_open(&kit, 1);
+    for (int i = 0; i < 40; i++)
+        (void)kit_put(&kit, 0, 20);
+    rig_leave_credit(&kit.rig, 10);
+    assert_int_equal(kit_try(&kit, NULL), MG_OK);
+    kit.consume->width_most = 4;
+    kit_go(&kit);
+    kit_until_waiting(&kit, 4);
+    rig_run(&kit.rig, has_stood_still, NULL);
+    assert_int_equal(under_way, 4);
+    rig_leave_credit(&kit.rig, 0);
+    kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 40);
+    kit_until_committed(&kit, 0, 40);
+    assert_int_equal(rig_ledger(&kit.rig).accepted, 800);
+}
+
 static void every_encoding_has_its_reader(void **state)
 {
     static const struct { enum consume_encoding encoding; struct str value; uint64_t spans; } rows[] = {
@@ -160,6 +278,10 @@ int main(void)
         TEST(what_can_never_be_taken_is_passed_over_without_a_place_for_it),
         TEST(what_cannot_be_taken_now_is_given_again),
         TEST(no_more_is_polled_than_may_be_under_way),
+        TEST(a_partition_that_is_too_wide_waits_alone),
+        TEST(a_stopped_partition_that_is_too_wide_waits_alone),
+        TEST(a_stopped_partition_that_is_too_wide_goes_on_when_it_is_neither),
+        TEST(a_partition_that_shrinks_goes_on),
         TEST(every_encoding_has_its_reader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

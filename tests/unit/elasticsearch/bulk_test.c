@@ -25,7 +25,7 @@ static void convert(struct bulk *bulk, struct str body, struct bulk_batch *batch
     for (size_t i = 0; i < batch->parts.list.n; i++) {
         size_t before = documents->list.n;
         documents_read(documents, buf_str(&batch->parts.list.at[i].body));
-        assert_int_equal(documents->list.n - before, batch->parts.list.at[i].items);
+        assert_int_equal(documents->list.n - before, batch->parts.list.at[i].ends.n);
     }
 }
 
@@ -235,7 +235,7 @@ static void test_cutting(void **state)
     assert_int_equal(documents.list.n, 15);
     assert_int_equal(batch.parts.list.n, 5); /* 4 2 | 1 | 4 3, and the service document in the first */
     for (size_t i = 0; i < batch.parts.list.n; i++)
-        assert_true(batch.parts.list.at[i].body.len <= 5000000 || batch.parts.list.at[i].items == 1);
+        assert_true(batch.parts.list.at[i].body.len <= 5000000 || batch.parts.list.at[i].ends.n == 1);
     documents_fini(&documents);
     bulk_batch_fini(&batch);
     buf_fini(&body);

@@ -28,11 +28,11 @@ struct scene {
     char url[160];
 };
 
-static void scene_open(struct scene *scene, bool templates, const char *prefix, const char *path)
+static void scene_open_with(struct scene *scene, int compression, bool templates, const char *prefix, const char *path)
 {
     struct send_wire wire;
     struct mg_why why;
-    *scene = (struct scene){.conf = {.send = {.in_flight = 2, .timeout_ns = 20000000000u}, .templates = templates,
+    *scene = (struct scene){.conf = {.send = {.in_flight = 2, .timeout_ns = 20000000000u}, .templates = templates, .compression = compression,
                                      .index_prefix = str_of(prefix)}};
     rig_open(&scene->rig, NULL);
     snprintf(scene->url, sizeof scene->url, "http://elastic:changeme@%s%s", scene->rig.url + strlen("http://"), path);
@@ -42,6 +42,11 @@ static void scene_open(struct scene *scene, bool templates, const char *prefix, 
     elasticsearch_export_wire(scene->export, &wire);
     assert_string_equal(wire.name, "elasticsearch");
     rig_wire(&scene->rig, &wire);
+}
+
+static void scene_open(struct scene *scene, bool templates, const char *prefix, const char *path)
+{
+    scene_open_with(scene, ELASTICSEARCH_EXPORT_PLAIN, templates, prefix, path);
 }
 
 static void scene_close(struct scene *scene)
@@ -130,6 +135,30 @@ static void test_no_templates(void **state)
     scene_close(&scene);
 }
 
+/* Templates are a kilobyte or two, once a start. */
+static void test_bulk_requests_are_packed(void **state)
+{
+    static const struct rig_answer answers[] = {{JSON, .body = ES8}, {0}, {0}, {JSON, .body = FINE}};
+    struct scene scene;
+    struct documents documents = {0};
+    struct buf plain;
+    (void)state;
+    scene_open_with(&scene, ELASTICSEARCH_EXPORT_GZIP, true, "", "");
+    buf_init(&plain, 1 << 20);
+    rig_script(&scene.rig, answers, 4);
+    assert_int_equal(rig_send(&scene.rig, capture(), 2)->verdict, SEND_TAKEN);
+    assert_int_equal(scene.rig.requests.n, 4);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(scene.rig.requests.at[i].encoding.len, 0);
+    assert_true(str_eq(scene.rig.requests.at[3].encoding, STR("gzip")));
+    assert_int_equal(zip_inflate(scene.rig.zip, ZIP_GZIP, scene.rig.requests.at[3].body, 1 << 20, &plain, NULL), MG_OK);
+    documents_read(&documents, buf_str(&plain));
+    assert_int_equal(documents.list.n, 4);
+    documents_fini(&documents);
+    buf_fini(&plain);
+    scene_close(&scene);
+}
+
 static void test_templates_that_cannot_be_put(void **state)
 {
     static const struct { struct rig_answer answers[3]; size_t requests; uint64_t ms; const char *reason; } cases[] = {
@@ -141,6 +170,8 @@ static void test_templates_that_cannot_be_put(void **state)
         { { { JSON, .body = ES8 }, { .status = 400, .body = "overlapping patterns" } }, 2, 0,
           "putting an index template: HTTP status 400: overlapping patterns" },
         { { { JSON, .body = ES8 }, { 0 }, { .status = 403, .body = "no privilege" } }, 3, 0, "HTTP status 403: no privilege" },
+        { { { JSON, .body = ES8 }, { .status = 405 } }, 2, 0,
+          "(no such service there: see exporters.elasticsearch.endpoint and exporters.elasticsearch.templates)" },
         { { { JSON, .body = ES8 }, { 0 }, { .status = 500 } }, 3, 0, "HTTP status 500" },
     };
     static const struct rig_answer mended[] = {{JSON, .body = ES8}, {0}, {0}, {JSON, .body = FINE}};
@@ -211,8 +242,8 @@ static void test_bulk_answers(void **state)
         { { .status = 503 }, SEND_RETRY, 0, "503" },
         { { .status = 403 }, SEND_RETRY, 0, "403" },
         { { .status = 400, .body = "illegal" }, SEND_REFUSED, 0, "HTTP status 400: illegal" },
-        { { .status = 413 }, SEND_REFUSED, 0, "413" },
-        { { .status = 302 }, SEND_REFUSED, 0, "redirects" },
+        { { .status = 404 }, SEND_RETRY, 0, "404 (no such service there: see exporters.elasticsearch.endpoint)" },
+        { { .status = 302 }, SEND_RETRY, 0, "redirects" },
     };
     (void)state;
     rig_log_begin();
@@ -261,7 +292,8 @@ static void test_a_large_batch_goes_in_several(void **state)
                                                {JSON, .body = ERRORS(OK_ITEM "," OK_ITEM "," OK_ITEM "," SPAN_BAD)},
                                                {JSON, .body = FINE}};
     static const struct rig_answer later[] = {{JSON, .body = FINE}, {JSON, .body = ERRORS(SPAN_LATER "," OK_ITEM "," OK_ITEM "," OK_ITEM)}};
-    static const struct rig_answer refused[] = {{JSON, .body = FINE}, {.status = 413}};
+    static const struct rig_answer refused[] = {{JSON, .body = FINE}, {.status = 400}};
+    static const struct rig_answer smaller[] = {{JSON, .body = FINE}, {.status = 413}, {JSON, .body = FINE}};
     struct documents documents = {0};
     struct scene scene;
     struct buf body;
@@ -290,6 +322,15 @@ static void test_a_large_batch_goes_in_several(void **state)
     rig_script(&scene.rig, fine, 1);
     assert_int_equal(rig_send(&scene.rig, buf_str(&body), 10)->verdict, SEND_TAKEN);
     (void)rig_log_end();
+    documents_fini(&documents);
+    rig_script(&scene.rig, smaller, 3);
+    result = rig_send(&scene.rig, buf_str(&body), 10);
+    assert_int_equal(result->verdict, SEND_TAKEN);
+    assert_int_equal(result->refused_spans, 0);
+    for (size_t i = 0; i < scene.rig.requests.n; i++)
+        if (i != 1)
+            documents_read(&documents, scene.rig.requests.at[i].body);
+    assert_int_equal(documents.list.n, 10);
     documents_fini(&documents);
     buf_fini(&body);
     scene_close(&scene);
@@ -347,6 +388,7 @@ static void test_rows(void **state)
         fail_msg("%s", why.text);
     assert_int_equal(conf.peer.endpoint.len + conf.index_prefix.len, 0);
     assert_true(conf.templates);
+    assert_int_equal(conf.compression, ELASTICSEARCH_EXPORT_GZIP);
     conf_free(&loaded);
     for (size_t i = 0; i < elasticsearch_export_fields_n; i++)
         assert_true(str_ends(str_of(elasticsearch_export_fields[i].help), STR(".")));
@@ -358,6 +400,7 @@ int main(void)
         cmocka_unit_test(test_templates_come_first_and_once),
         cmocka_unit_test(test_legacy_templates_prefix_and_path),
         cmocka_unit_test(test_no_templates),
+        cmocka_unit_test(test_bulk_requests_are_packed),
         cmocka_unit_test(test_templates_that_cannot_be_put),
         cmocka_unit_test(test_closed_while_templates_are_put),
         cmocka_unit_test(test_bulk_answers),

@@ -56,6 +56,8 @@ static const struct row { const char *body; uint32_t expected; enum mg_err err; 
     { ERRORS(FINE "," ITEM("jaeger-span-2018-01-24", 400, MAPPER)), 2, MG_OK, 0, 1,
       "index jaeger-span-2018-01-24, status 400, mapper_parsing_exception: failed to parse field [duration]" },
     { ERRORS(ITEM("a", 400, MAPPER) "," ITEM("b", 404, "\"gone\"") "," FINE), 3, MG_OK, 0, 2, "index a, status 400" },
+    { ERRORS(ITEM("a", 404, "{\"type\":\"document_missing_exception\"}")), 1, MG_OK, 0, 1, "status 404" },
+    { ERRORS(ITEM("a", 400, "{\"type\":\"index_not_found_exception\"}")), 1, MG_OK, 0, 1, "status 400" },
     { ERRORS(ITEM("a", 413, "null")), 1, MG_OK, 0, 1, "index a, status 413, : " },
     { ERRORS(ITEM("a", 403, "{\"type\":\"cluster_block_exception\",\"reason\":\"read-only\"}")), 1, MG_OK, 0, 1, "read-only" },
     { ERRORS(ITEM("jaeger-service-2018-01-24", 400, MAPPER)), 1, MG_OK, 0, 0, "status 400" }, /* no span */
@@ -69,6 +71,7 @@ static const struct row { const char *body; uint32_t expected; enum mg_err err; 
     { ERRORS(ITEM("a", 503, "{\"type\":\"unavailable_shards_exception\"}") "," FULL), 2, MG_OK, 2, 0, "status 503" },
     { ERRORS(ITEM("a", 400, MAPPER) "," FULL), 2, MG_OK, 1, 1, "status 429" }, /* the reason to wait is told */
     { ERRORS(ITEM("a", 403, "{\"type\":\"security_exception\",\"reason\":\"unauthorized\"}")), 1, MG_OK, 1, 0, "unauthorized" },
+    { ERRORS(ITEM("a", 404, "{\"type\":\"index_not_found_exception\",\"reason\":\"no such index\"}")), 1, MG_OK, 1, 0, "no such index" },
     { ERRORS(ITEM("jaeger-service-2018-01-24", 429, MAPPER)), 1, MG_OK, 1, 0, "status 429" },
     /* not of that form */
     { OPENSEARCH_NO_JSON, 1, MG_E_FORMAT, 0, 0, "" },

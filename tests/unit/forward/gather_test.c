@@ -283,8 +283,8 @@ static void a_disk_that_takes_nothing_holds_up_nobody(void **state)
     AWAIT(metric_of(rig, "meshglass_forward_waiting_bytes") >= 32 << 20);
     step_ns = SECOND / 10;
     AWAIT(postbox_spans(&rig->boxes[1]) == 120);
+    AWAIT(metric_of(rig, "meshglass_export_spans_total{exporter=\"otlp\",outcome=\"disk\"}") > 0);
     assert_int_equal(gift->rank, 0); /* some of it is still in the first queue's memory */
-    assert_true(metric_of(rig, "meshglass_export_spans_total{exporter=\"otlp\",outcome=\"disk\"}") > 0);
     postbox_refuse(&rig->boxes[0], false);
     AWAIT(gift->rank);
     AWAIT(postbox_spans(&rig->boxes[0]) + metric_of(rig, "meshglass_export_spans_total{exporter=\"otlp\",outcome=\"disk\"}") == 120);

@@ -77,7 +77,7 @@ void postbox_fini(struct postbox *box)
 void postbox_open(struct postbox *box, struct metric_registry *registry, struct send_metrics *counts, unsigned label)
 {
     const struct send_options options = { .dir = "/queue", .conf = &box->conf,
-                                          .wire = { "postbox", on_open, on_send, on_close, box },
+                                          .wire = { "postbox", ZIP_IDENTITY, on_open, on_send, on_close, box },
                                           .metrics = registry, .counts = counts, .label = label, .io = &box->io };
     struct mg_why why = { "" };
 

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include "wire.h"
 
 static void start(struct wire *wire, const char *request)
@@ -20,7 +21,6 @@ static void test_forms_of_a_failure(void **state)
     /* clang-format off */
     static const struct { bool is_otlp; const char *type; enum mg_err err; unsigned retry; const char *want[4]; } cases[] = {
         { false, "", MG_E_BUSY, 3, { "503 Service Unavailable\r\n", "retry-after: 3\r\n", "text/plain", "\r\n\r\nmessage\n" } },
-        { false, "", MG_E_BUSY, 0, { "retry-after: 1\r\n" } }, /* never 0 */
         { false, "", MG_E_RATE, 9, { "429 Too Many Requests\r\n", "retry-after: 9\r\n" } },
         { true, "Content-Type: application/json\r\n", MG_E_BUSY, 2, { "application/json", "\"retryDelay\":\"2s\"", "\"code\":14" } },
         { true, "Content-Type: application/json; charset=utf-8\r\n", MG_E_FORMAT, 0, { "400 Bad Request\r\n", "\"code\":3" } },
@@ -50,6 +50,39 @@ static void test_forms_of_a_failure(void **state)
         assert_true(wire_has(&wire, "Server: meshglass\r\n"));
         wire_fini(&wire);
     }
+}
+
+static unsigned hint_for(struct wire *wire, unsigned port)
+{
+    unsigned hint = 0;
+    size_t at;
+    buf_clear(&wire->out);
+    wire_send(wire, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n", 32);
+    snprintf(wire->conn->peer, sizeof wire->conn->peer, "10.0.0.1:%u", port);
+    http_respond_error(wire->later[wire->n_later - 1], MG_E_BUSY, STR(""), 0);
+    wire_send(wire, "", 0);
+    assert_true(str_find(buf_str(&wire->out), STR("retry-after: "), &at));
+    assert_int_equal(sscanf(wire->out.ptr + at, "retry-after: %u\r\n", &hint), 1);
+    return hint;
+}
+
+/* Where the handler gives none: never 0, and the same for a peer whenever it asks. */
+static void test_hints_are_spread_over_one_to_three_seconds(void **state)
+{
+    (void)state;
+    unsigned seen[4] = {0};
+    struct wire wire;
+    wire_init(&wire);
+    wire_start(&wire);
+    for (unsigned port = 1; port <= WIRE_LATER_MAX / 2; port++) {
+        unsigned hint = hint_for(&wire, port);
+        assert_in_range(hint, 1, 3);
+        assert_int_equal(hint_for(&wire, port), hint);
+        seen[hint]++;
+    }
+    for (unsigned i = 1; i <= 3; i++)
+        assert_in_range(seen[i], 60, 110);
+    wire_fini(&wire);
 }
 
 static void test_no_hint_where_a_retry_is_pointless(void **state)
@@ -87,6 +120,7 @@ int main(void)
     /* clang-format off */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forms_of_a_failure),
+        cmocka_unit_test(test_hints_are_spread_over_one_to_three_seconds),
         cmocka_unit_test(test_no_hint_where_a_retry_is_pointless),
         cmocka_unit_test(test_bodiless_statuses),
     };

@@ -195,6 +195,7 @@ static void test_scopes_and_schemes(void **state)
         { "GET /query", "Bearer query-token, Bearer query-token", "401" },
         { "GET /query", "Bearer " QUERY, "401" }, /* the hash is no secret */
         { "GET /query", "Digest query-token", "401" },
+        { "GET /query", "Digest YW5uOnBhOnNz", "401" }, /* Basic's, and another scheme */
         { "GET /query", "Basic query-token", "401" },
         { "GET /query", "Basic cXVlcnktdG9rZW4=", "401" }, /* a token is no user */
         { "GET /query", "Bearer ann:pa:ss", "401" },       /* a user is no token */
@@ -443,6 +444,7 @@ static void test_grpc(void **state)
             fail_msg("case %zu: %s/%s", i, seen->status, seen->grpc_status);
         if (cases[i].message)
             assert_string_equal(seen->grpc_message, cases[i].message);
+        client_outlast(client);
         assert_true(seen->is_closed);
         assert_int_equal(seen->error, NGHTTP2_NO_ERROR);
         assert_int_equal(wire.n_heads, 0);

@@ -124,6 +124,21 @@ static const struct result *get(struct bench *bench, const char *method, const c
     return &bench->results[bench->n - 1];
 }
 
+/* Of the calls from now on. Only what shall not be answered gets a short one: how fast the peer's thread
+ * is decides nothing. */
+static void set_deadline(struct bench *bench, uint64_t timeout_ms)
+{
+    bench->client->timeout_ms = timeout_ms;
+}
+
+/* The time of the call that was sent first on the only connection is over. */
+static void expire(struct bench *bench)
+{
+    struct client_conn *conn = LIST_FIRST(&bench->client->conns, struct client_conn, link);
+    assert_false(list_empty(&conn->calls));
+    timer_start(LIST_FIRST(&conn->calls, struct client_call, link)->timer, 0);
+}
+
 static void assert_says(const struct result *result, enum mg_err err, const char *part)
 {
     if (result->err != err || !strstr(result->why.text, part))
@@ -405,13 +420,14 @@ static void limits_header_bytes(void **state)
 static void gives_up_at_the_deadline(void **state)
 {
     (void)state;
-    static const struct peer_step steps[] = {STEP("HTTP/1.1 200 OK\r\n", PEER_WAIT), OK_KEEP};
-    struct peer *peer = peer_start(steps, 2);
-    struct bench *bench = bench_new(
-        peer_url(peer), (struct http_client_options){.timeout_ms = 60, .connections_max = 1});
-    ask(bench, "GET", "/slow", STR(""));
-    bench_run(bench, 1);
-    assert_says(&bench->results[0], MG_E_TIMEOUT, "/slow: no answer within 60 ms");
+    static const struct peer_step steps[] = {OK_KEEP, STEP("HTTP/1.1 200 OK\r\n", PEER_WAIT), OK_KEEP};
+    struct peer *peer = peer_start(steps, 3);
+    struct bench *bench =
+        bench_new(peer_url(peer), (struct http_client_options){.connections_max = 1});
+    assert_string_equal(get(bench, "GET", "/")->body, "ok");
+    set_deadline(bench, 60);
+    assert_says(get(bench, "GET", "/slow"), MG_E_TIMEOUT, "/slow: no answer within 60 ms");
+    set_deadline(bench, 20000);
     assert_string_equal(get(bench, "GET", "/")->body, "ok");
     bench_free(bench);
     assert_int_equal(peer_stop(peer, NULL), 2);
@@ -420,16 +436,18 @@ static void gives_up_at_the_deadline(void **state)
 static void waiting_has_a_deadline_too(void **state)
 {
     (void)state;
-    static const struct peer_step steps[] = {STEP("", PEER_WAIT)};
-    struct peer *peer = peer_start(steps, 1);
-    struct bench *bench = bench_new(
-        peer_url(peer), (struct http_client_options){.timeout_ms = 60, .connections_max = 1});
+    static const struct peer_step steps[] = {OK_KEEP, STEP("", PEER_WAIT)};
+    struct peer *peer = peer_start(steps, 2);
+    struct bench *bench =
+        bench_new(peer_url(peer), (struct http_client_options){.connections_max = 1});
+    assert_string_equal(get(bench, "GET", "/")->body, "ok");
+    set_deadline(bench, 60);
     ask(bench, "GET", "/1", STR(""));
     ask(bench, "GET", "/2", STR(""));
     bench->frees_client = true;
     bench_run(bench, 2);
-    assert_says(&bench->results[0], MG_E_TIMEOUT, "/1: no answer within 60 ms");
-    assert_says(&bench->results[1], MG_E_IO, "the client was closed");
+    assert_says(&bench->results[1], MG_E_TIMEOUT, "/1: no answer within 60 ms");
+    assert_says(&bench->results[2], MG_E_IO, "the client was closed");
     bench_free(bench);
     peer_stop(peer, NULL);
 }
@@ -477,7 +495,6 @@ static const struct {
     {"/close", MG_E_IO, 0, "closed before an answer came", 1},
     {"/cut", MG_E_IO, 200, "closed in the middle of the answer", 1},
     {"/big", MG_E_TOO_BIG, 200, "larger than 16 bytes", 1},
-    {"/silent", MG_E_TIMEOUT, 0, "no answer within 60 ms", 1},
 };
 
 static void reads_http2_answers(void **state)
@@ -485,9 +502,7 @@ static void reads_http2_answers(void **state)
     (void)state;
     for (size_t i = 0; i < MG_COUNT(h2_answers); i++) {
         struct peer *peer = peer_start_h2();
-        uint64_t timeout_ms = h2_answers[i].want == MG_E_TIMEOUT ? 60 : 20000;
-        struct bench *bench = bench_h2(
-            peer, (struct http_client_options){.answer_bytes_max = 16, .timeout_ms = timeout_ms});
+        struct bench *bench = bench_h2(peer, (struct http_client_options){.answer_bytes_max = 16});
         const struct result *result = get(bench, "GET", h2_answers[i].path);
         if (result->err != h2_answers[i].want || result->status != h2_answers[i].status)
             fail_msg("%s: %s, %d, %s", h2_answers[i].path, mg_err_name(result->err), result->status,
@@ -564,23 +579,12 @@ static void http2_leaves_a_connection_that_never_spoke(void **state)
     ask_grpc(bench, "/s/Echo", STR("ping"));
     bench_run(bench, 1);
     assert_says(&bench->results[0], MG_E_TIMEOUT, "/s/Echo: no answer within 400 ms");
+    set_deadline(bench, 20000);
     ask_grpc(bench, "/s/Echo", STR("ping"));
     bench_run(bench, 1);
     assert_says(&bench->results[1], MG_E_IO, "does not speak HTTP/2");
     bench_free(bench);
     assert_int_equal(peer_stop(peer, NULL), 2);
-}
-
-struct later {
-    struct bench *bench;
-    const char *method;
-};
-
-static void ask_later(void *owner)
-{
-    struct later *later = owner;
-
-    ask(later->bench, later->method, "/hello", STR(""));
 }
 
 /* The connection has answered and then goes dead under a call. One that was asked later is sent
@@ -590,23 +594,20 @@ static void http2_leaves_a_connection_that_fell_silent(void **state)
     (void)state;
     for (int is_post = 0; is_post < 2; is_post++) {
         struct peer *peer = peer_start_h2();
-        struct bench *bench =
-            bench_h2(peer, (struct http_client_options){.timeout_ms = 800, .connections_max = 1});
-        struct later later = {bench, is_post ? "POST" : "GET"};
-        struct timer *timer = timer_new(bench->loop, ask_later, &later);
+        struct bench *bench = bench_h2(peer, (struct http_client_options){.connections_max = 1});
         assert_string_equal(get(bench, "GET", "/hello")->body, "hello");
         assert_string_equal(get(bench, "GET", "/hello")->body, "hello"); /* SETTINGS are through */
-        timer_start(timer, 400);
         ask(bench, "POST", "/deaf", STR(""));
+        ask(bench, is_post ? "POST" : "GET", "/hello", STR(""));
+        expire(bench);
         bench_run(bench, 2);
-        assert_says(&bench->results[2], MG_E_TIMEOUT, "/deaf: no answer within 800 ms");
+        assert_says(&bench->results[2], MG_E_TIMEOUT, "/deaf: no answer");
         if (is_post)
             assert_says(&bench->results[3], MG_E_IO,
                         "the connection fell silent and was given up before an answer came");
         else
             assert_string_equal(bench->results[3].body, "hello");
         assert_string_equal(get(bench, "POST", "/hello")->body, "hello");
-        timer_free(&timer);
         bench_free(bench);
         assert_int_equal(peer_stop(peer, NULL), 2);
     }
@@ -616,15 +617,14 @@ static void http2_keeps_a_connection_that_answers_others(void **state)
 {
     (void)state;
     struct peer *peer = peer_start_h2();
-    struct bench *bench =
-        bench_h2(peer, (struct http_client_options){.timeout_ms = 400, .connections_max = 1});
+    struct bench *bench = bench_h2(peer, (struct http_client_options){.connections_max = 1});
 
     assert_string_equal(get(bench, "GET", "/hello")->body, "hello");
     ask(bench, "GET", "/silent", STR(""));
-    ask(bench, "GET", "/hello", STR(""));
-    bench_run(bench, 2);
-    assert_string_equal(bench->results[1].body, "hello");
-    assert_says(&bench->results[2], MG_E_TIMEOUT, "/silent: no answer within 400 ms");
+    assert_string_equal(get(bench, "GET", "/hello")->body, "hello");
+    expire(bench);
+    bench_run(bench, 1);
+    assert_says(&bench->results[2], MG_E_TIMEOUT, "/silent: no answer within 20000 ms");
     assert_string_equal(get(bench, "GET", "/hello")->body, "hello");
     bench_free(bench);
     assert_int_equal(peer_stop(peer, NULL), 1);
@@ -765,7 +765,8 @@ struct sink {
     char text[64];
     size_t len, refuse_at; /* bytes; 0: never */
     enum mg_err refusal;
-    unsigned stall_ms; /* a call: a slow disk */
+    unsigned stall_ms;   /* a call: a slow disk */
+    uint64_t timeout_ms; /* the client's from the first byte on; 0: as it was */
 };
 
 static enum mg_err take(void *owner, struct str bytes, struct mg_why *why)
@@ -776,6 +777,8 @@ static enum mg_err take(void *owner, struct str bytes, struct mg_why *why)
     assert_true(sink->len + bytes.len < sizeof sink->text);
     memcpy(sink->text + sink->len, bytes.ptr, bytes.len);
     sink->len += bytes.len;
+    if (sink->timeout_ms)
+        set_deadline(sink->bench, sink->timeout_ms);
     nanosleep(&stall, NULL);
     if (sink->refuse_at && sink->len >= sink->refuse_at)
         return mg_fail(why, sink->refusal, "no room for more");
@@ -865,7 +868,8 @@ static void streams_bodies(void **state)
     }
 }
 
-/* The user's own time is back-pressure: all of it together is longer than the timeout. */
+/* The user's own time is back-pressure: all of it together is longer than the timeout, which counts
+ * from the first byte on: what comes at once is not judged by its speed. */
 static void streams_may_take_long_but_not_fall_silent(void **state)
 {
     (void)state;
@@ -874,12 +878,12 @@ static void streams_may_take_long_but_not_fall_silent(void **state)
         STEP(CHUNKED "1\r\na\r\n", PEER_WAIT),
     };
     struct peer *peer = peer_start(steps, 2);
-    struct bench *bench =
-        bench_new(peer_url(peer), (struct http_client_options){.timeout_ms = 300});
-    struct sink slow = {.stall_ms = 100}, silent = {0};
+    struct bench *bench = bench_new(peer_url(peer), (struct http_client_options){0});
+    struct sink slow = {.stall_ms = 100, .timeout_ms = 300}, silent = {.timeout_ms = 300};
 
     assert_int_equal(stream(bench, &slow, "/")->err, MG_OK);
     assert_string_equal(slow.text, "abcd");
+    set_deadline(bench, 20000);
     assert_says(stream(bench, &silent, "/"), MG_E_TIMEOUT, "no more of the answer within 300 ms");
     assert_string_equal(silent.text, "a");
     bench_free(bench);
@@ -1022,66 +1026,42 @@ static void free_ends_open_calls(void **state)
     }
 }
 
-static const struct {
-    const char *url;
-    enum mg_err want;
-    const char *host;
-    uint16_t port;
-    const char *authority, *rest;
-} urls[] = {
-    {"http://a", MG_OK, "a", 80, "a", ""},
-    {"http://a:8080", MG_OK, "a", 8080, "a:8080", ""},
-    {"http://a:65535/", MG_OK, "a", 65535, "a:65535", "/"},
-    {"http://127.0.0.1:1/x/y?z", MG_OK, "127.0.0.1", 1, "127.0.0.1:1", "/x/y?z"},
-    {"http://[::1]:4318/v1", MG_OK, "::1", 4318, "[::1]:4318", "/v1"},
-    {"http://[::1]", MG_OK, "::1", 80, "[::1]", ""},
-    {"http://a?q", MG_OK, "a", 80, "a", "?q"},
-    {"https://a", MG_OK, "a", 443, "a", ""},
-    {"https://a:8443/x", MG_OK, "a", 8443, "a:8443", "/x"},
-    {"https://[::1]", MG_OK, "::1", 443, "[::1]", ""},
-    {"https://", MG_E_FORMAT, "", 0, "", ""},
-    {"HTTPS://a", MG_E_FORMAT, "", 0, "", ""},
-    {"", MG_E_FORMAT, "", 0, "", ""},
-    {"a:80", MG_E_FORMAT, "", 0, "", ""},
-    {"ftp://a", MG_E_FORMAT, "", 0, "", ""},
-    {"http:/a", MG_E_FORMAT, "", 0, "", ""},
-    {"http://", MG_E_FORMAT, "", 0, "", ""},
-    {"http:///x", MG_E_FORMAT, "", 0, "", ""},
-    {"http://:80", MG_E_FORMAT, "", 0, "", ""},
-    {"http://a:0", MG_E_FORMAT, "", 0, "", ""},
-    {"http://a:65536", MG_E_FORMAT, "", 0, "", ""},
-    {"http://a:8x", MG_E_FORMAT, "", 0, "", ""},
-    {"http://[::1", MG_E_FORMAT, "", 0, "", ""},
-    {"http://[::1]80", MG_E_FORMAT, "", 0, "", ""},
-    {"http://user:secret@a", MG_E_FORMAT, "", 0, "", ""},
-    {"user:secret@a", MG_E_FORMAT, "", 0, "", ""},
-    {"http://user:se@secret@a b", MG_E_FORMAT, "", 0, "", ""},
-    {"http://a b", MG_E_FORMAT, "", 0, "", ""},
-    {"http://a/x\r\ny", MG_E_FORMAT, "", 0, "", ""},
-};
+static void refuse_url(const char *url, bool is_base, const char *want)
+{
+    struct http_client *client;
+    struct http_client_options options = {.base_url = str_of(url)};
+    struct http_fetch fetch = {.method = "GET", .url = options.base_url};
+    struct mg_why why = {""};
+    struct buf body;
+    int status;
 
-static void reads_urls(void **state)
+    assert_int_equal(is_base ? http_client_new(&client, NULL, &options, &why)
+                             : http_fetch(&fetch, &status, &body, &why),
+                     MG_E_FORMAT);
+    if (!strstr(why.text, want) || strstr(why.text, "secret"))
+        fail_msg("%s: %s", url, why.text);
+}
+
+static void refuses_urls(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < MG_COUNT(urls); i++) {
-        struct client_url url;
-        struct mg_why why = {""};
-        enum mg_err err = client_url_parse(str_of(urls[i].url), &url, &why);
-        if (err != urls[i].want)
-            fail_msg("'%s': %s", urls[i].url, mg_err_name(err));
-        assert_int_equal(why.text[0] != '\0', err != MG_OK);
-        assert_null(strstr(why.text, "secret"));
-        if (err != MG_OK)
-            continue;
-        assert_str(url.host, urls[i].host);
-        assert_str(url.authority, urls[i].authority);
-        assert_str(url.rest, urls[i].rest);
-        assert_int_equal(url.port, urls[i].port);
-        assert_int_equal(url.is_tls, str_starts(str_of(urls[i].url), STR("https:")));
+    static const struct {
+        const char *url, *want;
+    } cases[] = {
+        {"ftp://a", "'ftp://a' is not of the form http[s]://host:port: it must begin with http"},
+        {"http://a:0/x", "'http://a:0/x' is not of the form http[s]://host:port: the port must be"},
+        {"http://user:secret@a", "'***@a' is not of the form http[s]://host:port: user and password"},
+        {"http://@a", "'***@a' is not of"},
+        {"user:secret@a", "'***@a' is not of"},
+        {"http://user:se@secret@a b", "'***@a b' is not of"},
+        {"http://user:1/secret@a", "'***@a' is not of"},
+    };
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        refuse_url(cases[i].url, true, cases[i].want);
+        refuse_url(cases[i].url, false, cases[i].want);
     }
-    struct http_client *client;
-    struct http_client_options options = {.base_url = STR("http://a/x?y")};
-    assert_int_equal(http_client_new(&client, NULL, &options, NULL), MG_E_FORMAT);
+    refuse_url("http://a/x?y", true, "a base URL has no query");
+    refuse_url("http://a#y", true, "a base URL has no query");
 }
 
 static void fetches(void **state)
@@ -1089,8 +1069,8 @@ static void fetches(void **state)
     (void)state;
     static const struct peer_step steps[] = {
         STEP("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", PEER_KEEP),
-        STEP("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", PEER_KEEP),
         STEP("", PEER_WAIT),
+        STEP("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", PEER_KEEP),
     };
     struct peer *peer = peer_start(steps, 3);
     struct buf body = {0}, requests;
@@ -1108,15 +1088,15 @@ static void fetches(void **state)
     assert_str(buf_str(&body), "hello");
     buf_fini(&body);
     snprintf(url, sizeof url, "%s/x", peer_url(peer));
-    fetch = (struct http_fetch){.method = "GET", .url = str_of(url), .timeout_ms = 20000};
+    fetch = (struct http_fetch){.method = "GET", .url = str_of(url), .timeout_ms = 60};
+    assert_int_equal(http_fetch(&fetch, &status, &body, &why), MG_E_TIMEOUT);
+    assert_int_equal(status, 200); /* untouched */
+    assert_non_null(strstr(why.text, url));
+    fetch.timeout_ms = 20000;
     assert_int_equal(http_fetch(&fetch, &status, &body, NULL), MG_OK);
     assert_int_equal(status, 404);
     assert_int_equal(body.len, 0);
     buf_fini(&body);
-    fetch.timeout_ms = 60;
-    assert_int_equal(http_fetch(&fetch, &status, &body, &why), MG_E_TIMEOUT);
-    assert_int_equal(status, 404); /* untouched */
-    assert_non_null(strstr(why.text, url));
 
     buf_init(&requests, 4096);
     assert_int_equal(peer_stop(peer, &requests), 3);
@@ -1148,7 +1128,7 @@ static void fetches_into_a_sink(void **state)
         {0, MG_OK, 200, "hello", ""},
         {0, MG_OK, 503, "", "later"},
         {0, MG_E_IO, 0, "he", "in the middle of the answer"},
-        {0, MG_E_TIMEOUT, 0, "he", "no more of the answer"},
+        {0, MG_E_TIMEOUT, 0, NULL, "answer within 60 ms"}, /* what came by then */
         {2, MG_E_IO, 0, "he", "no room for more"},
     };
     struct peer *peer = peer_start(steps, MG_COUNT(steps));
@@ -1166,7 +1146,8 @@ static void fetches_into_a_sink(void **state)
         enum mg_err err = http_fetch(&options, &status, &body, &why);
         if (err != rows[i].want || status != rows[i].status)
             fail_msg("row %zu: %s, %d, %s", i, mg_err_name(err), status, why.text);
-        assert_string_equal(sink.text, rows[i].streamed);
+        if (rows[i].streamed)
+            assert_string_equal(sink.text, rows[i].streamed);
         if (err == MG_OK)
             assert_str(buf_str(&body), rows[i].text);
         else
@@ -1179,7 +1160,7 @@ static void fetches_into_a_sink(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_urls),
+        cmocka_unit_test(refuses_urls),
         cmocka_unit_test(reads_answers),
         cmocka_unit_test(writes_requests),
         cmocka_unit_test(keeps_connections),

@@ -212,7 +212,7 @@ static void test_who_comes_together(void **state)
         { { .server_alpn = "h2,http/1.1" }, false, "h2,http/1.1", "ca", NULL, MG_E_UNSUPPORTED, { "agreed on 'h2'" } },
         { { .server_alpn = "http/1.1" }, true, "h2", "ca", NULL, MG_E_UNSUPPORTED, { "ALPN h2" } },
         /* the server's certificate */
-        { { .server_alpn = "h2,http/1.1" }, false, "http/1.1", "other-ca", NULL, MG_E_IO, { "GET https://127.0.0.1", "certificate" } },
+        { { .server_alpn = "h2,http/1.1" }, false, "http/1.1", "other-ca", NULL, MG_E_IO, { "GET https://127.0.0.1", TLS_SAYS_UNTRUSTED } },
         { { .server_alpn = "h2,http/1.1", .server_cert = "expired" }, false, "http/1.1", "ca", NULL, MG_E_IO, { "expired" } },
         { { .server_alpn = "h2,http/1.1", .server_cert = "elsewhere" }, true, "h2", "ca", NULL, MG_E_IO, { "certificate" } },
         { { .server_alpn = "h2,http/1.1" }, false, NULL, NULL, NULL, MG_E_IO, { "certificate" } }, /* the system does not know the CA */
@@ -220,8 +220,9 @@ static void test_who_comes_together(void **state)
         /* the client's */
         { { .server_alpn = "h2,http/1.1", .client_ca = "ca" }, true, "h2", "ca", "client", MG_OK, { NULL } },
         { { .server_alpn = "h2,http/1.1", .client_ca = "ca" }, false, "http/1.1", "ca", "client", MG_OK, { NULL } },
-        { { .server_alpn = "h2,http/1.1", .client_ca = "ca" }, false, "http/1.1", "ca", NULL, MG_E_IO, { "GET https://" } },
-        { { .server_alpn = "h2,http/1.1", .client_ca = "ca" }, false, "http/1.1", "ca", "client-other", MG_E_IO, { "GET https://" } },
+        { { .server_alpn = "h2,http/1.1", .client_ca = "ca" }, false, "http/1.1", "ca", NULL, MG_E_IO, { "GET https://", ": the peer " TLS_SAYS_WANTS_CERTIFICATE } },
+        { { .server_alpn = "h2,http/1.1", .client_ca = "ca" }, true, "h2", "ca", NULL, MG_E_IO, { "GET https://", ": the peer " TLS_SAYS_WANTS_CERTIFICATE } },
+        { { .server_alpn = "h2,http/1.1", .client_ca = "ca" }, false, "http/1.1", "ca", "client-other", MG_E_IO, { "GET https://", ": the peer refused our certificate" } },
     };
     /* clang-format on */
     for (size_t i = 0; i < MG_COUNT(cases); i++) {
@@ -326,6 +327,44 @@ static void test_http1_after_h2_was_agreed_on(void **state)
     scene_close(&scene);
 }
 
+/* --- a peer that does not know of TLS --- */
+static void test_plain_request(void **state)
+{
+    (void)state;
+    /* clang-format off */
+    static const struct { const char *bytes; bool is_told; } cases[] = {
+        { "GET / HTTP/1.1\r\nHost: a\r\n\r\n", true }, { "GET /", true }, { "HEAD / HTTP/1.0\r\n\r\n", true },
+        { "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", true }, { "PUT / HTTP/1.1\r\n", true },
+        { "DELETE / HTTP/1.1\r\n\r\n", true }, { "OPTIONS * HTTP/1.1\r\n\r\n", true }, { "CONNECT a:1 HTTP/1.1\r\n\r\n", true },
+        { "TRACE / HTTP/1.1\r\n\r\n", true }, { "PATCH / HTTP/1.1\r\n\r\n", true },
+        { "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", false }, { "get / HTTP/1.1\r\n\r\n", false }, { "GETS / HTTP/1.1\r\n\r\n", false },
+        { " GET / HTTP/1.1\r\n\r\n", false }, { "SSH-2.0-a\r\n", false }, { "HTTP/1.1 200 OK\r\n\r\n", false }, { "POSTS", false },
+    };
+    /* clang-format on */
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct scene scene;
+        struct bare bare = {.on_change = stop_loop};
+        open_with(&scene, &usual);
+        bare.owner = scene.loop;
+        bare_dial(&bare, scene.loop, http_server_address(scene.server), NULL);
+        while (!bare.stream)
+            loop_run(scene.loop);
+        bare_send(&bare, cases[i].bytes);
+        while (!bare.is_closed)
+            loop_run(scene.loop);
+        struct str got = buf_str(&bare.got);
+        size_t at;
+        bool is_told = str_starts(got, STR("HTTP/1.1 400 Bad Request\r\n")) &&
+                       str_find(got, STR("Connection: close\r\n"), &at) &&
+                       str_find(got, STR("\r\n\r\nTLS is spoken here"), &at);
+        if (is_told != cases[i].is_told || !bare.has_ended)
+            fail_msg("case %zu: %.*s", i, STR_ARG(got));
+        assert_true(is_told || got.len == 7); /* an alert */
+        bare_fini(&bare);
+        scene_close(&scene);
+    }
+}
+
 static int make_certs(void **state)
 {
     (void)state;
@@ -350,6 +389,7 @@ int main(void)
         cmocka_unit_test(test_client_names),
         cmocka_unit_test(test_fetch),
         cmocka_unit_test(test_http1_after_h2_was_agreed_on),
+        cmocka_unit_test(test_plain_request),
     };
     pattern_init();
     return cmocka_run_group_tests(tests, make_certs, remove_certs);

@@ -224,6 +224,8 @@ static void test_the_handler_ends_first(void **state)
         assert_string_equal(seen->grpc_message, "as you wish");
         assert_string_equal(messages_of(seen), firsts[i] ? "" : "hi|");
         assert_int_equal(seen->has_trailers, !firsts[i]);
+        assert_false(seen->is_closed);
+        client_outlast(client);
         assert_true(seen->is_closed);
         assert_int_equal(seen->error, NGHTTP2_NO_ERROR); /* RST_STREAM after the answer */
         assert_string_equal(heard(&wire), firsts[i] ? "bye|" : "hi|bye|");
@@ -330,11 +332,11 @@ static void test_deadline(void **state)
     for (size_t i = 0; i < MG_COUNT(cases); i++) {
         CLIENT(client);
         wire.is_chat_kept = true;
-        struct ask ask = {CHAT, .timeout = "500m", .body = cases[i].sent};
+        struct ask ask = {CHAT, .timeout = "20S", .body = cases[i].sent};
         ask.is_open_ended = !cases[i].is_ended;
         int32_t id = submit(client, &ask);
         run(client);
-        wire_advance(&wire, 499);
+        wire_advance(&wire, 19999);
         run(client);
         struct seen *seen = seen_of(client, id);
         assert_false(seen->is_closed);
@@ -342,8 +344,10 @@ static void test_deadline(void **state)
         run(client);
         assert_string_equal(seen->grpc_status, "4");
         assert_string_equal(messages_of(seen), cases[i].answers);
-        assert_true(seen->is_closed);
+        assert_int_equal(seen->is_closed, cases[i].is_ended);
         assert_int_equal(wire.n_gone, cases[i].n_gone);
+        client_outlast(client);
+        assert_true(seen->is_closed);
         assert_int_equal(wire.conn->n_requests, 0);
         DONE(client);
     }
@@ -371,40 +375,53 @@ static void test_slow_clients(void **state)
         wire_advance(&wire, cases[i].late_ms);
         run(client);
         assert_string_equal(seen->grpc_status, "4");
+        client_outlast(client);
         assert_true(seen->is_closed);
         assert_int_equal(wire.conn->n_requests, 0);
         DONE(client);
     }
 }
 
-/* A client that sends and does not read: its window stays shut while OUT_HIGH_BYTES wait. */
+/* A client that sends and does not read: its window stays shut while OUT_HIGH_BYTES wait. Also
+ * where its connection's is open for the sake of a body that goes on beside the budget. */
 static void test_back_pressure(void **state)
 {
-    CLIENT_WITH(client, 0, wire.conf.stream_window = 65535); /* opens no window for the answer */
-    struct buf bytes;
-    buf_init(&bytes, 1 << 22);
-    for (int i = 0; i < 1000; i++) {
-        buf_put(&bytes, "\0\0\0\4\0", 5); /* 1024 */
-        for (int k = 0; k < 1024; k++)
-            buf_put_char(&bytes, 'a');
+    for (int has_beside = 0; has_beside < 2; has_beside++) {
+        CLIENT_WITH(client, 0, /* opens no window for the answer */
+                    (wire.conf.stream_window = 65535, wire.conf.bodies_bytes_max = 1 << 20));
+        struct buf bytes;
+        buf_init(&bytes, 1 << 22);
+        for (int i = 0; i < 1000; i++) {
+            buf_put(&bytes, "\0\0\0\4\0", 5); /* 1024 */
+            for (int k = 0; k < 1024; k++)
+                buf_put_char(&bytes, 'a');
+        }
+        if (has_beside)
+            call(client, &(struct ask){.method = "POST",
+                                       .path = "/later",
+                                       .has_body = true,
+                                       .body = buf_str(&bytes)});
+        assert_int_equal(gather_is_favoured(wire.conn), has_beside);
+        int32_t id = submit(client, &(struct ask){CHAT, .body = buf_str(&bytes)});
+        run(client);
+        struct seen *seen = seen_of(client, id);
+        assert_int_equal(seen->body.len, 0);
+        assert_true(wire.messages.len >= OUT_HIGH_BYTES - 2000);
+        assert_true(wire.messages.len < OUT_HIGH_BYTES + 2 * 65535);
+        assert_true(client->send.len > 500000); /* it waits at the sender */
+        nghttp2_settings_entry entry = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 22};
+        assert_int_equal(nghttp2_submit_settings(client->session, 0, &entry, 1), 0);
+        (void)nghttp2_session_set_local_window_size(client->session, 0, 0, 1 << 22);
+        run(client);
+        assert_int_equal(client->send.len, 0);
+        client_more(client, id, STR(""), true);
+        assert_int_equal(seen->body.len, bytes.len);
+        assert_string_equal(seen->grpc_status, "0");
+        if (has_beside)
+            http_respond(wire.later[0], 200, NULL, STR("x"));
+        buf_fini(&bytes);
+        DONE(client);
     }
-    int32_t id = submit(client, &(struct ask){CHAT, .body = buf_str(&bytes)});
-    run(client);
-    struct seen *seen = seen_of(client, id);
-    assert_int_equal(seen->body.len, 0);
-    assert_true(wire.messages.len >= OUT_HIGH_BYTES - 2000);
-    assert_true(wire.messages.len < OUT_HIGH_BYTES + 2 * 65535);
-    assert_true(client->send.len > 500000); /* it waits at the sender */
-    nghttp2_settings_entry entry = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 22};
-    assert_int_equal(nghttp2_submit_settings(client->session, 0, &entry, 1), 0);
-    (void)nghttp2_session_set_local_window_size(client->session, 0, 0, 1 << 22);
-    run(client);
-    assert_int_equal(client->send.len, 0);
-    client_more(client, id, STR(""), true);
-    assert_int_equal(seen->body.len, bytes.len);
-    assert_string_equal(seen->grpc_status, "0");
-    buf_fini(&bytes);
-    DONE(client);
 }
 
 /* One that never reads ends as every answer that is stuck. */
@@ -425,22 +442,28 @@ static void test_an_answer_that_is_not_read(void **state)
 /* The memory of all bodies is used up by another: the messages wait, and go on. */
 static void test_memory_of_all_bodies(void **state)
 {
-    CLIENT_WITH(client, 65535, wire.conf.bodies_bytes_max = 10000);
-    struct str large = str_n(mem_zero(1, 12000), 12000);
+    enum { MESSAGE = 400000 }; /* more than half of 3/4 of the budget */
+    CLIENT_WITH(client, 65535,
+                (wire.conf.bodies_bytes_max = 1 << 20, wire.conf.body_bytes_max = 1 << 22,
+                 wire.conf.stream_window = 65536));
+    struct str large = str_n(mem_zero(1, 1 << 21), 1 << 21);
     call(client,
          &(struct ask){.method = "POST", .path = "/later", .has_body = true, .body = large});
     assert_int_equal(wire.n_later, 1);
-    assert_true(wire.server->gather.bytes >= 10000);
+    assert_true(wire.server->gather.bytes >= 1 << 21);
     struct buf bytes;
-    buf_init(&bytes, 1 << 20);
-    for (int i = 0; i < 30; i++) {
-        buf_put(&bytes, "\0\0\0\x27\x10", 5); /* 10000 */
-        for (int k = 0; k < 10000; k++)
+    buf_init(&bytes, 1 << 22);
+    for (int i = 0; i < 5; i++) {
+        buf_put(&bytes, "\0\0\6\x1a\x80", 5); /* 400000 */
+        for (int k = 0; k < MESSAGE; k++)
             buf_put_char(&bytes, 'a');
     }
     int32_t id = submit(client, &(struct ask){CHAT, .body = buf_str(&bytes)});
     run(client);
+    assert_false(list_empty(&wire.server->gather.waiting));
+    assert_true(client->send.len > 0);
     http_respond(wire.later[0], 200, NULL, STR("x"));
+    run(client);
     client_more(client, id, STR(""), true);
     assert_int_equal(seen_of(client, id)->body.len, bytes.len);
     assert_string_equal(seen_of(client, id)->grpc_status, "0");
@@ -448,6 +471,89 @@ static void test_memory_of_all_bodies(void **state)
     buf_fini(&bytes);
     mem_free((char *)large.ptr);
     DONE(client);
+}
+
+/* Bodies of which the first has the place beside the budget, and the others most of the budget. */
+static void use_up_memory(struct client *client)
+{
+    static const size_t sizes[] = {1 << 21, 300000, 100000};
+    char *bytes = mem_zero(1, sizes[0]);
+    for (size_t i = 0; i < MG_COUNT(sizes); i++)
+        call(client, &(struct ask){.method = "POST",
+                                   .path = "/later",
+                                   .has_body = true,
+                                   .body = str_n(bytes, sizes[i])});
+    assert_int_equal(client->wire->n_later, MG_COUNT(sizes));
+    assert_true(client->wire->later[0]->is_beside);
+    assert_in_range(gather_bytes_of_all(), 600000, 700000);
+    mem_free(bytes);
+}
+
+static void answer_all(struct wire *wire)
+{
+    for (size_t i = 0; i < wire->n_later; i++) {
+        if (wire->later[i])
+            http_respond(wire->later[i], 200, NULL, STR("x"));
+    }
+}
+
+#define SHORT_CONF (wire.conf.bodies_bytes_max = 1 << 20, wire.conf.body_bytes_max = 1 << 22)
+
+/* What is handed on where it lies needs no memory: it neither waits nor keeps the place from those
+ * who need it. */
+static void test_whole_messages_need_no_memory(void **state)
+{
+    CLIENT_WITH(client, 65535, SHORT_CONF);
+    use_up_memory(client);
+    int32_t id = submit(client, &(struct ask){CHAT, .body = FRAME("\4ping")});
+    run(client);
+    struct seen *seen = seen_of(client, id);
+    assert_string_equal(messages_of(seen), "ping|");
+    assert_true(list_empty(&wire.server->gather.waiting));
+    http_respond(MG_STEAL(wire.later[0]), 200, NULL, STR("x"));
+    run(client);
+    client_more(client, id, STR("\0\0\0\0\5again"), false);
+    assert_null(wire.server->gather.beside);
+    client_more(client, id, STR(""), true);
+    assert_string_equal(messages_of(seen), "ping|again|");
+    assert_string_equal(seen->grpc_status, "0");
+    answer_all(&wire);
+    DONE(client);
+}
+
+/* A cut message takes the place or waits; whole, it has neither place nor memory, and the next one
+ * comes at once. */
+static void test_a_cut_message_while_memory_is_short(void **state)
+{
+    enum { MESSAGE = 200000, PART = 50000 };
+    static const bool is_place_free[] = {true, false};
+    for (size_t i = 0; i < MG_COUNT(is_place_free); i++) {
+        CLIENT_WITH(client, 65535, SHORT_CONF);
+        use_up_memory(client);
+        if (is_place_free[i])
+            http_respond(MG_STEAL(wire.later[0]), 200, NULL, STR("x"));
+        struct buf bytes;
+        buf_init(&bytes, MESSAGE + 5);
+        buf_put(&bytes, "\0\0\3\x0d\x40", 5); /* 200000 */
+        while (bytes.len < MESSAGE + 5)
+            buf_put_char(&bytes, 'a');
+        int32_t id = submit(client, &(struct ask){CHAT, .body = str_n(bytes.ptr, PART)});
+        run(client);
+        const struct gather *gather = &wire.server->gather;
+        assert_int_equal(list_empty(&gather->waiting), is_place_free[i]);
+        assert_int_equal(gather->beside->is_duplex, is_place_free[i]);
+        client_more(client, id, str_n(bytes.ptr + PART, bytes.len - PART), false);
+        assert_true(list_empty(&gather->waiting));
+        assert_ptr_equal(gather->beside, wire.later[0]);
+        client_more(client, id, STR("\0\0\0\0\5again"), true);
+        struct seen *seen = seen_of(client, id);
+        assert_int_equal(seen->body.len, bytes.len + 10);
+        assert_string_equal(seen->grpc_status, "0");
+        answer_all(&wire);
+        assert_int_equal(gather_bytes_of_all(), 0);
+        buf_fini(&bytes);
+        DONE(client);
+    }
 }
 
 static void test_classes_of_the_ends(void **state)
@@ -514,6 +620,8 @@ int main(void)
         cmocka_unit_test(test_back_pressure),
         cmocka_unit_test(test_an_answer_that_is_not_read),
         cmocka_unit_test(test_memory_of_all_bodies),
+        cmocka_unit_test(test_whole_messages_need_no_memory),
+        cmocka_unit_test(test_a_cut_message_while_memory_is_short),
         cmocka_unit_test(test_classes_of_the_ends),
     };
     /* clang-format on */

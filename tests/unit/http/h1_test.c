@@ -380,6 +380,25 @@ static void test_held_body_is_not_read(void **state)
     }
 }
 
+/* What comes with the head of a held request is memory that nobody bounds. */
+static void test_little_is_read_before_a_body(void **state)
+{
+    WIRE(wire);
+    assert_int_equal(wire.read_most, HEAD_READ_BYTES);
+    send_text(&wire, "POST /held HTTP/1.1\r\n" H "Content-");
+    assert_int_equal(wire.read_most, HEAD_READ_BYTES);
+    send_text(&wire, "Length: 6\r\n\r\nabc");
+    http_request_release(wire.later[0]);
+    wire_send(&wire, "", 0);
+    assert_int_equal(wire.read_most, 65536);
+    send_text(&wire, "def");
+    assert_string_equal(wire_answers(&wire), "200:abcdef");
+    assert_int_equal(wire.read_most, HEAD_READ_BYTES);
+    send_text(&wire, "GET / HTTP/1.1\r\n" H "\r\n");
+    assert_int_equal(wire.read_most, HEAD_READ_BYTES);
+    wire_fini(&wire);
+}
+
 static void test_held_without_a_body(void **state)
 {
     WIRE(wire);
@@ -399,7 +418,7 @@ static void test_held_then_refused(void **state)
     wire_send(&wire, "defGET / HTTP/1.1\r\n" H "\r\n", 31);
     assert_string_equal(wire_answers(&wire), "503 200:root");
     size_t at;
-    assert_true(str_find(buf_str(&wire.out), STR("retry-after: 1\r\n"), &at));
+    assert_true(str_find(buf_str(&wire.out), STR("retry-after: "), &at));
     wire_fini(&wire);
 }
 
@@ -611,7 +630,8 @@ static void test_head_request(void **state)
     WIRE(wire);
     send_text(&wire, "HEAD / HTTP/1.1\r\n" H "\r\n");
     struct str want =
-        STR("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\n");
+        STR("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nvary: Accept-Encoding\r\n"
+            "Content-Length: 4\r\n\r\n");
     assert_int_equal(wire.out.len, want.len);
     assert_memory_equal(wire.out.ptr, want.ptr, want.len);
     wire_fini(&wire);
@@ -673,6 +693,7 @@ int main(void)
         cmocka_unit_test(test_answers_keep_their_order),
         cmocka_unit_test(test_pipeline_limit),
         cmocka_unit_test(test_held_body_is_not_read),
+        cmocka_unit_test(test_little_is_read_before_a_body),
         cmocka_unit_test(test_held_without_a_body),
         cmocka_unit_test(test_held_then_refused),
         cmocka_unit_test(test_held_too_large_is_refused_at_once),

@@ -39,6 +39,9 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         {STR("grpc-accept-encoding"), seen->accept, sizeof seen->accept},
         {STR("allow"), seen->allow, sizeof seen->allow},
         {STR("content-length"), seen->length, sizeof seen->length},
+        {STR("content-encoding"), seen->encoding, sizeof seen->encoding},
+        {STR("etag"), seen->etag, sizeof seen->etag},
+        {STR("vary"), seen->vary, sizeof seen->vary},
     };
     for (size_t i = 0; i < MG_COUNT(fields); i++) {
         if (str_eq(key, fields[i].name))
@@ -182,6 +185,12 @@ void client_more(struct client *client, int32_t id, struct str bytes, bool is_la
     client->send = bytes;
     client->is_open_ended = !is_last;
     assert_int_equal(nghttp2_session_resume_data(client->session, id), 0);
+    run(client);
+}
+
+void client_outlast(struct client *client)
+{
+    wire_advance(client->wire, LINGER_NS / 1000000);
     run(client);
 }
 

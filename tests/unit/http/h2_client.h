@@ -9,7 +9,7 @@
 
 struct seen { /* of one stream */
     char status[8], grpc_status[8], grpc_message[256], retry_info[128], details[256], type[64],
-        accept[64], allow[32], length[24];
+        accept[64], allow[32], length[24], encoding[16], etag[64], vary[64];
     unsigned n_continue;
     struct buf body;
     bool is_closed, has_trailers;
@@ -44,6 +44,8 @@ int32_t submit(struct client *client, const struct ask *ask);
 struct seen *call(struct client *client, const struct ask *ask);
 /* More of the body of a stream that is open-ended; is_last: and its end. */
 void client_more(struct client *client, int32_t id, struct str bytes, bool is_last);
+/* The server stops waiting for the rests of bodies that were answered before their end. */
+void client_outlast(struct client *client);
 /* The gRPC messages of an answer, each with '|' behind it; "broken" when they are not framed. */
 const char *messages_of(const struct seen *seen);
 

@@ -160,11 +160,11 @@ static void test_deadline_while_handled(void **state)
 {
     CLIENT(client);
     int32_t id = submit(
-        client, &(struct ask){GRPC, .path = "/t.S/Later", .timeout = "500m", .body = FRAME("\1a")});
+        client, &(struct ask){GRPC, .path = "/t.S/Later", .timeout = "20S", .body = FRAME("\1a")});
     run(client);
     assert_int_equal(wire.n_later, 1);
-    assert_int_equal(http_request_deadline_ns(wire.later[0]), wire.now_ns + 500000000u);
-    wire_advance(&wire, 499);
+    assert_int_equal(http_request_deadline_ns(wire.later[0]), wire.now_ns + 20000000000u);
+    wire_advance(&wire, 19999);
     run(client);
     assert_false(seen_of(client, id)->is_closed);
     wire_advance(&wire, 2);
@@ -189,10 +189,169 @@ static void test_answer_before_the_body(void **state)
     run(client);
     struct seen *seen = seen_of(client, id);
     assert_string_equal(seen->status, "415");
+    assert_false(seen->is_closed); /* the answer comes alone: a reset beside it would hide it */
+    client_outlast(client);
     assert_true(seen->is_closed); /* RST_STREAM(NO_ERROR) */
     assert_int_equal(seen->error, NGHTTP2_NO_ERROR);
     assert_string_equal(call(client, &get_root)->status, "200");
     DONE(client);
+}
+
+/* Frames of a kind that the server has sent. */
+static unsigned n_frames(const struct wire *wire, uint8_t kind)
+{
+    unsigned n = 0;
+    for (size_t at = 0; at + 9 <= wire->out.len; at += 9 + (get_be32(wire->out.ptr + at) >> 8))
+        n += (uint8_t)wire->out.ptr[at + 3] == kind;
+    return n;
+}
+
+#define DISCARDED (1024u * 1024) /* of a body after its answer */
+
+/* The rest of a body that was refused is read, so that the answer is all that its peer sees. */
+static void test_the_rest_is_read(void **state)
+{
+    /* clang-format off */
+    static const struct { struct ask ask; size_t len; bool is_cut; const char *status, *grpc; } cases[] = {
+        { { .method = "POST", .path = "/picky", .has_body = true }, 1, false, "415", "" },
+        { { .method = "POST", .path = "/picky", .has_body = true }, 300000, false, "415", "" },
+        { { .method = "POST", .path = "/nope", .has_body = true }, DISCARDED, false, "404", "" },
+        { { .method = "POST", .path = "/nope", .has_body = true }, DISCARDED + 1, true, "404", "" },
+        { { .method = "POST", .path = "/nope", .has_body = true }, 20 * DISCARDED, true, "404", "" },
+        { { GRPC, .path = "/t.S/Nope" }, 300000, false, "200", "12" },
+        { { GRPC, .path = "/t.S/Nope" }, 5 * DISCARDED, true, "200", "12" },
+        { { .method = "POST", .path = "/small", .has_body = true }, 300000, false, "413", "" },
+        { { GRPC, .path = "/t.S/Small" }, 300000, false, "200", "8" },
+        { { GRPC, .path = "/t.S/Echo", .encoding = "lzma" }, 300000, false, "200", "12" },
+    };
+    /* clang-format on */
+    char *body = mem_zero(1, 20 * DISCARDED);
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        CLIENT(client);
+        struct ask ask = cases[i].ask;
+        ask.body = str_n(body, cases[i].len);
+        struct seen *seen = call(client, &ask);
+        assert_string_equal(seen->status, cases[i].status);
+        assert_string_equal(seen->grpc_status, cases[i].grpc);
+        assert_true(seen->is_closed);
+        assert_int_equal(seen->error, NGHTTP2_NO_ERROR);
+        if (n_frames(&wire, NGHTTP2_RST_STREAM) != cases[i].is_cut)
+            fail_msg("row %zu", i);
+        if (cases[i].len > 2 * DISCARDED + wire.conf.stream_window)
+            assert_true(client->send.len > 0);
+        assert_int_equal(wire.server->gather.bytes, 0);
+        assert_string_equal(call(client, &get_root)->status, "200");
+        assert_int_equal(wire.conn->n_requests, 0);
+        DONE(client);
+    }
+    mem_free(body);
+}
+
+static void test_the_rest_is_not_awaited_for_ever(void **state)
+{
+    CLIENT(client);
+    char *body = mem_zero(1, 300000);
+    int32_t id = submit(client, &(struct ask){.method = "POST",
+                                              .path = "/picky",
+                                              .body = str_n(body, 300000),
+                                              .has_body = true,
+                                              .is_open_ended = true});
+    run(client);
+    wire_advance(&wire, LINGER_NS / 1000000 - 100);
+    client_more(client, id, STR("a"), false); /* does not move the time */
+    assert_int_equal(n_frames(&wire, NGHTTP2_RST_STREAM), 0);
+    wire_advance(&wire, 100);
+    run(client);
+    assert_int_equal(n_frames(&wire, NGHTTP2_RST_STREAM), 1);
+    assert_true(seen_of(client, id)->is_closed);
+    assert_int_equal(seen_of(client, id)->error, NGHTTP2_NO_ERROR);
+    assert_int_equal(wire.conn->n_requests, 0);
+    mem_free(body);
+    DONE(client);
+}
+
+/* No window beyond the usual one, and none at all after the bound while the answer is not taken. */
+static void test_windows_of_the_rest(void **state)
+{
+    CLIENT_WITH(client, 0, (void)0); /* takes no DATA, so the answer stays */
+    char *body = mem_zero(1, 8 * DISCARDED);
+    int32_t id = submit(client, &(struct ask){.method = "POST",
+                                              .path = "/nope",
+                                              .body = str_n(body, 8 * DISCARDED),
+                                              .has_body = true});
+    run(client);
+    size_t sent = 8 * DISCARDED - client->send.len;
+    assert_true(sent > DISCARDED && sent <= DISCARDED + wire.conf.stream_window);
+    assert_true(nghttp2_session_get_stream_remote_window_size(client->session, id) <=
+                (int32_t)wire.conf.stream_window);
+    assert_false(seen_of(client, id)->is_closed);
+    client_fini(client);
+    mem_free(client);
+    mem_free(body);
+    wire_fini(&wire);
+}
+
+/* What was kept back while a handler held the body comes when it has refused it. */
+static void test_the_rest_of_a_held_body(void **state)
+{
+    CLIENT(client);
+    size_t len = wire.conf.stream_window + 300000;
+    char *body = mem_zero(1, len);
+    int32_t id = submit(
+        client, &(struct ask){
+                    .method = "POST", .path = "/held", .body = str_n(body, len), .has_body = true});
+    run(client);
+    assert_int_equal(client->send.len, 300000);
+    http_respond_error(wire.later[0], MG_E_BUSY, STR("not now"), 1);
+    run(client);
+    assert_string_equal(seen_of(client, id)->status, "503");
+    assert_true(seen_of(client, id)->is_closed);
+    assert_int_equal(n_frames(&wire, NGHTTP2_RST_STREAM), 0);
+    mem_free(body);
+    DONE(client);
+}
+
+/* Who waits for 100 (Continue), or has closed its side, sends nothing more: nothing is awaited. */
+static void test_no_rest_is_expected(void **state)
+{
+    for (int by_end = 0; by_end < 2; by_end++) {
+        CLIENT(client);
+        struct ask ask = {
+            .method = "POST", .path = "/picky", .has_body = true, .is_open_ended = true};
+        if (!by_end) {
+            ask.extra_name = "expect";
+            ask.extra_value = "100-continue";
+        }
+        int32_t id = submit(client, &ask);
+        run(client);
+        assert_string_equal(seen_of(client, id)->status, "415");
+        assert_int_equal(seen_of(client, id)->is_closed, !by_end);
+        if (by_end)
+            wire_end(&wire);
+        assert_int_equal(n_frames(&wire, NGHTTP2_RST_STREAM), 1);
+        DONE(client);
+    }
+}
+
+/* A peer that resets what was answered wasted no work, so it is no flood; what is not answered is.
+ */
+static void test_resets_of_the_rest_do_not_count(void **state)
+{
+    static const char *const paths[] = {"/picky", "/echo"};
+    for (size_t i = 0; i < MG_COUNT(paths); i++) {
+        CLIENT(client);
+        for (unsigned n = 0; n < 2 * wire.conf.reset_max; n++) {
+            int32_t id = submit(client, &(struct ask){.method = "POST",
+                                                      .path = paths[i],
+                                                      .has_body = true,
+                                                      .is_open_ended = true});
+            run(client);
+            (void)nghttp2_submit_rst_stream(client->session, 0, id, NGHTTP2_CANCEL);
+            run(client);
+        }
+        assert_int_equal(client->n_goaway > 0, i);
+        DONE(client);
+    }
 }
 
 static void test_continue(void **state)
@@ -310,6 +469,7 @@ static void test_slow_body(void **state)
         run(client);
         assert_string_equal(seen_of(client, id)->status, cases[i].status);
         assert_string_equal(seen_of(client, id)->grpc_status, cases[i].grpc);
+        client_outlast(client);
         assert_true(seen_of(client, id)->is_closed);
         assert_int_equal(client->n_goaway, 0); /* only the stream */
         DONE(client);
@@ -332,6 +492,38 @@ static void test_drain(void **state)
     http_respond(wire.later[0], 200, NULL, STR("x"));
     run(client);
     assert_string_equal(seen_of(client, id)->status, "200");
+    assert_true(wire.is_shut);
+    DONE(client);
+}
+
+/* Whose answer is there is not waited for, whether it came before or after; whose is not, is. */
+static void test_drain_cuts_rests(void **state)
+{
+    CLIENT(client);
+    struct ask ask = {.method = "POST", .path = "/picky", .has_body = true, .is_open_ended = true};
+    int32_t before = submit(client, &ask);
+    run(client);
+    ask.path = "/held";
+    int32_t after = submit(client, &ask);
+    run(client);
+    ask.path = "/echo";
+    int32_t unanswered = submit(client, &ask);
+    run(client);
+    assert_string_equal(seen_of(client, before)->status, "415");
+    assert_false(seen_of(client, before)->is_closed);
+    conn_drain(wire.conn);
+    run(client);
+    assert_true(seen_of(client, before)->is_closed);
+    http_respond_error(wire.later[0], MG_E_BUSY, STR(""), 1);
+    run(client);
+    assert_string_equal(seen_of(client, after)->status, "503");
+    assert_true(seen_of(client, after)->is_closed);
+    assert_int_equal(seen_of(client, before)->error, NGHTTP2_NO_ERROR);
+    assert_int_equal(seen_of(client, after)->error, NGHTTP2_NO_ERROR);
+    assert_false(seen_of(client, unanswered)->is_closed);
+    assert_false(wire.is_shut);
+    client_more(client, unanswered, STR("abc"), true);
+    assert_string_equal(seen_of(client, unanswered)->status, "200");
     assert_true(wire.is_shut);
     DONE(client);
 }
@@ -618,6 +810,12 @@ int main(void)
         cmocka_unit_test(test_grpc_hints),
         cmocka_unit_test(test_deadline_while_handled),
         cmocka_unit_test(test_answer_before_the_body),
+        cmocka_unit_test(test_the_rest_is_read),
+        cmocka_unit_test(test_the_rest_is_not_awaited_for_ever),
+        cmocka_unit_test(test_windows_of_the_rest),
+        cmocka_unit_test(test_the_rest_of_a_held_body),
+        cmocka_unit_test(test_no_rest_is_expected),
+        cmocka_unit_test(test_resets_of_the_rest_do_not_count),
         cmocka_unit_test(test_continue),
         cmocka_unit_test(test_held_body_stops_at_the_window),
         cmocka_unit_test(test_window_comes_back_after_resets),
@@ -625,6 +823,7 @@ int main(void)
         cmocka_unit_test(test_answer_that_is_not_read),
         cmocka_unit_test(test_slow_body),
         cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_drain_cuts_rests),
         cmocka_unit_test(test_drain_without_an_answer_to_the_ping),
         cmocka_unit_test(test_idle_connection_is_drained),
         cmocka_unit_test(test_rapid_reset),

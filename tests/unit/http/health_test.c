@@ -12,7 +12,7 @@
 #define SERVING "\x08\x01"
 
 static const char *const services[] = {"a.B", "c.D"};
-static struct http_health health = {services, MG_COUNT(services)};
+static struct http_health health = {.services = services, .n = MG_COUNT(services)};
 static const struct http_route routes[] = {HTTP_HEALTH_ROUTES(&health)};
 
 static void open_door(struct wire *wire, struct client *client)

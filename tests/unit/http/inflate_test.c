@@ -43,7 +43,7 @@ static struct str packed(struct buf *room, enum zip_kind kind, struct str text, 
     if (kind == ZIP_IDENTITY)
         buf_put_str(room, text);
     else
-        assert_int_equal(zip_deflate(zip, kind, 0, text, room), MG_OK);
+        assert_int_equal(zip_deflate(zip, kind, text, room), MG_OK);
     if (is_framed)
         put_be32(room->ptr + 1, (uint32_t)(room->len - sizeof prefix));
     return buf_str(room);

@@ -64,9 +64,9 @@ static void test_numbers(void **state)
 static void test_reasons_are_in_the_table(void **state)
 {
     (void)state;
-    static const char *const reasons[] = {"connections", "headers", "body_bytes",  "slow",
-                                          "malformed",   "flood",   "expectation", "deadline",
-                                          "auth",        "denied"};
+    static const char *const reasons[] = {"headers",     "body_bytes", "slow", "malformed",
+                                          "flood",       "expectation", "deadline", "auth",
+                                          "denied",      "memory",     "stalled"};
     struct metric_registry *registry = metric_registry_new();
     struct wire wire;
     wire_init(&wire);
@@ -84,11 +84,48 @@ static void test_reasons_are_in_the_table(void **state)
     metric_registry_free(&registry);
 }
 
+static void test_every_failed_handshake_has_a_reason(void **state)
+{
+    (void)state;
+    static const struct {
+        enum tls_failure failure;
+        const char *reason;
+    } cases[] = {
+        {TLS_FAILURE_NO_CERTIFICATE, "no_certificate"},
+        {TLS_FAILURE_CERTIFICATE, "certificate"},
+        {TLS_FAILURE_VERSION, "version"},
+        {TLS_FAILURE_PLAIN, "plain"},
+        {TLS_FAILURE_REFUSED, "refused"},
+        {TLS_FAILURE_UNFINISHED, "unfinished"},
+        {TLS_FAILURE_OTHER, "other"},
+    };
+    struct metric_registry *registry = metric_registry_new();
+    struct wire wire;
+    char line[128];
+    wire_init(&wire);
+    wire.options.metrics = http_metrics_register(registry);
+    wire.options.metric_door = HTTP_DOOR_ZIPKIN;
+    wire_start(&wire);
+    http_count_handshake(wire.server, TLS_FAILURE_NONE);
+    for (unsigned n = 0; n < 2; n++) {
+        for (size_t i = 0; i < MG_COUNT(cases); i++) {
+            snprintf(line, sizeof line,
+                     "meshglass_tls_handshake_failures_total{door=\"zipkin\",reason=\"%s\"} %u\n",
+                     cases[i].reason, n);
+            assert_true(shows(registry, line));
+            http_count_handshake(wire.server, cases[i].failure);
+        }
+    }
+    wire_fini(&wire);
+    metric_registry_free(&registry);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_reasons_are_in_the_table),
+        cmocka_unit_test(test_every_failed_handshake_has_a_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

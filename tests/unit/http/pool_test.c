@@ -41,13 +41,81 @@ static void test_growth(void **state)
     }
 }
 
+/* A body that grows gets exactly what was foretold, also where a buffer would double by itself. */
+static void test_room_is_foretold(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t len, more;
+        uint64_t hint;
+        size_t limit, room;
+    } cases[] = {
+        {0, 0, 0, 64000, 0},
+        {0, 1, 0, 64000, 4096},
+        {0, 1, 100, 64000, 100},
+        {0, 1, 100, 50, 50},
+        {3000, 1000, 0, 64000, 6000},
+        {3000, 3000, 0, 64000, 6000},
+        {3000, 3001, 0, 64000, 12002},
+        {3000, 3001, 7000, 64000, 7000},
+        {3000, 3001, 60000, 64000, 12002},
+        {3000, 3001, 5000, 64000, 12002},
+        {3000, 3001, 0, 7000, 7000},
+    };
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct pool pool = {0};
+        struct buf body;
+        buf_init(&body, cases[i].limit);
+        if (cases[i].len)
+            grow_to(&pool, &body, cases[i].len, 0);
+        size_t room = pool_room(&body, cases[i].more, cases[i].hint);
+        if (room != cases[i].room)
+            fail_msg("row %zu: %zu", i, room);
+        pool_grow(&pool, &body, cases[i].more, cases[i].hint);
+        assert_int_equal(body.room, room);
+        assert_int_equal(body.limit, cases[i].limit);
+        assert_false(body.failed);
+        buf_fini(&body);
+        pool_fini(&pool);
+    }
+}
+
+/* A small body never gets, and is never charged with, a large buffer. */
+static void test_reuse_is_bounded(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t kept, want;
+        bool is_reused;
+    } cases[] = {{9999, 10000, false},
+                 {10000, 10000, true},
+                 {20000, 10000, true},
+                 {20001, 10000, false},
+                 {POOL_BYTES_MAX, 10000, false}};
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct pool pool = {0};
+        struct buf kept, body;
+        buf_init(&kept, cases[i].kept);
+        assert_int_equal(buf_reserve(&kept, cases[i].kept), MG_OK);
+        assert_int_equal(kept.room, cases[i].kept);
+        pool_give(&pool, &kept);
+        assert_int_equal(pool.n, 1);
+        buf_init(&body, cases[i].want);
+        pool_grow(&pool, &body, cases[i].want, cases[i].want);
+        if (body.room != (cases[i].is_reused ? cases[i].kept : cases[i].want))
+            fail_msg("row %zu: %zu", i, body.room);
+        buf_fini(&body);
+        pool_fini(&pool);
+    }
+}
+
 static void test_reuse_keeps_the_bytes(void **state)
 {
     (void)state;
     struct pool pool = {0};
     struct buf large, body;
     buf_init(&large, 1 << 20);
-    grow_to(&pool, &large, 100000, 0);
+    grow_to(&pool, &large, 50000, 0);
     char *memory = large.ptr;
     pool_give(&pool, &large);
     assert_null(large.ptr);
@@ -117,6 +185,8 @@ int main(void)
     /* clang-format off */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_growth),
+        cmocka_unit_test(test_room_is_foretold),
+        cmocka_unit_test(test_reuse_is_bounded),
         cmocka_unit_test(test_reuse_keeps_the_bytes),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_decay),

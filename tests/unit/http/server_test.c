@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include "bare.h"
 #include "http/conn.h"
 #include "usual_conf.h"
@@ -63,13 +64,13 @@ static const struct http_route routes[] = {
 static void on_deadline(void *owner)
 {
     (void)owner;
-    fail_msg("nothing happened for 20 s");
+    fail_msg("nothing happened for 60 s");
 }
 
 static void run(struct scene *scene, bool (*is_done)(struct scene *scene))
 {
     scene->is_done = is_done;
-    timer_start(scene->deadline, 20000);
+    timer_start(scene->deadline, 60000);
     if (!is_done(scene))
         loop_run(scene->loop);
     timer_stop(scene->deadline);
@@ -287,23 +288,44 @@ static bool three_answered(struct scene *scene)
     return scene->peers[2].got.len;
 }
 
+static void expect_pauses(struct metric_registry *registry, unsigned n)
+{
+    char line[96];
+    struct buf text;
+    snprintf(line, sizeof line, "meshglass_http_accept_pauses_total{door=\"otlp_grpc\"} %u\n", n);
+    buf_init(&text, 1 << 20);
+    metric_write(registry, METRIC_TEXT_0_0_4, &text);
+    assert_true(str_find(buf_str(&text), str_of(line), &(size_t){0}));
+    buf_fini(&text);
+}
+
 /* The third connection waits in the backlog and is served when one goes. */
 static void test_connections_max(void **state)
 {
     (void)state;
+    struct metric_registry *registry = metric_registry_new();
     struct scene scene;
     open_scene(&scene, 2);
-    for (int i = 0; i < 3; i++)
-        dial(&scene);
+    scene.server->options.metrics = http_metrics_register(registry);
+    dial(&scene);
     run(&scene, all_connected);
-    for (size_t i = 0; i < 3; i++)
+    bare_send(&scene.peers[0], GET);
+    run(&scene, first_answered);
+    expect_pauses(registry, 0);
+    dial(&scene);
+    dial(&scene);
+    run(&scene, all_connected);
+    for (size_t i = 1; i < 3; i++)
         bare_send(&scene.peers[i], GET);
     run(&scene, two_answered);
     assert_int_equal(http_server_connections(scene.server), 2);
     assert_int_equal(scene.peers[2].got.len, 0);
+    expect_pauses(registry, 1);
     stream_close(scene.peers[0].stream);
     run(&scene, three_answered);
+    expect_pauses(registry, 2);
     end_scene(&scene);
+    metric_registry_free(&registry);
 }
 
 static void test_idle_timeout_by_the_server_s_own_timer(void **state)

@@ -164,6 +164,11 @@ static void wire_pause(void *owner)
     ((struct wire *)owner)->is_paused = true;
 }
 
+static void wire_read_most(void *owner, size_t bytes)
+{
+    ((struct wire *)owner)->read_most = bytes;
+}
+
 static void wire_resume(void *owner)
 {
     ((struct wire *)owner)->is_paused = false;
@@ -205,6 +210,7 @@ static const struct transport transport = {
     .queued = wire_queued,
     .pause = wire_pause,
     .resume = wire_resume,
+    .read_most = wire_read_most,
     .shutdown = wire_shutdown,
     .close = wire_close,
     .alpn = wire_alpn,
@@ -251,17 +257,39 @@ static void close_now(struct wire *wire)
         conn_on_closed(conn);
 }
 
+static bool is_reading(const struct wire *wire)
+{
+    return wire->conn && !wire->is_closing && !wire->is_paused;
+}
+
+/* As a socket does: a read at a time. */
+static void deliver(struct wire *wire)
+{
+    struct buf bytes = wire->unread;
+    size_t at = 0;
+    buf_init(&wire->unread, 64 * 1024 * 1024);
+    while (at < bytes.len && is_reading(wire)) {
+        size_t n = MG_MIN(bytes.len - at, (size_t)65536);
+        conn_on_data(wire->conn, str_n(bytes.ptr + at, n));
+        server_flush(wire->server);
+        at += n;
+    }
+    struct buf later = wire->unread; /* what a handler sent meanwhile */
+    buf_init(&wire->unread, 64 * 1024 * 1024);
+    if (wire->conn) {
+        buf_put(&wire->unread, bytes.ptr + at, bytes.len - at);
+        buf_put_str(&wire->unread, buf_str(&later));
+    }
+    buf_fini(&bytes);
+    buf_fini(&later);
+}
+
 /* What a loop does at the end of its round. */
 static void settle(struct wire *wire)
 {
     server_flush(wire->server);
-    while (wire->conn && !wire->is_closing && !wire->is_paused && wire->unread.len) {
-        struct buf bytes = wire->unread;
-        buf_init(&wire->unread, 64 * 1024 * 1024);
-        conn_on_data(wire->conn, buf_str(&bytes));
-        buf_fini(&bytes);
-        server_flush(wire->server);
-    }
+    while (is_reading(wire) && wire->unread.len)
+        deliver(wire);
     if (wire->conn && !wire->is_closing && !wire->is_paused && wire->has_pending_end) {
         wire->has_pending_end = false;
         conn_on_end(wire->conn);

@@ -3,7 +3,7 @@
 #pragma once
 #include "http/conn.h"
 
-#define WIRE_LATER_MAX 64
+#define WIRE_LATER_MAX 512
 
 struct wire {
     struct loop *loop;
@@ -13,6 +13,7 @@ struct wire {
     struct conn *conn; /* NULL once closed */
     struct buf out;    /* everything the server wrote */
     struct buf unread; /* sent by the peer while the server did not read */
+    size_t read_most;  /* what the server reads at a time */
     size_t queued;     /* what the transport claims not to have sent yet */
     bool is_paused, is_shut, is_closing, has_pending_end;
 

@@ -84,6 +84,52 @@ static void list_names_the_server_and_its_service(void **state)
     }
 }
 
+/* What keeps a door from taking anything is seen from outside, so that a balancer goes elsewhere. */
+static void a_door_that_takes_nothing_is_not_serving(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(doors); i++) {
+        struct rig rig = { 0 };
+        struct reply reply;
+        const struct http_route *routes;
+        size_t n;
+        rig_open(&rig);
+        routes = doors[i].routes(&n);
+        rig_serve(&rig, routes, n, true);
+        rig.doors->is_closing = true;
+        rig_post(&rig, &(struct post){ .path = "/grpc.health.v1.Health/Check", .is_grpc = true, .body = STR("") }, &reply);
+        assert_int_equal(reply.grpc_status, OK);
+        assert_memory_equal(reply.body, "\x08\x02", 2);
+        rig_post(&rig, &(struct post){ .path = "/grpc.health.v1.Health/List", .is_grpc = true, .body = STR("") }, &reply);
+        assert_memory_equal(reply.body, "\x0a\x06\x0a\x00\x12\x02\x08\x02\x0a", 9);
+        rig.doors->is_closing = false;
+        check(&rig, STR(""), OK);
+        rig_close(&rig);
+    }
+}
+
+static void zipkin_door_says_whether_it_takes_spans(void **state)
+{
+    struct rig rig = { 0 };
+    const struct http_route *routes;
+    size_t n;
+
+    (void)state;
+    rig_open(&rig);
+    routes = ingest_zipkin_routes(&n);
+    rig_serve(&rig, routes, n, false);
+    for (unsigned is_closing = 0; is_closing < 2; is_closing++) {
+        struct reply reply;
+        rig.doors->is_closing = is_closing;
+        rig_post(&rig, &(struct post){ .method = "GET", .path = "/health" }, &reply);
+        assert_int_equal(reply.status, is_closing ? 503 : 200);
+        assert_string_equal(reply.body, is_closing ? "{\"status\":\"DOWN\",\"zipkin\":{\"status\":\"DOWN\",\"details\":{\"meshglass\":{\"status\":\"DOWN\"}}}}"
+                                                   : "{\"status\":\"UP\",\"zipkin\":{\"status\":\"UP\",\"details\":{\"meshglass\":{\"status\":\"UP\"}}}}");
+    }
+    rig.doors->is_closing = false;
+    rig_close(&rig);
+}
+
 static void a_compressed_check_is_read_and_a_broken_one_refused(void **state)
 {
     struct rig rig = { 0 };
@@ -123,6 +169,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_door_serves_its_own_service),
         cmocka_unit_test(list_names_the_server_and_its_service),
+        cmocka_unit_test(a_door_that_takes_nothing_is_not_serving),
+        cmocka_unit_test(zipkin_door_says_whether_it_takes_spans),
         cmocka_unit_test(a_compressed_check_is_read_and_a_broken_one_refused),
     };
 

@@ -1,4 +1,4 @@
-/* jaeger_test.c - the Jaeger doors over HTTP and gRPC from outside (jaeger.md 3.1 and 3.2). */
+/* jaeger_test.c - the Jaeger doors over HTTP and gRPC from outside. */
 #include "bodies.h"
 #include "rig.h"
 

@@ -122,6 +122,7 @@ static void stop_loop(struct rig *rig)
         ingest_loop_close(rig->doors, on_idle, rig);
     }
     rig_run(rig, is_idle, rig);
+    assert_int_equal(rig->doors->let_in.unanswered, 0); /* whatever became of a body */
     ingest_loop_free(&rig->doors);
     loop_free(&rig->loop);
 }

@@ -1,4 +1,4 @@
-/* talkers_test.c - who is loud: shares, decay, a full table, and hints. */
+/* talkers_test.c - who is loud: shares, decay, and a full table. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -110,24 +110,6 @@ static void a_full_table_keeps_the_big_ones(void **state)
     assert_true(n > TALKERS_MAX / 2);
 }
 
-static void hints_are_spread_over_one_to_three_seconds(void **state)
-{
-    unsigned seen[4] = { 0 };
-
-    (void)state;
-    for (unsigned port = 1; port <= 3000; port++) {
-        char peer[32];
-        int len = snprintf(peer, sizeof peer, "10.0.0.1:%u", port);
-        unsigned s = talkers_retry_s(str_n(peer, (size_t)len));
-        assert_in_range(s, 1, 3);
-        assert_int_equal(s, talkers_retry_s(str_n(peer, (size_t)len)));
-        seen[s]++;
-    }
-    for (unsigned s = 1; s <= 3; s++)
-        assert_in_range(seen[s], 800, 1200);
-    assert_in_range(talkers_retry_s(STR("")), 1, 3);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,7 +118,6 @@ int main(void)
         cmocka_unit_test(nobody_and_a_stranger_are_never_loud),
         cmocka_unit_test(the_past_halves_and_is_forgotten),
         cmocka_unit_test(a_full_table_keeps_the_big_ones),
-        cmocka_unit_test(hints_are_spread_over_one_to_three_seconds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -195,6 +195,42 @@ static void a_burst_is_taken_or_counted_and_memory_comes_back(void **state)
     rig_close(&rig);
 }
 
+static void take_one(struct rig *rig, struct str bytes)
+{
+    uint64_t taken = rig_metric(rig, INGEST_spans_accepted, COMPACT, 0);
+
+    send_to(rig, COMPACT, bytes, 1);
+    rig_run_until(rig, INGEST_spans_accepted, COMPACT, 0, taken + 1);
+}
+
+static bool has_rested(void *owner)
+{
+    return ((struct rig *)owner)->doors->datagrams.spare_bytes == 0;
+}
+
+static void spare_memory_has_a_bound_and_goes_when_the_loop_is_idle(void **state)
+{
+    struct rig rig = { 0 };
+    struct buf body;
+
+    (void)state;
+    rig_open(&rig);
+    open_door(&rig, COMPACT);
+    captured_body(&body, CAPTURED_COMPACT_MIN);
+    rig.doors->datagrams.spare_bytes = 1 << 20; /* as if so much were there */
+    take_one(&rig, buf_str(&body));
+    assert_true(list_empty(&rig.doors->datagrams.spare));
+    rig.doors->datagrams.spare_bytes = 0;
+    take_one(&rig, buf_str(&body));
+    assert_false(list_empty(&rig.doors->datagrams.spare));
+    rig.doors->busy_at_ns = 0; /* long ago */
+    timer_start(rig.doors->timer, 0);
+    rig_run(&rig, has_rested, &rig);
+    assert_true(list_empty(&rig.doors->datagrams.spare));
+    buf_fini(&body);
+    rig_close(&rig);
+}
+
 static void an_address_that_is_taken_is_named(void **state)
 {
     struct rig rig = { 0 };
@@ -221,6 +257,7 @@ int main(void)
         cmocka_unit_test(one_without_credit_is_gone_at_once),
         cmocka_unit_test(what_is_under_way_is_bounded),
         cmocka_unit_test(a_burst_is_taken_or_counted_and_memory_comes_back),
+        cmocka_unit_test(spare_memory_has_a_bound_and_goes_when_the_loop_is_idle),
         cmocka_unit_test(an_address_that_is_taken_is_named),
     };
 

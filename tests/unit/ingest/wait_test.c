@@ -33,8 +33,10 @@ static void give_up(struct waiter *waiter, enum ingest_busy reason)
     dummy->reason = reason;
 }
 
-/* One letter a waiter: '.' waits, 's' served, 'w' its time is up, 't' outdone by a quiet one, 'c' closing. */
-static void run(const struct dummy *waiters, size_t n, bool is_closing, const char *want)
+/* One letter a waiter: '.' waits, 's' served, 'w' its time is up, 'l' so it is while the log is behind, 't' outdone by a quiet one,
+ * 'c' closing. */
+struct scene { bool is_closing, is_behind, is_short; };
+static void run(const struct dummy *waiters, size_t n, struct scene scene, const char *want)
 {
     struct rig rig = { 0 };
     struct dummy dummies[8];
@@ -50,11 +52,13 @@ static void run(const struct dummy *waiters, size_t n, bool is_closing, const ch
         waiting_add(rig.doors, &dummies[i].waiter);
         assert_int_equal(dummies[i].end, WAITS); /* never from inside */
     }
-    rig.doors->is_closing = is_closing;
-    rig.is_idle = is_closing;
+    rig.doors->is_closing = rig.is_idle = scene.is_closing;
+    rig.doors->in_log_bytes = scene.is_behind ? IN_LOG_BYTES_MAX : 0;
+    rig_leave_credit(&rig, scene.is_short ? 1 : 0);
     waiting_serve(rig.doors);
+    rig.doors->in_log_bytes = 0;
     for (size_t i = 0; i < n; i++) {
-        static const char reasons[] = { [BUSY_WAIT] = 'w', [BUSY_TALKER] = 't', [BUSY_CLOSING] = 'c' };
+        static const char reasons[] = { [BUSY_WAIT] = 'w', [BUSY_LOG] = 'l', [BUSY_TALKER] = 't', [BUSY_CLOSING] = 'c' };
         got[i] = dummies[i].end == WAITS ? '.' : dummies[i].end == SERVED ? 's' : reasons[dummies[i].reason];
     }
     assert_string_equal(got, want);
@@ -69,11 +73,12 @@ static void run(const struct dummy *waiters, size_t n, bool is_closing, const ch
 }
 
 #define W(peer_, until, room) { .waiter = { .peer = (peer_), .give_up_ns = (until) }, .has_room = (room) }
-#define CHECK(want, is_closing, ...)                              \
+#define CHECK_IN(scene, want, ...)                                \
     do {                                                          \
         const struct dummy waiters[] = { __VA_ARGS__ };           \
-        run(waiters, MG_COUNT(waiters), is_closing, want);        \
+        run(waiters, MG_COUNT(waiters), scene, want);             \
     } while (0)
+#define CHECK(want, is_closing_, ...) CHECK_IN(((struct scene){ .is_closing = (is_closing_) }), want, __VA_ARGS__)
 
 static void who_finds_room_is_served_whoever_waits_before(void **state)
 {
@@ -109,6 +114,56 @@ static void the_loud_wait_like_everybody_when_that_helps_nobody(void **state)
     CHECK("..", false, W(LOUD, LATER, false), W(0, 0, false)); /* one without a limit has time */
 }
 
+/* That the log is behind is nobody's fault, and passes; that memory is short as well is another matter. */
+static void a_log_that_is_behind_refuses_nobody_before_its_time(void **state)
+{
+    const struct scene behind = { .is_behind = true }, both = { .is_behind = true, .is_short = true };
+
+    (void)state;
+    CHECK_IN(behind, "..", W(QUIET, LATER, false), W(LOUD, LATER, false));
+    CHECK_IN(behind, "l.l", W(QUIET, PAST, false), W(LOUD, LATER, false), W(LOUD, PAST, false));
+    CHECK_IN(both, ".t", W(QUIET, LATER, false), W(LOUD, LATER, false));
+}
+
+static size_t resumed(struct rig *rig, struct dummy *dummies, size_t n)
+{
+    size_t served = 0;
+
+    for (size_t i = 0; i < n; i++)
+        dummies[i] = (struct dummy){ .waiter = { .peer = QUIET, .give_up_ns = LATER, .serve = serve, .give_up = give_up },
+                                     .has_room = i > 0 };
+    for (size_t i = 0; i < n; i++)
+        waiting_add(rig->doors, &dummies[i].waiter);
+    waiting_resume(rig->doors);
+    for (size_t i = 0; i < n; i++) {
+        served += dummies[i].end == SERVED;
+        if (dummies[i].end == WAITS)
+            list_remove(&dummies[i].waiter.link);
+    }
+    rig->ingest->waiting = 0;
+    return served;
+}
+
+/* Whoever the first waiter is, the others have their turn with an ack; but not while it would help nobody. */
+static void an_ack_gives_turns(void **state)
+{
+    struct rig rig = { 0 };
+    struct dummy dummies[4];
+
+    (void)state;
+    rig_open(&rig);
+    assert_int_equal(resumed(&rig, dummies, 4), 3);
+    rig.doors->in_log_bytes = IN_LOG_BYTES_MAX;
+    assert_int_equal(resumed(&rig, dummies, 4), 0);
+    rig.doors->in_log_bytes = IN_LOG_BYTES_MAX - 1;
+    assert_int_equal(resumed(&rig, dummies, 4), 3);
+    rig_leave_credit(&rig, 1);
+    assert_int_equal(resumed(&rig, dummies, 4), 0);
+    rig_leave_credit(&rig, 0);
+    rig.doors->in_log_bytes = 0;
+    rig_close(&rig);
+}
+
 static void at_the_end_nobody_waits(void **state)
 {
     (void)state;
@@ -122,6 +177,8 @@ int main(void)
         cmocka_unit_test(who_waited_its_time_is_refused),
         cmocka_unit_test(the_loud_are_refused_while_a_quiet_one_waits),
         cmocka_unit_test(the_loud_wait_like_everybody_when_that_helps_nobody),
+        cmocka_unit_test(a_log_that_is_behind_refuses_nobody_before_its_time),
+        cmocka_unit_test(an_ack_gives_turns),
         cmocka_unit_test(at_the_end_nobody_waits),
     };
 

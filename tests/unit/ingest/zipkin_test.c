@@ -1,4 +1,4 @@
-/* zipkin_test.c - the Zipkin door from outside: statuses and sentences (zipkin.md 6 and 12), and that what was answered is there. */
+/* zipkin_test.c - the Zipkin door from outside: statuses and sentences, and that what was answered is there. */
 #include "bodies.h"
 #include "rig.h"
 

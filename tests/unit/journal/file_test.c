@@ -50,9 +50,9 @@ static void vectors_are_written_whole(void **state)
         int fd = fs.io.open(&fs, "/d/f", O_CREAT, 0600);
         struct iovec iov[] = {{"", 0}, {"ab", 2}, {"", 0}, {"cde", 3}, {"f", 1}, {"", 0}};
         char back[12];
-        assert_int_equal(file_write(&fs.io, fd, iov, MG_COUNT(iov), 3), MG_OK);
+        assert_int_equal(journal_io_write(&fs.io, fd, iov, MG_COUNT(iov), 3), MG_OK);
         memset(back, 'x', sizeof back);
-        assert_int_equal(file_read(&fs.io, fd, back, sizeof back, 0), MG_OK);
+        assert_int_equal(journal_io_read(&fs.io, fd, back, sizeof back, 0), MG_OK);
         assert_memory_equal(back, "\0\0\0abcdef\0\0\0", 12); /* zeros beyond the end */
         fs.io.close(&fs, fd);
         memfs_fini(&fs);
@@ -68,13 +68,13 @@ static void errors_are_told(void **state)
     memfs_init(&fs);
     int fd = fs.io.open(&fs, "/d/f", O_CREAT, 0600);
     memfs_faults(&fs, 1, 0);
-    assert_int_equal(file_write(&fs.io, fd, &iov, 1, 0), MG_E_IO);
+    assert_int_equal(journal_io_write(&fs.io, fd, &iov, 1, 0), MG_E_IO);
     memfs_faults(&fs, 1, 0);
-    assert_int_equal(file_read(&fs.io, fd, back, 2, 0), MG_E_IO);
+    assert_int_equal(journal_io_read(&fs.io, fd, back, 2, 0), MG_E_IO);
     iov = (struct iovec){"ab", 2};
     fs.write_max = 1;
     memfs_faults(&fs, 2, 0); /* the continuation fails */
-    assert_int_equal(file_write(&fs.io, fd, &iov, 1, 0), MG_E_IO);
+    assert_int_equal(journal_io_write(&fs.io, fd, &iov, 1, 0), MG_E_IO);
     fs.io.close(&fs, fd);
     memfs_fini(&fs);
 }

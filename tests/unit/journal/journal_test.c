@@ -243,6 +243,7 @@ static void trimmed_segments_are_recycled_in_place(void **state)
     assert_int_equal(fs.files.n, files); /* no new file in the second half */
     struct journal_stats stats = stat_of(journal);
     assert_int_equal(stats.trimmed_position, 395);
+    assert_int_equal(stats.next_bytes, 0);
     assert_true(stats.first_position <= 396 && stats.first_position > 360);
     journal_close(&journal);
     reread(&o, &met, &stats);
@@ -479,6 +480,7 @@ static void a_refusing_start_can_be_read_trimmed_and_stopped(void **state)
     for (int run = 0; run < 2; run++) {
         journal = try_start(&o, &why);
         assert_non_null(journal);
+        assert_int_equal(stat_of(journal).next_bytes, 64 << 10);
         struct journal_reader *reader = journal_reader_new(journal);
         for (uint64_t position = 1; position <= shots.n; position++) {
             assert_int_equal(journal_read(reader, position - 1, &record, &is_record, &why), MG_OK);

@@ -75,6 +75,29 @@ static void a_trim_never_takes_the_current_one(void **state)
     assert_int_equal(segment_disk_bytes(&set), 32 << 10);
 }
 
+static void a_spare_of_the_usual_size_needs_no_space(void **state)
+{
+    (void)state;
+    assert_int_equal(segment_next_bytes(&set), 16 << 10);
+    for (uint64_t i = 0; i < 3; i++) {
+        assert_int_equal(segment_begin(&set, 0, 1, NULL), MG_OK);
+        commit(10);
+        assert_int_equal(segment_next_bytes(&set), 16 << 10);
+    }
+    segment_trim(&set, 9);
+    assert_int_equal(segment_next_bytes(&set), 16 << 10);
+    segment_trim(&set, 10);
+    assert_int_equal(segment_next_bytes(&set), 0);
+    set.spares.at[0].is_held = true; /* as a start finds one that may not be touched yet */
+    assert_int_equal(segment_next_bytes(&set), 16 << 10);
+    set.spares.at[0].is_held = false;
+    set.spares.at[0].bytes = 32 << 10;
+    assert_int_equal(segment_next_bytes(&set), 16 << 10);
+    set.spares.at[0].bytes = 16 << 10;
+    assert_int_equal(segment_begin(&set, 0, 1, NULL), MG_OK); /* takes it */
+    assert_int_equal(segment_next_bytes(&set), 16 << 10);
+}
+
 static void the_header_tells_the_end_of_the_one_before(void **state)
 {
     (void)state;
@@ -121,6 +144,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(room_is_made_for_what_is_needed),
         T(a_trim_never_takes_the_current_one),
+        T(a_spare_of_the_usual_size_needs_no_space),
         T(the_header_tells_the_end_of_the_one_before),
         T(a_failed_beginning_changes_nothing),
     };

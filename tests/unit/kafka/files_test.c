@@ -1,4 +1,4 @@
-/* files_test.c - which rows name files, and what counts as a change of one. */
+/* files_test.c - which rows name files, what counts as a change of one, and until when. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -8,8 +8,13 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/log.h"
 #include "kafka/files.h"
+#include "unit/peer/log.h"
 
+#define SECOND UINT64_C(1000000000)
+
+static uint64_t now_ns;
 static char dir[] = "/tmp/kafka_files_XXXXXX", path[60], other[60], row[100];
 
 static int setup(void **state)
@@ -46,13 +51,20 @@ static struct kafka_files *watch(const char *name)
     return kafka_files_new(&(struct conf_list){ rows, MG_COUNT(rows) });
 }
 
-static void expect(struct kafka_files *files, bool want)
+static bool look(struct kafka_files *files)
 {
-    assert_int_equal(kafka_files_changed(files), want);
-    assert_false(kafka_files_changed(files)); /* once */
+    return kafka_files_changed(files, now_ns += SECOND);
 }
 
-static void a_change_is_told_once(void **state)
+static void expect(struct kafka_files *files, bool want)
+{
+    assert_int_equal(look(files), want);
+    assert_int_equal(look(files), want); /* not taken */
+    kafka_files_taken(files);
+    assert_false(look(files));
+}
+
+static void a_change_is_one_until_it_is_taken(void **state)
 {
     static const char *const names[] = {
         "ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.keystore.location", "ssl.crl.location", " ssl.ca.location "
@@ -75,6 +87,78 @@ static void a_change_is_told_once(void **state)
         kafka_files_free(&files);
         assert_null(files);
     }
+}
+
+static void what_changes_after_the_look_is_not_taken(void **state)
+{
+    (void)state;
+    put(path, "one");
+    struct kafka_files *files = watch("ssl.ca.location");
+    put(path, "two two");
+    assert_true(look(files));
+    put(path, "three three");
+    kafka_files_taken(files);
+    expect(files, true);
+    kafka_files_free(&files);
+}
+
+static void files_that_come_back_are_in_force(void **state)
+{
+    (void)state;
+    put(path, "one");
+    assert_int_equal(symlink(path, other), 0);
+    snprintf(row, sizeof row, "ssl.ca.location=%s", other);
+    struct kafka_files *files = kafka_files_new(&(struct conf_list){ &(struct str){ row, strlen(row) }, 1 });
+    assert_int_equal(unlink(other), 0);
+    assert_true(look(files));
+    kafka_files_refused(files, &(struct mg_why){ "it is not there" });
+    assert_int_equal(symlink(path, other), 0);
+    assert_false(look(files));
+    kafka_files_free(&files);
+}
+
+static void files_are_looked_at_once_a_second(void **state)
+{
+    static const struct { uint64_t after_ns; bool want; } rows[] = {
+        { 0, false }, { SECOND - 1, false }, { SECOND, true }, { SECOND + 1, false }, { 2 * SECOND - 1, false }, { 2 * SECOND, true }
+    };
+    (void)state;
+    put(path, "one");
+    struct kafka_files *files = watch("ssl.ca.location");
+    assert_false(look(files));
+    put(path, "longer");
+    for (size_t i = 0; i < MG_COUNT(rows); i++)
+        assert_int_equal(kafka_files_changed(files, now_ns + rows[i].after_ns), rows[i].want);
+    kafka_files_free(&files);
+}
+
+static bool is_refusal_logged(struct kafka_files *files, const char *reason)
+{
+    struct mg_why why = { "" };
+
+    (void)mg_fail(&why, MG_E_FORMAT, "%s", reason);
+    rig_log_begin();
+    assert_true(look(files));
+    kafka_files_refused(files, &why);
+    return strstr(rig_log_end(), "kafka files not taken, the old ones stay in force") != NULL;
+}
+
+static void a_refusal_is_logged_once(void **state)
+{
+    (void)state;
+    put(path, "one");
+    struct kafka_files *files = watch("ssl.ca.location");
+    put(path, "longer");
+    assert_true(is_refusal_logged(files, "no certificate"));
+    assert_false(is_refusal_logged(files, "no certificate"));
+    assert_true(is_refusal_logged(files, "no memory"));
+    assert_false(is_refusal_logged(files, "no memory"));
+    put(path, "longer still"); /* another file, the same reason */
+    assert_true(is_refusal_logged(files, "no memory"));
+    kafka_files_taken(files);
+    put(path, "one");
+    assert_true(is_refusal_logged(files, "no memory"));
+    kafka_files_free(&files);
 }
 
 static void a_link_is_followed(void **state)
@@ -120,7 +204,11 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(a_change_is_told_once),
+        TEST(a_change_is_one_until_it_is_taken),
+        TEST(what_changes_after_the_look_is_not_taken),
+        TEST(files_that_come_back_are_in_force),
+        TEST(files_are_looked_at_once_a_second),
+        TEST(a_refusal_is_logged_once),
         TEST(a_link_is_followed),
         TEST(other_rows_are_no_files),
         TEST(rows_without_a_name_or_a_value_are_no_files),

@@ -1,6 +1,8 @@
 /* kafka_test.c - the wire against a broker in this process: what is published, and what each failure means for a batch. */
 #include "mock.h"
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -102,11 +104,18 @@ static struct job *send_batch(size_t traces, size_t spans_each, size_t name_byte
     return job;
 }
 
-/* Until one is taken: a client may need a while to see that a broker is well again. */
+/* Until one is taken: a client may need a while, in which it refuses at once, to see that a broker is well again. */
 static void send_until_taken(size_t traces, size_t spans_each, size_t name_bytes)
 {
-    while (send_batch(traces, spans_each, name_bytes)->result.verdict == SEND_RETRY)
-        assert_true(rig.n_jobs < BATCHES_MAX);
+    uint64_t until_ns = clock_mono_ns() + 30 * SECOND;
+
+    while (send_batch(traces, spans_each, name_bytes)->result.verdict == SEND_RETRY) {
+        assert_true(clock_mono_ns() < until_ns);
+        struct job *job = &rig.jobs[--rig.n_jobs]; /* its place is the next one's */
+        buf_fini(&job->body);
+        *job = (struct job){ 0 };
+        rig.n_done--;
+    }
     assert_int_equal(rig.jobs[rig.n_jobs - 1].result.verdict, SEND_TAKEN);
     assert_int_equal(rig.jobs[rig.n_jobs - 1].result.refused_spans, 0);
 }
@@ -159,18 +168,14 @@ static uint64_t close_wire(void)
     return clock_mono_ns() - begun_ns;
 }
 
-static void stop(void)
+static int teardown(void **state)
 {
-    if (!rig.is_closed)
+    (void)state;
+    if (rig.export && !rig.is_closed)
         assert_true(close_wire() < 2 * SECOND);
     kafka_export_free(&rig.export);
     timer_free(&rig.timer);
     loop_free(&rig.loop);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
     for (size_t i = 0; i < rig.n_jobs; i++)
         buf_fini(&rig.jobs[i].body);
     mock_close(&rig.mock);
@@ -223,7 +228,6 @@ static void a_batch_becomes_a_message_per_trace(void **state)
     for (size_t i = 0; i < 20; i++)
         spans += spans_of(&rig.mock.got.at[i]);
     assert_int_equal(spans, 100);
-    stop();
 }
 
 /* Partitions as Java's client chooses them (murmur2): found with org.apache.kafka.common.utils.Utils.murmur2 of kafka-clients 3.9.1. */
@@ -241,7 +245,6 @@ static void a_key_goes_where_other_clients_put_it(void **state)
         for (size_t j = 0; j < 4; j++)
             if (memcmp(rig.mock.got.at[j].key, rows[i].key, 32) == 0)
                 assert_int_equal(rig.mock.got.at[j].partition, rows[i].partition);
-    stop();
 }
 
 static void a_large_trace_becomes_several_messages(void **state)
@@ -259,7 +262,6 @@ static void a_large_trace_becomes_several_messages(void **state)
         spans += spans_of(&rig.mock.got.at[i]);
     }
     assert_int_equal(spans, 100);
-    stop();
 }
 
 static void many_batches_at_a_time(void **state)
@@ -273,7 +275,6 @@ static void many_batches_at_a_time(void **state)
         expect(&rig.jobs[i], SEND_TAKEN, 0, "");
     mock_read(&rig.mock, "otlp_spans", 4, 4000);
     assert_int_equal(rig.mock.got.n, 4000);
-    stop();
 }
 
 static void an_empty_batch_is_taken(void **state)
@@ -284,7 +285,6 @@ static void an_empty_batch_is_taken(void **state)
     rig.n_jobs = 1;
     rig.wire.send(rig.wire.wire, &rig.jobs[0].batch);
     expect(&rig.jobs[0], SEND_TAKEN, 0, "");
-    stop();
 }
 
 /* --- failures --- */
@@ -297,7 +297,6 @@ static void a_malformed_batch_is_refused(void **state)
     rig.n_jobs = 1;
     rig.wire.send(rig.wire.wire, &rig.jobs[0].batch);
     expect(&rig.jobs[0], SEND_REFUSED, 0, "not an ExportTraceServiceRequest");
-    stop();
 }
 
 static void a_span_over_the_limit_is_refused_alone(void **state)
@@ -307,7 +306,6 @@ static void a_span_over_the_limit_is_refused_alone(void **state)
     start();
     expect(send_batch(1, 1, 6000), SEND_REFUSED, 0, "larger than message.max.bytes (5000)");
     expect(send_batch(2, 2, 100), SEND_TAKEN, 0, "");
-    stop();
 }
 
 static void what_a_broker_says_decides(void **state)
@@ -327,7 +325,6 @@ static void what_a_broker_says_decides(void **state)
         expect(send_batch(1, 3, 10), rows[i].want, 0, rows[i].reason);
         send_until_taken(1, 3, 10);
     }
-    stop();
 }
 
 static void a_topic_that_takes_less_gets_smaller_messages(void **state)
@@ -345,7 +342,6 @@ static void a_topic_that_takes_less_gets_smaller_messages(void **state)
         spans += spans_of(&rig.mock.got.at[i]);
     }
     assert_int_equal(spans % 800, 0);
-    stop();
 }
 
 /* Fatal for an idempotent producer: what is acknowledged twice, or not at all, can no longer be told. */
@@ -356,7 +352,6 @@ static void a_failed_producer_is_made_anew(void **state)
     expect(send_batch(1, 3, 10), SEND_TAKEN, 0, "");
     rd_kafka_mock_push_request_errors(rig.mock.cluster, MOCK_PRODUCE, 1, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
     send_until_taken(1, 3, 10);
-    stop();
 }
 
 /* --- files --- */
@@ -373,23 +368,35 @@ static void await_log(const char *text)
     }
 }
 
+static struct certs certs;
 static char row[200];
 
-static void file_property(struct certs *certs, const char *name, const char *file)
+static int setup_certs(void **state)
 {
-    snprintf(row, sizeof row, "%s=%.*s", name, STR_ARG(certs_path(certs, file)));
+    certs_init(&certs);
+    certs_standard(&certs);
+    return setup(state);
+}
+
+static int teardown_certs(void **state)
+{
+    int code = teardown(state);
+
+    certs_fini(&certs); /* while the wire is open it looks at them */
+    return code;
+}
+
+static void ca_property(void)
+{
+    snprintf(row, sizeof row, "ssl.ca.location=%.*s", STR_ARG(certs_path(&certs, "now.pem")));
     property(row);
 }
 
 /* What is under way when the file changes is taken or comes again. */
 static void changed_files_make_a_new_producer(void **state)
 {
-    struct certs certs;
-
     (void)state;
-    certs_init(&certs);
-    certs_standard(&certs);
-    file_property(&certs, "ssl.ca.location", "now.pem");
+    ca_property();
     certs_copy(&certs, "ca.pem", "now.pem");
     start();
     send_until_taken(3, 2, 10);
@@ -403,21 +410,15 @@ static void changed_files_make_a_new_producer(void **state)
         send_until_taken(3, 2, 10);
         assert_null(strstr(rig_log_end(), "not taken"));
     }
-    stop();
-    certs_fini(&certs);
 }
 
 /* Only with TLS are they read, so no broker is reached here: it is the producer that stays. */
 static void files_that_cannot_be_used_leave_the_old_producer(void **state)
 {
     static const char *const junk[] = { "no certificate", "", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n" };
-    struct certs certs;
-
     (void)state;
-    certs_init(&certs);
-    certs_standard(&certs);
     property("security.protocol=ssl");
-    file_property(&certs, "ssl.ca.location", "now.pem");
+    ca_property();
     rig.conf.send.timeout_ns = SECOND / 2;
     assert_int_equal(kafka_export_new(&rig.export, &rig.conf, NULL), MG_E_FORMAT); /* at the start it is an error */
     certs_copy(&certs, "ca.pem", "now.pem");
@@ -435,29 +436,50 @@ static void files_that_cannot_be_used_leave_the_old_producer(void **state)
     certs_copy(&certs, "other-ca.pem", "now.pem");
     await_log("kafka files taken");
     (void)rig_log_end();
-    stop();
-    certs_fini(&certs);
+}
+
+/* No file can be opened any more, for a time: the same files are tried again. */
+static void files_that_could_not_be_read_for_a_moment_are_taken(void **state)
+{
+    struct rlimit before, none;
+    int lowest;
+
+    (void)state;
+    property("security.protocol=ssl");
+    ca_property();
+    certs_copy(&certs, "ca.pem", "now.pem");
+    certs_copy(&certs, "other-ca.pem", "next.pem");
+    start();
+    log_configure(LOG_INFO, LOG_LOGFMT);
+    rig_log_begin();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    lowest = dup(STDERR_FILENO);
+    assert_true(lowest >= 0);
+    none.rlim_cur = (rlim_t)lowest;
+    assert_int_equal(close(lowest), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(rename(certs_path(&certs, "next.pem").ptr, certs_path(&certs, "now.pem").ptr), 0);
+    await_log("kafka files not taken, the old ones stay in force");
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    await_log("kafka files taken");
+    (void)rig_log_end();
 }
 
 /* The old producer may have 3 s for what it has; who closes meanwhile does not wait for that. */
 static void a_close_does_not_wait_for_an_exchange(void **state)
 {
-    struct certs certs;
-
     (void)state;
-    certs_init(&certs);
-    certs_standard(&certs);
-    file_property(&certs, "ssl.ca.location", "now.pem");
+    ca_property();
     certs_copy(&certs, "ca.pem", "now.pem");
     start();
     send_until_taken(1, 1, 10);
     rd_kafka_mock_broker_set_rtt(rig.mock.cluster, 1, 5000);
     (void)begin(5, 2, 100);
     certs_copy(&certs, "other-ca.pem", "now.pem");
-    stop(); /* in less than 2 s */
+    assert_true(close_wire() < 2 * SECOND);
     assert_int_equal(rig.n_done, rig.n_jobs);
     expect(&rig.jobs[rig.n_jobs - 1], SEND_RETRY, 0, "");
-    certs_fini(&certs);
 }
 
 static void no_broker_means_retry_with_its_reason(void **state)
@@ -469,7 +491,6 @@ static void no_broker_means_retry_with_its_reason(void **state)
     expect(send_batch(3, 3, 10), SEND_RETRY, 0, "no acknowledgement in time");
     assert_int_equal(rd_kafka_mock_broker_set_up(rig.mock.cluster, 1), RD_KAFKA_RESP_ERR_NO_ERROR);
     send_until_taken(3, 3, 10);
-    stop();
 }
 
 static void closing_answers_what_is_open_and_does_not_hang(void **state)
@@ -483,7 +504,6 @@ static void closing_answers_what_is_open_and_does_not_hang(void **state)
     assert_int_equal(rig.n_done, 3);
     for (size_t i = 0; i < 3; i++)
         expect(&rig.jobs[i], SEND_RETRY, 0, "");
-    stop();
 }
 
 static void a_closed_wire_answers_retry(void **state)
@@ -496,7 +516,6 @@ static void a_closed_wire_answers_retry(void **state)
     expect(&rig.jobs[0], SEND_RETRY, 0, "closing");
     loop_run(rig.loop);
     assert_true(rig.is_closed);
-    stop();
 }
 
 static void what_is_wrong_is_said_at_the_start(void **state)
@@ -537,7 +556,8 @@ static void it_can_be_freed_without_an_open(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f)       cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define CERTS_TEST(f) cmocka_unit_test_setup_teardown(f, setup_certs, teardown_certs)
     const struct CMUnitTest tests[] = {
         TEST(a_batch_becomes_a_message_per_trace),
         TEST(a_key_goes_where_other_clients_put_it),
@@ -549,9 +569,10 @@ int main(void)
         TEST(what_a_broker_says_decides),
         TEST(a_topic_that_takes_less_gets_smaller_messages),
         TEST(a_failed_producer_is_made_anew),
-        TEST(changed_files_make_a_new_producer),
-        TEST(files_that_cannot_be_used_leave_the_old_producer),
-        TEST(a_close_does_not_wait_for_an_exchange),
+        CERTS_TEST(changed_files_make_a_new_producer),
+        CERTS_TEST(files_that_cannot_be_used_leave_the_old_producer),
+        CERTS_TEST(files_that_could_not_be_read_for_a_moment_are_taken),
+        CERTS_TEST(a_close_does_not_wait_for_an_exchange),
         TEST(no_broker_means_retry_with_its_reason),
         TEST(closing_answers_what_is_open_and_does_not_hang),
         TEST(a_closed_wire_answers_retry),

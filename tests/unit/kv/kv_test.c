@@ -390,6 +390,114 @@ static void a_commit_may_be_made_and_denied(void **state)
     kv_env_unref(&env);
 }
 
+static bool has_key(struct kv_txn *txn)
+{
+    struct str value;
+    return kv_get(txn, META, STR("k"), &value);
+}
+
+static uint64_t calls_to_begin(struct kv_env *env)
+{
+    kv_fault_at(0);
+    struct kv_txn *txn = begin(env, true);
+    kv_abort(&txn);
+    return kv_fault_calls();
+}
+
+static void put_and_deny(struct kv_env *env)
+{
+    struct kv_txn *txn = begin(env, true);
+    assert_int_equal(kv_put(txn, META, STR("k"), STR("v"), NULL), MG_OK);
+    kv_fault_commit_at(1);
+    assert_int_equal(kv_commit(&txn, NULL), MG_E_IO);
+    kv_fault_commit_at(0);
+}
+
+static void first_pages(char out[2 * 4096])
+{
+    int fd = open(path, O_RDONLY);
+    assert_int_equal(pread(fd, out, 2 * 4096, 0), 2 * 4096);
+    close(fd);
+}
+
+static void after_a_failed_commit_a_writer_waits_for_the_disk_and_readers_do_not(void **state)
+{
+    (void)state;
+    static char before[2 * 4096], after[2 * 4096];
+    struct kv_env *env = env_open(false, true);
+    struct kv_txn *txn;
+    assert_int_equal(calls_to_begin(env), 1); /* this program made the file */
+    put_and_deny(env);
+    txn = begin(env, false); /* the environment is opened again */
+    assert_true(has_key(txn));
+    kv_abort(&txn);
+    first_pages(before);
+    for (int i = 0; i < 3; i++) {
+        struct mg_why why;
+        kv_fault_at(2);
+        assert_int_equal(kv_begin(&txn, env, true, &why), MG_E_IO);
+        kv_fault_at(0);
+        assert_non_null(strstr(why.text, "cannot begin"));
+        txn = begin(env, false);
+        assert_true(has_key(txn));
+        kv_abort(&txn);
+    }
+    txn = begin(env, true); /* nothing of those before holds LMDB's lock */
+    assert_true(has_key(txn));
+    kv_abort(&txn);
+    first_pages(after);
+    assert_memory_equal(before, after, sizeof after);
+    assert_int_equal(calls_to_begin(env), 1);
+    kv_env_unref(&env);
+}
+
+static void so_does_the_first_writer_of_a_file_that_was_there(void **state)
+{
+    (void)state;
+    struct kv_env *env = env_open(false, true);
+    put_and_deny(env);
+    kv_env_unref(&env); /* as if the program had ended */
+    env = env_open(false, false);
+    struct kv_txn *txn;
+    kv_fault_at(2);
+    assert_int_equal(kv_begin(&txn, env, true, NULL), MG_E_IO);
+    assert_int_equal(calls_to_begin(env), 2);
+    assert_int_equal(calls_to_begin(env), 1);
+    txn = begin(env, true);
+    assert_true(has_key(txn));
+    kv_abort(&txn);
+    kv_env_unref(&env);
+    struct kv_options o = options(false, true); /* tables are made in a write transaction, too */
+    kv_fault_at(4);
+    assert_int_equal(kv_env_open(&env, &o, NULL), MG_E_IO);
+    kv_fault_at(0);
+    env = env_open(false, true);
+    assert_int_equal(calls_to_begin(env), 1);
+    kv_env_unref(&env);
+}
+
+/* A commit that never came to LMDB is not there, and a reader keeps the environment as it was. */
+static void what_failed_is_shown_or_not_also_under_a_reader(void **state)
+{
+    (void)state;
+    for (int is_there = 0; is_there < 2; is_there++) {
+        struct kv_env *env = env_open(false, true);
+        struct kv_txn *reader = begin(env, false), *txn = begin(env, true);
+        assert_int_equal(kv_put(txn, META, STR("k"), STR("v"), NULL), MG_OK);
+        kv_fault_commit_at(is_there);
+        kv_fault_at(!is_there);
+        assert_int_equal(kv_commit(&txn, NULL), MG_E_IO);
+        kv_fault_commit_at(0);
+        kv_fault_at(0);
+        assert_false(has_key(reader));
+        txn = begin(env, true);
+        assert_int_equal(has_key(txn), is_there);
+        kv_abort(&txn);
+        kv_abort(&reader);
+        kv_env_unref(&env);
+    }
+}
+
 static void *read_many(void *env)
 {
     for (int i = 0; i < 200; i++) {
@@ -551,6 +659,9 @@ int main(void)
         T(what_cannot_be_opened),
         T(every_call_may_fail),
         T(a_commit_may_be_made_and_denied),
+        T(after_a_failed_commit_a_writer_waits_for_the_disk_and_readers_do_not),
+        T(so_does_the_first_writer_of_a_file_that_was_there),
+        T(what_failed_is_shown_or_not_also_under_a_reader),
         T(readers_run_beside_a_writer),
         T(a_file_that_was_cut_is_read_without_a_signal),
         T(a_file_that_cannot_be_lengthened_is_refused),

@@ -121,6 +121,89 @@ static void a_crash_changes_no_verdict_even_with_other_rules(void **state)
 }
 
 /* Decided and in the log, not in the store: the log alone must tell. */
+/* Decided, and in memory only. */
+static void wait_decided_in_ring(struct rig *rig, uint64_t trace)
+{
+    for (bool is_decided = false; !is_decided;) {
+        struct live_found found = found_of(rig, trace);
+        is_decided = found.traces[0].n > 0 && !found.traces[0].is_pending;
+        live_found_fini(&found);
+    }
+}
+
+static void start_stuck(struct rig *rig, const char *policies)
+{
+    rig_stop(rig);
+    rig->policies = policies;
+    rig->is_store_stuck = true;
+    rig_start(rig);
+    assert_true(store_rules_wait(rig->store));
+    assert_int_equal(rig->generation, 2);
+}
+
+static uint64_t next_position(struct rig *rig)
+{
+    struct journal_stats stats;
+
+    journal_stat(rig->journal, &stats);
+    return stats.next_position;
+}
+
+static void decisions_wait_for_rules_that_are_not_stored(void **state)
+{
+    struct rig *rig = *state;
+    struct live_ledger ledger;
+
+    start_stuck(rig, ALL);
+    send(rig, 1, 1, 4, false);
+    uint64_t next = next_position(rig);
+    wait_decided_in_ring(rig, 1);
+    send(rig, 2, 1, 3, false);
+    wait_decided_in_ring(rig, 2);
+    assert_int_equal(next_position(rig), next + 1); /* the body's alone */
+    assert_int_equal(ledger_of(rig).pending, 7);
+    rig_free_store(rig);
+    ledger = wait_stored(rig, 7);
+    assert_int_equal(ledger.pending, 0);
+    assert_false(store_rules_wait(rig->store));
+    check_word(rig, 1, VERDICT_KEPT, REASON_POLICY, 2, 1);
+    check_word(rig, 2, VERDICT_KEPT, REASON_POLICY, 2, 1);
+}
+
+static void a_decision_that_waited_keeps_its_time(void **state)
+{
+    struct rig *rig = *state;
+    struct live_found found;
+    size_t n;
+
+    start_stuck(rig, NOBODY);
+    send(rig, 1, 1, 4, false);
+    wait_decided_in_ring(rig, 1);
+    found = found_of(rig, 1);
+    uint64_t second = found.traces[0].decided_wall_ns / SECOND * SECOND;
+    live_found_fini(&found);
+    rig_free_store(rig);
+    wait_sampled_out(rig, 4); /* tried again a second later */
+    assert_int_equal(decision_in_store(rig, 1, &n).wall_ns, second);
+    assert_int_equal(n, 1);
+}
+
+static void a_crash_forgets_what_waiting_rules_decided(void **state)
+{
+    struct rig *rig = *state;
+
+    start_stuck(rig, ALL);
+    send(rig, 1, 1, 4, false);
+    wait_decided_in_ring(rig, 1);
+    send(rig, 2, 2, 1, false); /* what the log was given before is durable with it */
+    rig_crash(rig);
+    rig->policies = NOBODY;
+    rig_start(rig);
+    assert_int_equal(rig->generation, 2); /* the number that the other text did not get */
+    assert_int_equal(wait_sampled_out(rig, 4).stored, 0);
+    check_word(rig, 1, VERDICT_DROPPED, REASON_NO_POLICY, 2, 1);
+}
+
 static void decisions_that_only_the_log_has_are_not_made_again(void **state)
 {
     struct rig *rig = *state;
@@ -379,6 +462,9 @@ int main(void)
         TEST(dropped_traces_leave_the_ring_and_are_remembered),
         TEST(late_rows_follow_whatever_they_say),
         TEST(a_crash_changes_no_verdict_even_with_other_rules),
+        TEST(decisions_wait_for_rules_that_are_not_stored),
+        TEST(a_decision_that_waited_keeps_its_time),
+        TEST(a_crash_forgets_what_waiting_rules_decided),
         TEST(decisions_that_only_the_log_has_are_not_made_again),
         TEST(late_rows_that_wait_across_a_restart_still_follow),
         TEST(rows_that_overtook_the_decision_follow_it),

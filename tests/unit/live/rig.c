@@ -4,7 +4,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/mem.h"
-#include "store/view.h"
+#include "kv/kv.h"
 
 struct sent { struct live_batch batch; struct rig *rig; char body[64]; bool done; };
 
@@ -116,18 +116,45 @@ static void exporter_start(struct rig *rig)
     forward_start(rig->forward);
 }
 
+/* While the store's clock stands, the commit that failed is not tried again. */
+static _Atomic uint64_t store_stands_at;
+
+static uint64_t store_mono_ns(void)
+{
+    uint64_t at = store_stands_at;
+
+    return at ? at : clock_mono_ns();
+}
+
 static void put_rules(struct rig *rig, const struct sample_rules *rules)
 {
     struct mg_why why = { "" };
 
+    if (rig->is_store_stuck) {
+        store_stands_at = clock_mono_ns();
+        kv_fault_at(3); /* after a look at the newest text: the commit */
+    }
     if (rules)
         assert_int_equal(store_rules_put(rig->store, sample_rules_text(rules), &rig->generation, &why), MG_OK);
+    kv_fault_at(0);
+}
+
+static void end_standing(struct rig *rig)
+{
+    rig->is_store_stuck = false;
+    store_stands_at = 0;
+}
+
+void rig_free_store(struct rig *rig)
+{
+    end_standing(rig);
+    store_hurry(rig->store);
 }
 
 static void logs_open(struct rig *rig, const struct sample_rules *rules)
 {
     const struct store_options store = { .dir = rig->store_dir, .conf = &rig->store_conf, .metrics = rig->registry,
-                                         .committed = on_committed, .owner = rig };
+                                         .committed = on_committed, .owner = rig, .mono_ns = store_mono_ns };
     const struct store_state *recovered;
     struct mg_why why = { "" };
     uint64_t floor;
@@ -228,6 +255,7 @@ void rig_stop(struct rig *rig)
     postbox_close(&rig->box);
     send_metrics_free(&rig->counts);
     metric_registry_free(&rig->registry);
+    end_standing(rig);
 }
 
 static void run(const struct rig *rig, const char *command)
@@ -347,9 +375,9 @@ struct live_ledger wait_sampled_out(struct rig *rig, uint64_t spans)
     return ledger;
 }
 
-uint64_t word_in_store(struct rig *rig, uint64_t trace, size_t *n)
+struct store_decision decision_in_store(struct rig *rig, uint64_t trace, size_t *n)
 {
-    struct store_decision decisions[16];
+    struct store_decision decisions[16] = { 0 };
     struct store_view *view;
     struct arena arena = { 0 };
     struct mg_why why = { "" };
@@ -361,7 +389,13 @@ uint64_t word_in_store(struct rig *rig, uint64_t trace, size_t *n)
     assert_int_equal(store_view_decisions(view, id, &arena, decisions, MG_COUNT(decisions), n, &why), MG_OK);
     store_view_free(&view);
     arena_fini(&arena);
-    return *n ? decisions[0].outcome : 0;
+    decisions[0].votes = STR("");
+    return decisions[0];
+}
+
+uint64_t word_in_store(struct rig *rig, uint64_t trace, size_t *n)
+{
+    return decision_in_store(rig, trace, n).outcome;
 }
 
 struct live_found found_of(struct rig *rig, uint64_t trace)

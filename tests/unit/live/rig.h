@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <pthread.h>
 #include "live/live.h"
+#include "store/view.h"
 #include "unit/forward/postbox.h"
 
 #define SECOND UINT64_C(1000000000)
@@ -31,6 +32,7 @@ struct rig {
     struct head *head;             /* the test's; with it spans have a service. NULL: none */
     struct str events;             /* of every span */
     bool has_exporter;             /* from the next rig_start on */
+    bool is_store_stuck;           /* the next rig_start's rules are not stored, nor is anything until rig_free_store */
     struct postbox box;
     struct send_metrics *counts;
     struct forward *forward;
@@ -43,6 +45,7 @@ int rig_setup(void **state);          /* without an exporter, started */
 int rig_teardown(void **state);
 void rig_start(struct rig *rig);
 void rig_stop(struct rig *rig);       /* an orderly one */
+void rig_free_store(struct rig *rig);
 void rig_reload(struct rig *rig);     /* policies and next */
 /* Stops as a kill would: what the store, the journal and the queue hold now is what the next start finds. They must be at rest. */
 void rig_crash(struct rig *rig);
@@ -53,6 +56,7 @@ enum mg_err rig_send(struct rig *rig, struct want want);
 struct live_ledger ledger_of(struct rig *rig);                       /* asserts that it balances */
 struct live_ledger wait_stored(struct rig *rig, uint64_t stored);    /* until the ledger says so many are stored or duplicates */
 struct live_ledger wait_sampled_out(struct rig *rig, uint64_t spans);
+struct store_decision decision_in_store(struct rig *rig, uint64_t trace, size_t *n); /* the newest one, without votes; zeroed: none */
 uint64_t word_in_store(struct rig *rig, uint64_t trace, size_t *n);  /* of the newest decision; *n of all; 0: none */
 size_t in_ring(struct rig *rig, uint64_t trace);
 struct live_found found_of(struct rig *rig, uint64_t trace);         /* live_found_fini */

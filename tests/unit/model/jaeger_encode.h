@@ -1,5 +1,5 @@
 /* jaeger_encode.h - described spans as Jaeger's bytes: Thrift in both encodings, and protobuf. Written for the tests, from
- * the tables of jaeger.md 2.6, 3.4 and 3.5; shares nothing with what it tests. */
+ * jaeger-idl's model.proto and jaeger.thrift; shares nothing with what it tests. */
 #pragma once
 #include "jaeger_help.h"
 

@@ -41,7 +41,7 @@ static void expect_span(const struct described *span, const char *scope, const c
     expect_all(rest, &batch, want);
 }
 
-/* --- jaeger.md 5.2 --------------------------------------------- */
+/* --- what OTLP's span is --------------------------------------------- */
 
 static const struct {
     const char *tags, *scope, *rest;

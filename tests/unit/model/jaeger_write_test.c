@@ -109,7 +109,6 @@ static struct span bare_span(const char *name, const char *words)
     return span;
 }
 
-/* jaeger.md 5.3 */
 static struct span worked_example(void)
 {
     struct span span = bare_span("GET /cart", "http.status_code:i=500");
@@ -556,12 +555,14 @@ static const struct {
     double value;
     const char *want;
 } double_rows[] = {
-    { (double)NAN, TAG("k", "float64", "NaN") },
-    { (double)INFINITY, TAG("k", "float64", "Infinity") },
-    { (double)-INFINITY, TAG("k", "float64", "-Infinity") },
+    { (double)NAN, TAG("k", "string", "NaN") },
+    { (double)INFINITY, TAG("k", "string", "Infinity") },
+    { (double)-INFINITY, TAG("k", "string", "-Infinity") },
+    { 1e300, TAG("k", "float64", "1e+300") },
+    { -5e-324, TAG("k", "float64", "-5e-324") },
 };
 
-static void document_doubles_parse_in_go(void **state)
+static void document_doubles_that_json_has_not_are_texts(void **state)
 {
     (void)state;
     for (size_t i = 0; i < MG_COUNT(double_rows); i++) {
@@ -732,7 +733,7 @@ int main(void)
         cmocka_unit_test(a_shown_parent_counts),
         cmocka_unit_test(times_come_back),
         cmocka_unit_test(document_values_are_texts),
-        cmocka_unit_test(document_doubles_parse_in_go),
+        cmocka_unit_test(document_doubles_that_json_has_not_are_texts),
         cmocka_unit_test(document_flags_fit),
         cmocka_unit_test(service_documents),
         cmocka_unit_test(a_full_buffer_is_told),

@@ -1,4 +1,4 @@
-/* otlp_json_test.c - OTLP/JSON read as leniently as otlp.md 2.6 says, written strictly, and both
+/* otlp_json_test.c - OTLP/JSON read leniently, written strictly, and both
  * together without loss. */
 #include "model_help.h"
 

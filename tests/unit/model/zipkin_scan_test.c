@@ -95,7 +95,7 @@ static struct str tell(bool is_json, struct str list)
     return copy;
 }
 
-/* --- zipkin.md 10.1 --------------------------------------------- */
+/* --- what OTLP's span is --------------------------------------------- */
 
 #define LINK "5982fe77008310cc80f1da5e10147517|90394f6bcffb5d13|"
 #define AT1  "'timestamp':1,"
@@ -393,6 +393,191 @@ static void nesting_is_bounded(void **state)
     buf_fini(&list);
 }
 
+/* --- ids, numbers, keys: read many bytes at a time --------------------------------------------- */
+
+static void take_ids(void *owner, const struct span *span, uint32_t ordinal)
+{
+    (void)ordinal;
+    *(struct span *)owner = *span;
+}
+
+static const struct span_visitor taking_ids = { written_group, written_group, take_ids, shown_never };
+
+static struct str list_with_ids(struct str trace_id, struct str id)
+{
+    return arena_printf(&help_arena, "[{\"traceId\":\"%.*s\",\"id\":\"%.*s\"}]", STR_ARG(trace_id), STR_ARG(id));
+}
+
+static void ids_are_padded_at_every_length(void **state)
+{
+    static const char digits[] = "fedcba98765432100123456789abcdef";
+    struct span span;
+
+    (void)state;
+    for (size_t len = 1; len <= 32; len++) {
+        struct str trace_id = str_n(digits, len), id = str_n(digits, MG_MIN(len, (size_t)16));
+        char want[32], got[32];
+        assert_int_equal(scan_any(true, list_with_ids(trace_id, id), &taking_ids, &span, NULL), MG_OK);
+        memset(want, '0', sizeof want);
+        memcpy(want + 32 - len, digits, len);
+        hex_encode(span.trace_id, 16, got);
+        assert_memory_equal(got, want, 32);
+        memset(want, '0', sizeof want);
+        memcpy(want + 16 - id.len, digits, id.len);
+        hex_encode(span.span_id, 8, got);
+        assert_memory_equal(got, want, 16);
+    }
+}
+
+static void a_wrong_digit_is_found_anywhere(void **state)
+{
+    static const char wrong[] = "/:@AFGZ`gz -.\x7f\x80\xb0\xe1\xff";
+
+    (void)state;
+    for (size_t at = 0; at < 32; at++) {
+        for (size_t i = 0; i < sizeof wrong - 1; i++) {
+            char digits[] = "0123456789abcdef0123456789abcdef";
+            struct seen seen = { 0 };
+            digits[at] = wrong[i];
+            struct str trace_id = str_n(digits, 32), id = str_n(digits + at / 16 * 16, 16);
+            assert_int_equal(scan_any(true, list_with_ids(trace_id, STR("1")), &counting, &seen, NULL), MG_E_FORMAT);
+            assert_int_equal(scan_any(true, list_with_ids(STR("1"), id), &counting, &seen, NULL), MG_E_FORMAT);
+            assert_int_equal(seen.calls, 0);
+        }
+    }
+}
+
+/* A timestamp; start 0: refused. */
+static const struct { const char *in; uint64_t start; } micros[] = {
+    { "1", 1 }, { "1234567", 1234567 }, { "12345678", 12345678 }, { "123456789", 123456789 },
+    { "1472470996199000", 1472470996199000 }, { "12345678901234567", 12345678901234567 },
+    { "\"1472470996199000\"", 1472470996199000 }, { "\"0000000000000012\"", 12 }, { "\"+12\"", 12 },
+    { "1472470996199000.0", 1472470996199000 }, { "1.7E15", 1700000000000000 }, { "80.0", 80 },
+    { "\"123456789012345:\"", 0 }, { "\"/234567890123456\"", 0 }, { "\"1234567\\u0000\"", 0 }, { "\"12345678 \"", 0 },
+    { "\" 12345678\"", 0 }, { "\"1234567\xb8\"", 0 }, { "12345678.5", 0 }, { "00000012", 0 },
+};
+
+static void micros_of_every_length(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(micros); i++) {
+        struct str list = list_of(arena_printf(&help_arena, "\"timestamp\":%s", micros[i].in));
+        struct span span = { .start_ns = 0 };
+        assert_int_equal(scan_any(true, list, &taking_ids, &span, NULL), micros[i].start ? MG_OK : MG_E_FORMAT);
+        assert_int_equal(span.start_ns, micros[i].start * 1000);
+    }
+}
+
+static void keys_of_the_resource(void **state)
+{
+    static const struct { const char *key; bool is_resource; } rows[] = {
+        { "aws.ecs.x", true }, { "aws.eks.x", true }, { "aws.log.x", true }, { "cloud.x", true }, { "container.x", true },
+        { "deployment.x", true }, { "device.x", true }, { "faas.id", true }, { "faas.instance", true },
+        { "faas.max_memory", true },
+        { "faas.name", true }, { "faas.version", true }, { "gcp.x", true }, { "heroku.x", true }, { "host.x", true },
+        { "k8s.x", true },
+        { "os.x", true }, { "process.x", true }, { "service.instance.id", true }, { "service.namespace", true },
+        { "service.version", true }, { "telemetry.x", true }, { "webengine.x", true },
+        { "", false }, { "h", false }, { "ho", false }, { "host", false }, { "host.", false }, { "hOst.x", false },
+        { "Host.x", false },
+        { "h/st.x", false }, { "hostx.x", false }, { "aws.", false }, { "aws.x", false }, { "kxs.x", false }, { "k8s", false },
+        { "faas.i", false }, { "faas.ids", false }, { "faas.trigger", false }, { "service.versions", false },
+        { "service.x", false },
+        { "w3c.x", false }, { "zzz.x", false }, { "{ost.x", false }, { "\xe8ost.x", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(rows); i++) {
+        const char *key = rows[i].key;
+        struct str list = list_of(arena_printf(&help_arena, "\"timestamp\":1,\"tags\":{\"%s\":\"v\"}", key));
+        const char *form = rows[i].is_resource ? "R %s:string:v\nS\n0 start=1000 end=1000\n" : TOLD " %s:string:v\n";
+        assert_text(tell(true, list), arena_printf(&help_arena, form, key), key);
+    }
+}
+
+static void tags_come_in_the_order_of_their_keys(void **state)
+{
+    static const struct { const char *in, *told; } rows[] = {
+        { "'12345678':'','12345678a':''", " 12345678:string: 12345678a:string:" },
+        { "'12345678a':'','12345678':''", " 12345678:string: 12345678a:string:" },
+        { "'1234567a':'','1234567b':''", " 1234567a:string: 1234567b:string:" },
+        { "'1234567b':'','1234567a':''", " 1234567a:string: 1234567b:string:" },
+        { "'12345678abcdefgh':'','12345678abcdefgh':'x'", " 12345678abcdefgh:string:x" },
+        { "'\xc3\xa4':'','z':''", " z:string: \xc3\xa4:string:" },
+        { "'1234567\xc3\xa4':'','1234567z':''", " 1234567z:string: 1234567\xc3\xa4:string:" },
+        { "'a':'','':''", " :string: a:string:" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(rows); i++) {
+        struct str tags = quoted(rows[i].in);
+        struct str list = list_of(arena_printf(&help_arena, "\"timestamp\":1,\"tags\":{%.*s}", STR_ARG(tags)));
+        assert_text(tell(true, list), arena_printf(&help_arena, TOLD "%s\n", rows[i].told), rows[i].in);
+    }
+}
+
+/* --- annotations whose parts would be spelled otherwise keep their text --------------------------- */
+
+/* The attributes of `ev|{…}|0` as an annotation has them; whether they are spelled as the writer does. */
+static const struct { const char *attributes; bool is_ours; } spelled[] = {
+    { "{\"k\":\"v\"}", true }, { "{\"k\":\"v\",\"l\":\"w\"}", true }, { "{\"\":\"\"}", true },
+    { "{\"k\":1,\"l\":-12,\"m\":0}", true },
+    { "{\"k\":true,\"l\":false,\"m\":null}", true }, { "{\"k\":\"\\n\\t\\r\\b\\f\\\"\\\\/\"}", true },
+    { "{\"k\":\"\\u001f\\u0000\"}", true },
+    { "{\"\\n\":\"\"}", true }, { "{\"k\":\"\xc3\xa4\"}", true }, { "{\"k\":\"\x7f\"}", true },
+    { "{\"k\":1.5,\"l\":[1,\"a\"],\"m\":{\"n\":1}}", true },
+    { "{\"k\":\"0123456789abcdef\\n0123456789abcdef\\n\"}", true },
+    { "{}", false }, { "{ }", false }, { "{\"k\": \"v\"}", false }, { "{\"k\":\"v\", \"l\":\"w\"}", false },
+    { "{\"k\":\"v\" }", false },
+    { "{\"k\":\"\\/\"}", false }, { "{\"k\":\"\\u0041\"}", false }, { "{\"k\":\"\\u000a\"}", false },
+    { "{\"k\":\"\\u001F\"}", false },
+    { "{\"k\":\"\\u0022\"}", false }, { "{\"k\":\"\\u00e4\"}", false }, { "{\"\\u006b\":\"v\"}", false },
+    { "{\"k\":-0}", false },
+    { "{\"k\":1e2}", false }, { "{\"k\":1.50}", false }, { "{\"k\":[1, 2]}", false }, { "{\"k\":{\"n\": 1}}", false },
+    { "{\"k\":\"\\ud800\"}", false }, { "{\"k\":\"0123456789abcdef\\/0123456789abcdef\"}", false },
+};
+
+static bool keeps_text(struct str annotation)
+{
+    struct buf list;
+    struct json_writer w;
+
+    buf_init(&list, SIZE_MAX);
+    json_writer_init(&w, &list, 0);
+    buf_put_text(&list, "[{\"traceId\":\"1\",\"id\":\"2\",\"annotations\":[{\"timestamp\":1,\"value\":");
+    json_put_str(&w, annotation);
+    buf_put_text(&list, "}]}]");
+    struct str told = tell(true, buf_str(&list)), shown = show(true, buf_str(&list)), value;
+    size_t at;
+    buf_clear(&list);
+    json_put_str(&w, annotation);
+    value = buf_str(&list);
+    assert_true(str_find(shown, value, &at)); /* it comes back as it was, either way */
+    buf_fini(&list);
+    return str_find(told, STR("zipkin.annotation"), &at);
+}
+
+static void an_annotation_keeps_its_spelling(void **state)
+{
+    static const struct { const char *annotation; bool is_ours; } rows[] = {
+        { "ev|{\"k\":1}|0", true }, { "ev|{\"k\":1}|7", true }, { "ev|{\"k\":1}|10", true }, { "ev|{\"k\":1}|4294967295", true },
+        { "ev|{}|7", true }, { "|{\"k\":1}|0", true }, { "ev", true }, { "", true }, { "ev|{\"k\":1}|4294967296", true },
+        { "ev|", true },
+        { "ev|{\"k\":1}|00", false }, { "ev|{\"k\":1}|07", false }, { "ev|{}|0", false }, { "ev|{}|00", false },
+        { "\"ev\": {\"k\":1}", false }, { "{\"ev\":{\"k\":1}}", false }, { "{\"ev\":{}}", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(spelled); i++) {
+        struct str annotation = arena_printf(&help_arena, "ev|%s|0", spelled[i].attributes);
+        if (keeps_text(annotation) == spelled[i].is_ours)
+            fail_msg("%s", spelled[i].attributes);
+    }
+    for (size_t i = 0; i < MG_COUNT(rows); i++)
+        if (keeps_text(str_of(rows[i].annotation)) == rows[i].is_ours)
+            fail_msg("%s", rows[i].annotation);
+}
+
 /* --- proto3 --------------------------------------------- */
 
 #define IDS      "0a0101 1a0102"
@@ -611,6 +796,52 @@ static void each_resource_is_told_once(void **state)
     buf_fini(&list);
 }
 
+/* The second span's tags beside the first one's host.name h, os.type o: whether they are another resource. */
+static void a_resource_is_compared_by_every_tag(void **state)
+{
+    static const struct { const char *tags; bool is_same; } rows[] = {
+        { "'host.name':'h','os.type':'o'", true }, { "'a':'','host.name':'h','m':'','os.type':'o','z':''", true },
+        { "'os.type':'o','host.name':'h'", true }, { "'host.name':'x','os.type':'o'", false },
+        { "'host.name':'h','os.type':'x'", false },
+        { "'host.name':'h'", false }, { "'os.type':'o'", false }, { "", false },
+        { "'host.name':'h','os.type':'o','process.pid':'1'", false },
+        { "'cloud.region':'r','host.name':'h','os.type':'o'", false }, { "'host.id':'h','os.type':'o'", false },
+        { "'host.name':'h','host.type':'','os.type':'o'", false }, { "'host.name':'','os.type':'o'", false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(rows); i++) {
+        struct str list = quoted(arena_printf(&help_arena, "[{'traceId':'1','id':'2','tags':{'host.name':'h','os.type':'o'}},"
+                                              "{'traceId':'1','id':'3','tags':{%s}}]", rows[i].tags).ptr);
+        struct str told = tell(true, list), line;
+        unsigned resources = 0;
+        while (str_cut(&told, '\n', &line))
+            resources += line.len > 0 && line.ptr[0] == 'R';
+        if (resources != (rows[i].is_same ? 1u : 2u))
+            fail_msg("%s: %u resources", rows[i].tags, resources);
+    }
+}
+
+/* A list is compared with nothing of the one before it, which may be gone. */
+static void a_list_knows_nothing_of_the_last(void **state)
+{
+    struct zipkin_scanner *scanner = zipkin_scanner_new();
+    struct str list = list_of(quoted(AT1 "'localEndpoint':{'serviceName':'s'},'tags':{'host.name':'h'}"));
+    struct buf told;
+
+    (void)state;
+    buf_init(&told, SIZE_MAX);
+    for (int i = 0; i < 3; i++) {
+        char *copy = mem_copy(list.ptr, list.len);
+        buf_clear(&told);
+        assert_int_equal(zipkin_scan_json(scanner, str_n(copy, list.len), &taking_apart, &told, NULL), MG_OK);
+        assert_text(buf_str(&told), STR("R service.name:string:s host.name:string:h\nS\n0 start=1000 end=1000\n"), "list");
+        mem_free(copy);
+    }
+    buf_fini(&told);
+    zipkin_scanner_free(&scanner);
+}
+
 /* --- many, and memory --------------------------------------------- */
 
 struct kept { struct str names[64], keys[64]; uint32_t n; };
@@ -691,12 +922,20 @@ int main(void)
         cmocka_unit_test(nothing_is_fine),
         cmocka_unit_test(sentences_stay_short),
         cmocka_unit_test(nesting_is_bounded),
+        cmocka_unit_test(ids_are_padded_at_every_length),
+        cmocka_unit_test(a_wrong_digit_is_found_anywhere),
+        cmocka_unit_test(micros_of_every_length),
+        cmocka_unit_test(keys_of_the_resource),
+        cmocka_unit_test(tags_come_in_the_order_of_their_keys),
+        cmocka_unit_test(an_annotation_keeps_its_spelling),
         cmocka_unit_test(proto_is_read),
         cmocka_unit_test(proto_lists_hold_spans_only),
         cmocka_unit_test(clients_are_read),
         cmocka_unit_test(captured_lists_come_back),
         cmocka_unit_test(cut_lists_are_refused),
         cmocka_unit_test(each_resource_is_told_once),
+        cmocka_unit_test(a_resource_is_compared_by_every_tag),
+        cmocka_unit_test(a_list_knows_nothing_of_the_last),
         cmocka_unit_test(slices_last_as_long_as_the_scan),
         cmocka_unit_test(many_tags_take_no_longer),
         cmocka_unit_test(a_scanner_goes_on),

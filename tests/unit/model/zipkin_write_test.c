@@ -1,4 +1,4 @@
-/* zipkin_write_test.c - what came from Zipkin goes back as it came; the rest by zipkin.md 10.2.
+/* zipkin_write_test.c - what came from Zipkin goes back as it came; the rest as zipkin_write.h says.
  *
  * `same` was run through Zipkin's own library (zipkin 3.5.1: SpanBytesDecoder, SpanBytesEncoder): the
  * second column is what it makes of the first. */

@@ -15,6 +15,7 @@ static void on_data(void *owner, struct str bytes)
 {
     struct end *end = owner;
     assert_true(bytes.len > 0 && bytes.len <= 64 * 1024);
+    assert_true(!end->pause_at || end->got.len < end->pause_at); /* it has not paused */
     buf_put(&end->got, bytes.ptr, bytes.len);
     if (end->pause_at && end->got.len >= end->pause_at)
         stream_pause(end->stream);
@@ -45,6 +46,7 @@ static void on_closed(void *owner, enum mg_err err)
     struct end *end = owner;
     end->n_closed++;
     end->err = err;
+    end->failure = stream_tls_failure(end->stream);
     end->stream = NULL;
     pair_check(end->pair);
 }
@@ -123,7 +125,9 @@ void pair_open_with(struct pair *pair, const struct pair_options *options)
     *pair = (struct pair){.loop = loop_new()};
     pair->deadline = timer_new(pair->loop, on_deadline, pair);
     struct mg_why why;
-    struct listener_options where = {.address = STR("127.0.0.1:0"), .tls = options->source};
+    struct listener_options where = {.address = STR("127.0.0.1:0"),
+                                     .tls = options->source,
+                                     .plain_answer = options->plain_answer};
     listener_fn *taker = options->on_accept ? options->on_accept : on_accept;
     void *taker_owner = options->on_accept ? options->accept_owner : pair;
     if (listener_open(&pair->listener, pair->loop, &where, taker, taker_owner, &why))

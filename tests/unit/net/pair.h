@@ -13,6 +13,7 @@ struct end {
     bool closes_on_data, closes_on_end, stops_on_drained;
     unsigned n_ends, n_drained, n_closed;
     enum mg_err err;
+    enum tls_failure failure; /* of its handshake, when it has closed */
 };
 
 struct pair {
@@ -32,6 +33,7 @@ struct pair_options {
     const char *host;            /* NULL: 127.0.0.1 */
     bool may_fail;               /* to connect */
     bool is_lone;                /* no client is made; the listener stays until pair_close */
+    plain_answer_fn *plain_answer;
     listener_fn *on_accept;      /* NULL: the server's end takes the stream */
     void *accept_owner;
 };

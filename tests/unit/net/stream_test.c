@@ -60,6 +60,14 @@ static bool server_has_5(struct pair *pair)
 {
     return pair->server.got.len >= 5;
 }
+static bool server_has_some(struct pair *pair)
+{
+    return pair->server.got.len > 0;
+}
+static bool server_has_40000(struct pair *pair)
+{
+    return pair->server.got.len == 40000;
+}
 static bool server_has_many(struct pair *pair)
 {
     return pair->server.got.len >= MANY;
@@ -98,6 +106,27 @@ static void test_small_write_leaves_at_once(void **state)
     pair_close(&pair);
     assert_int_equal(pair.server.err, MG_OK);
     assert_int_equal(pair.client.err, MG_OK);
+}
+
+/* The rest stays in the kernel, or comes with the next read. */
+static void test_little_is_read_at_a_time(void **state)
+{
+    struct pair pair;
+    open_as(&pair, state);
+    char bytes[40000] = {0};
+    stream_read_most(pair.server.stream, 300);
+    pair.server.pause_at = 1;
+    stream_write(pair.client.stream, bytes, sizeof bytes);
+    pair_run(&pair, server_has_some);
+    if (stream_is_tls(pair.server.stream))
+        assert_true(pair.server.got.len <= 16384); /* a record comes whole */
+    else
+        assert_int_equal(pair.server.got.len, 300);
+    pair.server.pause_at = 0;
+    stream_read_most(pair.server.stream, SIZE_MAX);
+    stream_resume(pair.server.stream);
+    pair_run(&pair, server_has_40000);
+    pair_close(&pair);
 }
 
 static void test_peer_names(void **state)
@@ -238,6 +267,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small_write_leaves_at_once),
+        cmocka_unit_test(test_little_is_read_at_a_time),
         cmocka_unit_test(test_peer_names),
         cmocka_unit_test(test_order_under_back_pressure),
         cmocka_unit_test(test_pause_stops_reading),

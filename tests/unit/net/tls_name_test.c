@@ -39,6 +39,9 @@ static X509 *certificate_for(const char *names)
     return certificate;
 }
 
+#define LONG_ENTRY "a-name-of-more-bytes-than-an-address-may-have-as-text.example.test"
+#define LONG_NAME  "DNS:" LONG_ENTRY
+
 static void test_matches(void **state)
 {
     (void)state;
@@ -57,6 +60,7 @@ static void test_matches(void **state)
         { "URI:spiffe://mesh/ns/app-1", "spiffe://mesh/ns/app-*", true },
         { "IP:10.1.2.3", "10.1.2.3", true },
         { "IP:::1", "::1", true },
+        { LONG_NAME, LONG_ENTRY, true },                            /* longer than any address */
         { "IP:2001:db8::1", "2001:0DB8:0::1", true },               /* another spelling */
 
         { "DNS:a.test", "b.test", false },
@@ -83,6 +87,7 @@ static void test_matches(void **state)
         { "URI:spiffe://mesh/ns/a/./b", "spiffe://mesh/ns/a/*", false },
         { "URI:spiffe://mesh/x/a", "spiffe://mesh/*/a", false },    /* a star in the middle is a letter */
         { "DNS:a.test", "spiffe://a.test", false },
+        { "DNS:spiffe://a.test", "spiffe://a.test", false },
         { "URI:a.test", "a.test", false },                          /* not of its kind */
         { "IP:10.1.2.3", "10.1.2.4", false },
         { "IP:10.1.2.3", "10.1.2.*", false },
@@ -127,6 +132,20 @@ static void test_first(void **state)
     }
 }
 
+static void test_first_is_cut(void **state)
+{
+    (void)state;
+    for (int len = 254; len <= 256; len++) {
+        char names[4 + 256 + 1];
+        snprintf(names, sizeof names, "DNS:%0*d", len, 0);
+        X509 *certificate = certificate_for(names);
+        char *name = tls_name_first(certificate);
+        assert_int_equal(strlen(name), MG_MIN(len, 255));
+        mem_free(name);
+        X509_free(certificate);
+    }
+}
+
 /* "bank.test\0.evil.test" and kin: made by hand, because no tool writes them. */
 static void test_odd_bytes(void **state)
 {
@@ -138,6 +157,7 @@ static void test_odd_bytes(void **state)
     } cases[] = {{GEN_DNS, "a.test\0.evil", 12},
                  {GEN_DNS, "", 0},
                  {GEN_IPADD, "\x0a\1\2", 3},
+                 {GEN_IPADD, "", 0},
                  {GEN_URI, "x\0", 2}};
     struct str entries[] = {STR("a.test"), STR(""), STR("10.1.2.0"), STR("*.evil")};
     const struct conf_list allowed = {entries, MG_COUNT(entries)};
@@ -165,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matches),
         cmocka_unit_test(test_first),
+        cmocka_unit_test(test_first_is_cut),
         cmocka_unit_test(test_odd_bytes),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
+#include "net/tls_stream.h"
 #include "tls_rig.h"
 
 /* --- the log: first, because a line comes at most once in 10 s --- */
@@ -40,21 +41,21 @@ static void test_strangers_are_logged_once(void **state)
 static void test_no_tls(void **state)
 {
     (void)state;
-    static const struct {
-        const char *bytes;
-        size_t len;
-    } cases[] = {
-        {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27},
-        {"POST /v1/traces HTTP/1.1\r\n\r\n", 28},
-        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24},
-        {"CONNECT a:1 HTTP/1.1\r\n\r\n", 24},
-        {"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16},
-        {"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 12},
-        {"\x16\x03\x01\xff\xff\x01\x00\x00\x00\x00\x00\x00", 12}, /* a record longer than any */
-        {"\x16\x03\x01\x00\x04\x02\x00\x00\x00", 9},              /* a server's greeting */
-        {"\x17\x03\x03\x00\x05hello", 10},                        /* data before any key */
-        {"\x80\x0a\x01\x03\x01\x00\x15\x00\x00\x00\x10\x01", 12}, /* SSLv2 */
+    /* clang-format off */
+    static const struct { const char *bytes; size_t len; enum tls_failure failure; } cases[] = {
+        {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27, TLS_FAILURE_PLAIN},
+        {"POST /v1/traces HTTP/1.1\r\n\r\n", 28, TLS_FAILURE_PLAIN},
+        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24, TLS_FAILURE_PLAIN},
+        {"CONNECT a:1 HTTP/1.1\r\n\r\n", 24, TLS_FAILURE_PLAIN},
+        {"HELLO you", 9, TLS_FAILURE_PLAIN},
+        {"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16, TLS_FAILURE_PLAIN},
+        {"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 12, TLS_FAILURE_PLAIN},
+        {"\x16\x03\x01\xff\xff\x01\x00\x00\x00\x00\x00\x00", 12, TLS_FAILURE_OTHER}, /* a record longer than any */
+        {"\x16\x03\x01\x00\x04\x02\x00\x00\x00", 9, TLS_FAILURE_OTHER},              /* a server's greeting */
+        {"\x17\x03\x03\x00\x05hello", 10, TLS_FAILURE_OTHER},                        /* data before any key */
+        {"\x80\x0a\x01\x03\x01\x00\x15\x00\x00\x00\x10\x01", 12, TLS_FAILURE_OTHER}, /* SSLv2 */
     };
+    /* clang-format on */
     for (size_t i = 0; i < MG_COUNT(cases); i++) {
         struct rig rig;
         rig_open_raw(&rig);
@@ -67,19 +68,75 @@ static void test_no_tls(void **state)
         pair_run(&rig.pair, server_closed);
         assert_int_equal(rig.pair.server.err, MG_E_IO);
         assert_int_equal(rig.pair.server.got.len, 0);
+        if (rig.pair.server.failure != cases[i].failure)
+            fail_msg("row %zu: %d", i, rig.pair.server.failure);
         rig_close(&rig);
     }
 }
 
-/* One that talks on and never closes is let go of all the same. */
+/* The first 5 bytes choose the answer, however they are cut. */
+static void test_plain_answer(void **state)
+{
+    (void)state;
+    for (int is_slow = 0; is_slow < 2; is_slow++) {
+        struct rig rig;
+        rig_open_raw(&rig);
+        rig.peer.is_slow = is_slow;
+        peer_write_raw(&rig.peer, "HELO you", 8);
+        pair_run(&rig.pair, peer_has_heard_the_end);
+        assert_true(str_eq(buf_str(&rig.peer.got), STR(RIG_PLAIN_ANSWER)));
+        assert_int_equal(rig.peer.n_closed, 0); /* an end, not a reset */
+        stream_close(rig.peer.stream);
+        pair_run(&rig.pair, server_closed);
+        assert_int_equal(rig.pair.server.failure, TLS_FAILURE_PLAIN);
+        assert_int_equal(rig.pair.server.got.len, 0);
+        rig_close(&rig);
+    }
+}
+
+static void note(void *happened)
+{
+    *(bool *)happened = true;
+}
+
+/* One that never closes is let go of all the same, but has a second to read the answer. */
 static void test_refused_peer_that_stays(void **state)
 {
     (void)state;
     struct rig rig;
+    bool is_late = false;
     rig_open_raw(&rig);
+    struct timer *late = timer_new(rig.pair.loop, note, &is_late);
+    timer_start(late, 900); /* begun before the server's timer: due before it, too */
     peer_write_raw(&rig.peer, "GET / HTTP/1.1\r\n\r\n", 18);
     pair_run(&rig.pair, server_closed);
+    assert_true(is_late);
     assert_int_equal(rig.pair.server.err, MG_E_IO);
+    timer_free(&late);
+    rig_close(&rig);
+}
+
+/* One that talks on is let go of at the first byte above 1 MiB. No round of the loop runs between
+ * these calls, hence no timer either. */
+static void test_refused_peer_that_talks_on(void **state)
+{
+    (void)state;
+    static const char bytes[64 * 1024];
+    struct rig rig;
+    rig_open_raw(&rig);
+    struct stream *server = rig.pair.server.stream;
+    assert_null(stream_tls_reason(server));
+    tls_stream_take(stream_tls(server), STR("GET / HTTP/1.1\r\n\r\n"));
+    assert_non_null(stream_tls_reason(server));
+    for (int i = 0; i < 16; i++)
+        tls_stream_take(stream_tls(server), str_n(bytes, sizeof bytes));
+    assert_false(stream_is_closing(server));
+    tls_stream_take(stream_tls(server), STR("x"));
+    assert_true(stream_is_closing(server));
+    pair_run(&rig.pair, server_closed);
+    assert_int_equal(rig.pair.server.err, MG_E_IO);
+    assert_int_equal(rig.pair.server.failure, TLS_FAILURE_PLAIN);
+    assert_int_equal(rig.pair.server.got.len, 0);
     rig_close(&rig);
 }
 
@@ -91,29 +148,70 @@ static void test_silent_peer_that_leaves(void **state)
     stream_close(rig.peer.stream);
     pair_run(&rig.pair, server_closed);
     assert_int_equal(rig.pair.server.err, MG_E_IO);
+    assert_int_equal(rig.pair.server.failure, TLS_FAILURE_NONE); /* it only tried the port */
     rig_close(&rig);
 }
 
-/* A ClientHello of 100 kB: more than a handshake may hold. */
+static bool peer_is_sent(struct pair *pair)
+{
+    const struct peer *peer = &rig_of(pair)->peer;
+    return peer->stream && stream_queued(peer->stream) == 0;
+}
+
+/* Whoever closes, and however little was said. */
+static void test_unfinished_handshake(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t len;
+    } cases[] = {{"\x16", 1}, {"G", 1}, {"GET ", 4}, {"\x16\x03\x01\x00\x20\x01\x00\x00", 8}};
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct rig rig;
+        rig_open_raw(&rig);
+        peer_write_raw(&rig.peer, cases[i].bytes, cases[i].len);
+        pair_run(&rig.pair, peer_is_sent);
+        stream_shutdown(rig.peer.stream);
+        pair_run(&rig.pair, server_closed);
+        assert_int_equal(rig.pair.server.failure, TLS_FAILURE_UNFINISHED);
+        assert_int_equal(rig.peer.got.len, 0);
+        rig_close(&rig);
+    }
+}
+
+/* A ClientHello of 100,000 bytes: the first 64 KiB are taken, and not one byte more. */
 static void test_endless_handshake(void **state)
 {
     (void)state;
+    enum { RECORD = 5 + 16384, MOST = 64 * 1024 };
+    static const char head[] = {22, 3, 1, 0x40, 0}, hello[] = {1, 0x01, (char)0x86, (char)0xa0};
+    static char bytes[4 * RECORD];
+    for (size_t i = 0; i < 4; i++)
+        memcpy(bytes + i * RECORD, head, sizeof head);
+    memcpy(bytes + sizeof head, hello, sizeof hello);
     struct rig rig;
     rig_open_raw(&rig);
-    char record[5 + 16384] = {22, 3, 1, 0x40, 0};
-    record[5] = 1; /* ClientHello of 100,000 bytes */
-    record[6] = 0x01, record[7] = (char)0x86, record[8] = (char)0xa0;
-    for (int i = 0; i < 5; i++) {
-        peer_write_raw(&rig.peer, record, sizeof record);
-        record[5] = record[6] = record[7] = record[8] = 0;
-    }
+    struct stream *server = rig.pair.server.stream;
+    tls_stream_take(stream_tls(server), str_n(bytes, MOST));
+    assert_null(stream_tls_reason(server));
+    tls_stream_take(stream_tls(server), str_n(bytes + MOST, 1));
+    assert_string_equal(stream_tls_reason(server), "the peer's handshake is longer than 64 KiB");
     pair_run(&rig.pair, peer_has_heard_the_end);
     pair_run(&rig.pair, server_closed);
     assert_int_equal(rig.pair.server.err, MG_E_IO);
+    assert_int_equal(rig.pair.server.failure, TLS_FAILURE_OTHER);
     rig_close(&rig);
 }
 
 /* --- versions and ciphers --- */
+
+static enum tls_failure failure_after_close(struct rig *rig)
+{
+    if (rig->peer.stream)
+        stream_close(rig->peer.stream);
+    pair_run(&rig->pair, server_closed);
+    return rig->pair.server.failure;
+}
 
 static void test_versions(void **state)
 {
@@ -147,6 +245,10 @@ static void test_versions(void **state)
         if (rig.peer.alert != cases[i].alert)
             fail_msg("row %zu: alert %d", i, rig.peer.alert);
         assert_int_equal(rig.peer.is_secured, cases[i].is_fine);
+        assert_int_equal(failure_after_close(&rig), cases[i].is_fine ? TLS_FAILURE_NONE
+                                                    : cases[i].alert == SSL_AD_PROTOCOL_VERSION
+                                                        ? TLS_FAILURE_VERSION
+                                                        : TLS_FAILURE_OTHER);
         rig_close(&rig);
     }
 }
@@ -179,12 +281,16 @@ static void test_alerts_for_client_certificates(void **state)
             pair_run(&rig.pair, peer_is_secured);
             rig_greet(&rig);
             assert_true(stream_has_certificate(rig.pair.server.stream));
+            assert_int_equal(sk_X509_NAME_num(SSL_get0_peer_CA_list(rig.peer.ssl)), 1);
         } else {
             pair_run(&rig.pair, peer_has_heard_the_end);
             assert_int_equal(rig.pair.server.got.len, 0);
         }
         if (rig.peer.alert != cases[i].alert)
             fail_msg("row %zu: alert %d", i, rig.peer.alert);
+        assert_int_equal(failure_after_close(&rig), cases[i].alert < 0 ? TLS_FAILURE_NONE
+                                                    : cases[i].cert    ? TLS_FAILURE_CERTIFICATE
+                                                                    : TLS_FAILURE_NO_CERTIFICATE);
         rig_close(&rig);
     }
 }
@@ -290,8 +396,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_strangers_are_logged_once),
         cmocka_unit_test(test_no_tls),
+        cmocka_unit_test(test_plain_answer),
         cmocka_unit_test(test_refused_peer_that_stays),
+        cmocka_unit_test(test_refused_peer_that_talks_on),
         cmocka_unit_test(test_silent_peer_that_leaves),
+        cmocka_unit_test(test_unfinished_handshake),
         cmocka_unit_test(test_endless_handshake),
         cmocka_unit_test(test_versions),
         cmocka_unit_test(test_alerts_for_client_certificates),

@@ -41,6 +41,12 @@ SSL_CTX *peer_context(const SSL_METHOD *method, int version, const char *cert)
     return context;
 }
 
+static struct str answer_plain(struct str first)
+{
+    assert_int_equal(first.len, 5);
+    return str_eq(first, STR("HELO ")) ? STR(RIG_PLAIN_ANSWER) : STR("");
+}
+
 void rig_open_server(struct rig *rig, int min_version, bool wants_client)
 {
     *rig = (struct rig){0};
@@ -51,7 +57,9 @@ void rig_open_server(struct rig *rig, int min_version, bool wants_client)
                                         .min_version = min_version,
                                         .is_server = true};
     assert_int_equal(tls_source_new(&rig->source, &options, NULL), MG_OK);
-    pair_open_with(&rig->pair, &(struct pair_options){.source = rig->source, .is_lone = true});
+    pair_open_with(&rig->pair, &(struct pair_options){.source = rig->source,
+                                                      .is_lone = true,
+                                                      .plain_answer = answer_plain});
 }
 
 void rig_open(struct rig *rig)

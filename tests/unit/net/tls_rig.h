@@ -12,6 +12,7 @@ struct rig {
     struct mg_why why;
 };
 
+#define RIG_PLAIN_ANSWER "not here\n" /* of our server, to "HELO …" without TLS */
 extern struct certs rig_certs; /* certs_standard, between these two: the group's fixtures */
 int rig_set_up(void **state);
 int rig_tear_down(void **state);

@@ -1,24 +1,43 @@
 /* TLS with both ends ours: who is trusted, what is agreed on, and big writes. Foreign peers are in
  * tls_peer_test.c; what every stream must do, TLS or not, in stream_test.c. */
+#define _GNU_SOURCE /* RTLD_NEXT */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <dlfcn.h>
+#include <netdb.h>
 #include <stdio.h>
 #include "certs.h"
 #include "pair.h"
 
 #define BIG    (8u * 1024 * 1024)
-#define SMALLS (64u * 1024) /* in pieces of 16 */
+#define SMALLS (256u * 1024) /* in pieces of 1 KiB */
 
 static struct certs certs;
+
+/* In place of the system's: every host below .test is this one. */
+int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
+                struct addrinfo **found)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    void *symbol = dlsym(RTLD_NEXT, "getaddrinfo");
+    memcpy(&real, &symbol, sizeof real); /* ISO C has no cast between the two kinds of pointer */
+    return real(strstr(host, ".test") ? "127.0.0.1" : host, service, hints, found);
+}
 
 static int set_up(void **state)
 {
     (void)state;
     certs_init(&certs);
     certs_standard(&certs);
+    certs_make(&certs, &(struct cert){.name = "middle", .issuer = "ca", .is_authority = true});
+    certs_make(&certs,
+               &(struct cert){.name = "below", .issuer = "middle", .names = "IP:127.0.0.1"});
+    certs_make(&certs, &(struct cert){.name = "wild",
+                                      .issuer = "ca",
+                                      .names = "DNS:*.wild.test,DNS:a*.part.test"});
     return 0;
 }
 
@@ -114,6 +133,12 @@ static void test_server_certificates(void **state)
         { { .client = { .host = "127.0.0.1" } }, NULL },
         { { .client = { .host = "localhost" } }, NULL },
         { { .server = { .cert = "self" }, .client = { .ca = "self" } }, NULL },
+        { { .server = { .cert = "below" } }, NULL },
+        { { .server = { .cert = "below" }, .client = { .ca = "middle" } }, NULL }, /* without the root */
+        { { .server = { .cert = "elsewhere" }, .client = { .host = "elsewhere.test" } }, NULL },
+        { { .server = { .cert = "elsewhere" }, .client = { .host = "elsewhere.test." } }, NULL },
+        { { .server = { .cert = "wild" }, .client = { .host = "a.wild.test" } }, NULL },
+        { { .client = { .is_unverified = true } }, NULL },
         { { .server = { .cert = "expired" }, .client = { .is_unverified = true } }, NULL },
         { { .server = { .cert = "elsewhere" }, .client = { .is_unverified = true, .ca = "other-ca" } }, NULL },
 
@@ -123,6 +148,10 @@ static void test_server_certificates(void **state)
         { { .server = { .cert = "future" } }, "certificate is not valid yet" },
         { { .server = { .cert = "elsewhere" } }, "not issued for host 127.0.0.1" },
         { { .server = { .cert = "elsewhere" }, .client = { .host = "localhost" } }, "not issued for host localhost" },
+        { { .server = { .cert = "elsewhere" }, .client = { .host = "a.elsewhere.test" } }, "not issued for host a.elsewhere.test" },
+        { { .server = { .cert = "wild" }, .client = { .host = "wild.test" } }, "not issued for host wild.test" },
+        { { .server = { .cert = "wild" }, .client = { .host = "a.b.wild.test" } }, "not issued for host a.b.wild.test" },
+        { { .server = { .cert = "wild" }, .client = { .host = "ab.part.test" } }, "not issued for host ab.part.test" },
         { { .server = { .cert = "common" }, .client = { .host = "localhost" } }, "not issued for host localhost" },
         { { .server = { .cert = "self" } }, "self-signed and not trusted" },
         { { .server = { .cert = "self" }, .client = { .host = "localhost" } }, "self-signed and not trusted" },
@@ -140,6 +169,7 @@ static void test_server_certificates(void **state)
             assert_non_null(strstr(pair.why.text, "cannot connect to "));
             pair_run(&pair, server_closed);
             assert_int_equal(pair.server.err, MG_E_IO);
+            assert_int_equal(pair.server.failure, TLS_FAILURE_REFUSED);
         } else {
             assert_int_equal(stream_has_certificate(pair.client.stream),
                              !cases[i].ends.client.is_unverified);
@@ -310,8 +340,9 @@ static void test_pause_keeps_what_has_come(void **state)
     open_ends(&pair, &(struct ends){0});
     assert_talks(&pair);
     stream_pause(pair.server.stream);
-    for (unsigned i = 0; i < SMALLS / 16; i++) /* more records than one on_data takes */
-        stream_write(pair.client.stream, "0123456789abcdef", 16);
+    static const char piece[1024];
+    for (unsigned i = 0; i < SMALLS / sizeof piece; i++) /* one read: more than one on_data takes */
+        stream_write(pair.client.stream, piece, sizeof piece);
     stream_shutdown(pair.client.stream);
     for (pair.server.pause_at = 6; pair.server.got.len < SMALLS + 5; pair.server.pause_at++) {
         size_t before = pair.server.got.len;

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include "base/mem.h"
 #include "certs.h"
-#include "net/tls.h"
+#include "net/tls_private.h"
 
 static struct certs certs;
 
@@ -116,14 +116,49 @@ static void test_files(void **state)
     }
 }
 
-static void test_path_with_nul(void **state)
+static void test_what_is_no_path(void **state)
+{
+    (void)state;
+    static char path[4096];
+    memset(path, 'a', sizeof path);
+    const struct {
+        struct str path;
+        enum mg_err want;
+        const char *sentence;
+    } cases[] = {
+        {STR("/etc\0/x"), MG_E_FORMAT, "is not a path"},
+        {str_n(path, 4096), MG_E_FORMAT, "'aaa"},        /* the end does not fit */
+        {str_n(path, 4095), MG_E_IO, "cannot read aaa"}, /* the system's turn to refuse it */
+    };
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct tls_context *context;
+        struct mg_why why;
+        const struct tls_options options = {.ca_file = cases[i].path};
+        assert_int_equal(tls_context_new(&context, &options, &why), cases[i].want);
+        assert_non_null(strstr(why.text, cases[i].sentence));
+    }
+}
+
+/* Whatever the keys: a server of the tests has an elliptic one, which many ciphers do not fit. */
+static void test_ciphers(void **state)
 {
     (void)state;
     struct tls_context *context;
-    struct mg_why why;
-    const struct tls_options options = {.ca_file = STR("/etc\0/x")};
-    assert_int_equal(tls_context_new(&context, &options, &why), MG_E_FORMAT);
-    assert_non_null(strstr(why.text, "is not a path"));
+    assert_int_equal(tls_context_new(&context, &(struct tls_options){0}, NULL), MG_OK);
+    SSL *ssl = tls_context_session(context);
+    STACK_OF(SSL_CIPHER) *ciphers = SSL_get1_supported_ciphers(ssl);
+    assert_true(sk_SSL_CIPHER_num(ciphers) > 3);
+    for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); i++) {
+        const SSL_CIPHER *cipher = sk_SSL_CIPHER_value(ciphers, i);
+        int exchange = SSL_CIPHER_get_kx_nid(cipher), who = SSL_CIPHER_get_auth_nid(cipher);
+        bool is_1_3 = exchange == NID_kx_any; /* all of them have it built in */
+        if (!SSL_CIPHER_is_aead(cipher) || (!is_1_3 && exchange != NID_kx_ecdhe) ||
+            (!is_1_3 && who != NID_auth_rsa && who != NID_auth_ecdsa))
+            fail_msg("%s", SSL_CIPHER_get_name(cipher));
+    }
+    sk_SSL_CIPHER_free(ciphers);
+    SSL_free(ssl);
+    tls_context_unref(&context);
 }
 
 static void test_references(void **state)
@@ -186,9 +221,9 @@ static void test_wrong_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files),      cmocka_unit_test(test_path_with_nul),
-        cmocka_unit_test(test_references), cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_wrong_rows),
+        cmocka_unit_test(test_files),   cmocka_unit_test(test_what_is_no_path),
+        cmocka_unit_test(test_ciphers), cmocka_unit_test(test_references),
+        cmocka_unit_test(test_rows),    cmocka_unit_test(test_wrong_rows),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

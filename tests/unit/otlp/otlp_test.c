@@ -243,11 +243,14 @@ static void test_refusals(void **state)
           2000, "HTTP status 503: no" },
         { OTLP_EXPORT_HTTP, { .status = 429 }, SEND_RETRY, 0, "429" },
         { OTLP_EXPORT_HTTP, { .status = 413 }, SEND_REFUSED, 0, "413" },
-        { OTLP_EXPORT_HTTP, { .status = 404 }, SEND_REFUSED, 0, "404" },
-        { OTLP_EXPORT_HTTP, { .status = 307 }, SEND_REFUSED, 0, "redirects" },
+        { OTLP_EXPORT_HTTP, { .status = 404 }, SEND_RETRY, 0, "404 (no such service there: see exporters.otlp.endpoint and exporters.otlp.protocol)" },
+        { OTLP_EXPORT_HTTP, { .status = 405 }, SEND_RETRY, 0, "exporters.otlp.protocol" },
+        { OTLP_EXPORT_HTTP, { .status = 415 }, SEND_REFUSED, 0, "415" },
+        { OTLP_EXPORT_HTTP, { .status = 307 }, SEND_RETRY, 0, "redirects" },
         { OTLP_EXPORT_HTTP, { .status = 401 }, SEND_RETRY, 0, "401" },
         { OTLP_EXPORT_GRPC, { .grpc_status = 3, .body = "no id" }, SEND_REFUSED, 0, "gRPC status 3: no id" },
-        { OTLP_EXPORT_GRPC, { .grpc_status = 12 }, SEND_REFUSED, 0, "gRPC status 12" },
+        { OTLP_EXPORT_GRPC, { .grpc_status = 12 }, SEND_RETRY, 0, "gRPC status 12 (no such service there: see exporters.otlp.endpoint" },
+        { OTLP_EXPORT_GRPC, { .grpc_status = 5 }, SEND_REFUSED, 0, "gRPC status 5" },
         { OTLP_EXPORT_GRPC, { .grpc_status = 14 }, SEND_RETRY, 0, "gRPC status 14" },
     };
     (void)state;

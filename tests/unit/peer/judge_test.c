@@ -1,10 +1,11 @@
 /* judge_test.c - every answer a peer can give, and what it means for a batch
- * (otlp.md 2.4, 2.5, 9.1). */
+ * (OTLP specification, "Failures"). */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include "model/wire.h"
 #include "peer/private.h"
 
@@ -35,8 +36,8 @@ static const struct row {
     {MG_OK, false, 403, -1, "3", "no", SEND_RETRY, 3000, "403: no"},
     {MG_OK, false, 400, -1, NULL, "bad span", SEND_REFUSED, 0, "HTTP status 400: bad span"},
     {MG_OK, false, 400, -1, "9", "", SEND_REFUSED, 0, "400"},
-    {MG_OK, false, 404, -1, NULL, "", SEND_REFUSED, 0, "404"},
-    {MG_OK, false, 405, -1, NULL, "", SEND_REFUSED, 0, "405"},
+    {MG_OK, false, 404, -1, NULL, "", SEND_RETRY, 0, "404"},
+    {MG_OK, false, 405, -1, NULL, "", SEND_RETRY, 0, "405"},
     {MG_OK, false, 408, -1, NULL, "", SEND_REFUSED, 0, "408"},
     {MG_OK, false, 413, -1, NULL, "", SEND_REFUSED, 0, "413"},
     {MG_OK, false, 415, -1, NULL, "", SEND_REFUSED, 0, "415"},
@@ -44,12 +45,13 @@ static const struct row {
     {MG_OK, false, 500, -1, "1", "", SEND_REFUSED, 0, "500"},
     {MG_OK, false, 501, -1, NULL, "", SEND_REFUSED, 0, "501"},
     {MG_OK, false, 505, -1, NULL, "", SEND_REFUSED, 0, "505"},
-    {MG_OK, false, 301, -1, NULL, "", SEND_REFUSED, 0,
-     "301 (redirects are not followed: set the endpoint"},
-    {MG_OK, false, 302, -1, "5", "moved", SEND_REFUSED, 0,
-     "set the endpoint to where this one leads): moved"},
-    {MG_OK, false, 307, -1, NULL, "", SEND_REFUSED, 0, "redirects"},
-    {MG_OK, false, 308, -1, NULL, "", SEND_REFUSED, 0, "redirects"},
+    {MG_OK, false, 301, -1, NULL, "", SEND_RETRY, 0,
+     "301 (redirects are not followed: see exporters.x.endpoint)"},
+    {MG_OK, false, 302, -1, "5", "moved", SEND_RETRY, 5000, "see exporters.x.endpoint): moved"},
+    {MG_OK, false, 303, -1, NULL, "", SEND_RETRY, 0, "redirects"},
+    {MG_OK, false, 307, -1, NULL, "", SEND_RETRY, 0, "redirects"},
+    {MG_OK, false, 308, -1, NULL, "", SEND_RETRY, 0, "redirects"},
+    {MG_OK, false, 300, -1, NULL, "", SEND_REFUSED, 0, "300"},
     {MG_OK, false, 304, -1, NULL, "", SEND_REFUSED, 0, "304"},
     /* gRPC */
     {MG_OK, true, 200, 0, NULL, "", SEND_TAKEN, 0, NULL},
@@ -65,14 +67,14 @@ static const struct row {
     {MG_OK, true, 200, 9, NULL, "", SEND_REFUSED, 0, "gRPC status 9"},
     {MG_OK, true, 200, 10, NULL, "", SEND_RETRY, 0, "gRPC status 10"},
     {MG_OK, true, 200, 11, NULL, "", SEND_RETRY, 0, "gRPC status 11"},
-    {MG_OK, true, 200, 12, NULL, "", SEND_REFUSED, 0, "gRPC status 12"},
+    {MG_OK, true, 200, 12, NULL, "", SEND_RETRY, 0, "gRPC status 12"},
     {MG_OK, true, 200, 13, NULL, "", SEND_REFUSED, 0, "gRPC status 13"},
     {MG_OK, true, 200, 14, "1", "come back", SEND_RETRY, 1000, "gRPC status 14: come back"},
     {MG_OK, true, 200, 15, NULL, "", SEND_RETRY, 0, "gRPC status 15"},
     {MG_OK, true, 200, 16, NULL, "", SEND_RETRY, 0, "gRPC status 16"},
     {MG_OK, true, 503, 14, "7", "HTTP status 503 without grpc-status", SEND_RETRY, 7000,
      "without grpc-status"},
-    {MG_OK, true, 302, 2, NULL, "HTTP status 302 without grpc-status", SEND_REFUSED, 0,
+    {MG_OK, true, 302, 2, NULL, "HTTP status 302 without grpc-status", SEND_RETRY, 0,
      "redirects"},
     /* no answer, or none that was read */
     {MG_E_IO, false, 0, -1, NULL, "", SEND_RETRY, 0, "the reason"},
@@ -93,7 +95,7 @@ static const struct row {
 
 static void test_verdicts(void **state)
 {
-    const struct target target = {0};
+    const struct target target = {.section = "exporters.x"};
     (void)state;
     for (size_t i = 0; i < MG_COUNT(rows); i++) {
         const struct row *row = &rows[i];
@@ -106,13 +108,47 @@ static void test_verdicts(void **state)
         const struct mg_why why = {"the reason"};
         struct verdict verdict;
         *(row->grpc_status < 0 ? &answer.body : &answer.message) = str_of(row->said);
-        judge_answer(&verdict, &target, row->is_grpc, row->err, &answer, &why, NOW_NS);
+        judge_answer(&verdict, &target, &(struct asked){.is_grpc = row->is_grpc}, row->err, &answer, &why,
+                     NOW_NS);
         if (verdict.result.verdict != row->want || verdict.result.retry_after_ms != row->want_ms ||
             verdict.result.refused_spans != 0)
             fail_msg("row %zu: %d, %u ms", i, verdict.result.verdict,
                      (unsigned)verdict.result.retry_after_ms);
         if (row->reason && !strstr(verdict.result.reason, row->reason))
             fail_msg("row %zu: '%s'", i, verdict.result.reason);
+    }
+}
+
+/* Where it leads is told by its host alone. */
+static void test_redirects(void **state)
+{
+    static const struct {
+        const char *location, *told;
+    } cases[] = {
+        {"https://u:s3cret@other:8443/s3cret?s3cret#s3cret", ", this one leads to https://other:8443"},
+        {"http://[::1]", ", this one leads to http://[::1]"},
+        {"http://t0kent0kenh/", ", this one leads to http://***h"},
+        {"/s3cret", ""},
+        {"//other/s3cret", ""},
+        {"ftp://s3cret", ""},
+        {"https://h/s3cret@h", ""},
+        {"https://h\ns3cret", ""},
+        {"https://", ""},
+        {"", ""},
+    };
+    struct str secrets[] = {STR("t0kent0ken")};
+    const struct target target = {.section = "exporters.x", .secrets = {.at = secrets, .n = 1}};
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        const struct http_answer answer = {
+            .status = 308, .grpc_status = -1, .location = str_of(cases[i].location)};
+        struct verdict verdict;
+        char want[200];
+        snprintf(want, sizeof want,
+                 "HTTP status 308 (redirects are not followed%s: see exporters.x.endpoint)",
+                 cases[i].told);
+        judge_answer(&verdict, &target, &(struct asked){0}, MG_OK, &answer, NULL, NOW_NS);
+        assert_string_equal(verdict.result.reason, want);
     }
 }
 
@@ -195,9 +231,49 @@ static void test_retry_info(void **state)
         uint64_t ms = 0;
         if (judge_retry_info(answer.details, &ms) != cases[i].has_info || ms != cases[i].ms)
             fail_msg("row %zu: %u ms", i, (unsigned)ms);
-        judge_answer(&verdict, &target, true, MG_OK, &answer, NULL, NOW_NS);
+        judge_answer(&verdict, &target, &(struct asked){.is_grpc = true}, MG_OK, &answer, NULL, NOW_NS);
         assert_int_equal(verdict.result.verdict, cases[i].has_info ? SEND_RETRY : SEND_REFUSED);
         assert_int_equal(verdict.result.retry_after_ms, cases[i].ms);
+    }
+}
+
+/* Only what says that the service is not there waits for better rows, which are named. */
+static void test_an_absent_service(void **state)
+{
+    static const struct {
+        int status, grpc_status;
+        const char *hint;
+        enum send_verdict want;
+        uint64_t want_ms;
+    } cases[] = {
+        {404, -1, NULL, SEND_RETRY, 0},      {405, -1, NULL, SEND_RETRY, 0},
+        {404, -1, "7", SEND_RETRY, 7000},    {200, 12, NULL, SEND_RETRY, 0},
+        {404, 12, NULL, SEND_RETRY, 0},      {400, -1, NULL, SEND_REFUSED, 0},
+        {406, -1, NULL, SEND_REFUSED, 0},    {410, -1, NULL, SEND_REFUSED, 0},
+        {415, -1, NULL, SEND_REFUSED, 0},    {501, -1, NULL, SEND_REFUSED, 0},
+        {200, 3, NULL, SEND_REFUSED, 0},     {200, 5, NULL, SEND_REFUSED, 0},
+        {405, 2, NULL, SEND_RETRY, 0},       {200, 13, NULL, SEND_REFUSED, 0},
+    };
+    static const char *const other_rows[] = {NULL, "x.y"};
+    static const char *const told[] = {" (no such service there: see exporters.x.endpoint)",
+                                       " (no such service there: see exporters.x.endpoint and x.y)"};
+    const struct target target = {.section = "exporters.x"};
+    (void)state;
+    for (size_t n = 0; n < 2 * MG_COUNT(cases); n++) {
+        size_t i = n / 2, other = n % 2;
+        const struct asked asked = {.is_grpc = cases[i].grpc_status >= 0,
+                                    .other_row = other_rows[other]};
+        const struct http_answer answer = {.status = cases[i].status,
+                                           .grpc_status = cases[i].grpc_status,
+                                           .retry_after = str_of(cases[i].hint)};
+        bool is_told;
+        struct verdict verdict;
+        judge_answer(&verdict, &target, &asked, MG_OK, &answer, NULL, NOW_NS);
+        is_told = strstr(verdict.result.reason, told[other]) != NULL;
+        if (verdict.result.verdict != cases[i].want ||
+            verdict.result.retry_after_ms != cases[i].want_ms ||
+            is_told != (cases[i].want == SEND_RETRY))
+            fail_msg("row %zu: %d, %s", i, verdict.result.verdict, verdict.result.reason);
     }
 }
 
@@ -207,7 +283,7 @@ static const char *reason_of(struct verdict *verdict, const struct target *targe
 {
     const struct http_answer answer = {
         .status = 400, .grpc_status = -1, .content_type = str_of(type), .body = body};
-    judge_answer(verdict, target, false, MG_OK, &answer, NULL, NOW_NS);
+    judge_answer(verdict, target, &(struct asked){0}, MG_OK, &answer, NULL, NOW_NS);
     assert_int_equal(verdict->result.verdict, SEND_REFUSED);
     return verdict->result.reason;
 }
@@ -273,6 +349,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_redirects),
+        cmocka_unit_test(test_an_absent_service),
         cmocka_unit_test(test_hints),
         cmocka_unit_test(test_retry_info),
         cmocka_unit_test(test_what_the_peer_said),

@@ -1,5 +1,7 @@
 /* parts_test.c - bodies cut from items, and a batch sent in several requests. */
 #include "unit/peer/rig.h"
+#include <stdio.h>
+#include "base/mem.h"
 #include "peer/peer.h"
 
 static void add(struct peer_parts *parts, const char *item)
@@ -27,7 +29,7 @@ static void test_cutting(void **state)
             add(&parts, cases[i].items[want_items]);
         for (; n < 5 && cases[i].want[n]; n++) {
             assert_true(n < parts.list.n);
-            items += parts.list.at[n].items;
+            items += parts.list.at[n].ends.n;
             if (!str_eq(buf_str(&parts.list.at[n].body), str_of(cases[i].want[n])))
                 fail_msg("row %zu, part %zu: %.*s", i, n, STR_ARG(buf_str(&parts.list.at[n].body)));
         }
@@ -44,6 +46,7 @@ struct scene {
     struct peer_conf conf;
     struct peer *peer;
     struct send_result result;
+    char reason[100];
     bool is_done;
     unsigned judged, judged_items;
     enum send_verdict turn_into; /* of the second part */
@@ -55,6 +58,7 @@ static void on_done(void *owner, const struct send_result *result, const struct 
     assert_false(scene->is_done);
     assert_null(answer);
     scene->result = *result;
+    snprintf(scene->reason, sizeof scene->reason, "%s", result->reason ? result->reason : "");
     scene->is_done = true;
     loop_stop(scene->rig.loop);
 }
@@ -101,20 +105,38 @@ static void scene_close(struct scene *scene)
     rig_close(&scene->rig);
 }
 
-static void send_three(struct scene *scene)
+static void send_parts(struct scene *scene, struct peer_parts *parts)
 {
-    struct peer_parts parts = {.open = "<", .between = " ", .close = ">", .part_bytes = 6};
     char path[] = "/p", type[] = "text/x"; /* both are copied */
     scene->is_done = false;
     scene->judged = scene->judged_items = 0;
-    add(&parts, "aa"), add(&parts, "b"), add(&parts, "cccc"), add(&parts, "d");
-    peer_send_parts(scene->peer, &(struct peer_post){.path = str_of(path), .content_type = str_of(type)}, &parts, judge_one, on_done,
+    peer_send_parts(scene->peer, &(struct peer_post){.path = str_of(path), .content_type = str_of(type)}, parts, judge_one, on_done,
                     scene);
-    assert_null(parts.list.at);
+    assert_null(parts->list.at);
     memset(path, '!', 2);
     memset(type, '!', 6);
     while (!scene->is_done)
         loop_run(scene->rig.loop);
+}
+
+static void send_four_items(struct scene *scene, size_t part_bytes, struct zip *zip)
+{
+    struct peer_parts parts = {.open = "<", .between = " ", .close = ">", .part_bytes = part_bytes, .zip = zip};
+    add(&parts, "aa"), add(&parts, "b"), add(&parts, "cccc"), add(&parts, "d");
+    send_parts(scene, &parts);
+}
+
+static void send_three(struct scene *scene)
+{
+    send_four_items(scene, 6, NULL);
+}
+
+static void assert_bodies(const struct scene *scene, const char *const *bodies, size_t n)
+{
+    assert_int_equal(scene->rig.requests.n, n);
+    for (size_t i = 0; i < n; i++)
+        if (!str_eq(scene->rig.requests.at[i].body, str_of(bodies[i])))
+            fail_msg("request %zu: %.*s", i, STR_ARG(scene->rig.requests.at[i].body));
 }
 
 static void test_all_are_taken(void **state)
@@ -129,9 +151,8 @@ static void test_all_are_taken(void **state)
     assert_int_equal(scene.result.verdict, SEND_TAKEN);
     assert_int_equal(scene.result.refused_spans, 4);
     assert_int_equal(scene.judged_items, 4);
-    assert_int_equal(scene.rig.requests.n, 3);
+    assert_bodies(&scene, bodies, 3);
     for (size_t i = 0; i < 3; i++) {
-        assert_true(str_eq(scene.rig.requests.at[i].body, str_of(bodies[i])));
         assert_true(str_eq(scene.rig.requests.at[i].path, STR("/p")));
         assert_true(str_eq(scene.rig.requests.at[i].type, STR("text/x")));
     }
@@ -159,6 +180,133 @@ static void test_the_first_failure_ends_it(void **state)
         assert_int_equal(scene.result.refused_spans, 0);
         assert_int_equal(scene.rig.requests.n, cases[i].requests);
     }
+    scene_close(&scene);
+}
+
+/* --- too large --- */
+
+#define FINE {.status = 200}
+#define TOO_LARGE {.status = 413, .body = "no more than so much"}
+
+static void test_what_is_too_large_goes_in_halves(void **state)
+{
+    static const struct {
+        struct rig_answer answers[8];
+        const char *bodies[8];
+        size_t requests;
+        uint32_t judged; /* items; they are refused by the judge, so that both sums are seen */
+        uint32_t refused;
+    } cases[] = {
+        {{FINE}, {"<aa b cccc d>"}, 1, 4, 4},
+        {{TOO_LARGE, FINE}, {"<aa b cccc d>", "<aa b>", "<cccc d>"}, 3, 4, 4},
+        {{TOO_LARGE, TOO_LARGE, FINE}, {"<aa b cccc d>", "<aa b>", "<aa>", "<b>", "<cccc d>"}, 5, 4, 4},
+        {{TOO_LARGE, FINE, TOO_LARGE, TOO_LARGE, FINE}, {"<aa b cccc d>", "<aa b>", "<cccc d>", "<cccc>", "<d>"}, 5, 3, 4},
+        {{TOO_LARGE, FINE, TOO_LARGE, FINE, TOO_LARGE}, {"<aa b cccc d>", "<aa b>", "<cccc d>", "<cccc>", "<d>"}, 5, 3, 4},
+        {{TOO_LARGE}, {"<aa b cccc d>", "<aa b>", "<aa>", "<b>", "<cccc d>", "<cccc>", "<d>"}, 7, 0, 4},
+    };
+    struct scene scene;
+    (void)state;
+    scene_open(&scene);
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        size_t answers = 1;
+        while (answers < 8 && cases[i].answers[answers].status)
+            answers++;
+        rig_script(&scene.rig, cases[i].answers, answers);
+        send_four_items(&scene, 100, NULL);
+        assert_bodies(&scene, cases[i].bodies, cases[i].requests);
+        assert_int_equal(scene.result.verdict, SEND_TAKEN);
+        assert_int_equal(scene.judged_items, cases[i].judged);
+        assert_int_equal(scene.result.refused_spans, cases[i].refused);
+        if (cases[i].judged < 4)
+            assert_string_equal(scene.reason, "HTTP status 413: no more than so much");
+        else
+            assert_string_equal(scene.reason, "");
+    }
+    scene_close(&scene);
+}
+
+/* The answer to a half counts as any other. */
+static void test_halves_that_fail(void **state)
+{
+    static const struct { struct rig_answer answers[3]; enum send_verdict want; unsigned requests; } cases[] = {
+        {{TOO_LARGE, {.status = 503}}, SEND_RETRY, 2},
+        {{TOO_LARGE, FINE, {.status = 400}}, SEND_REFUSED, 3},
+        {{{.status = 400}}, SEND_REFUSED, 1},
+        {{{.status = 414}}, SEND_REFUSED, 1},
+        {{{.status = 429}}, SEND_RETRY, 1},
+    };
+    struct scene scene;
+    (void)state;
+    scene_open(&scene);
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        rig_script(&scene.rig, cases[i].answers, 3);
+        send_four_items(&scene, 100, NULL);
+        assert_int_equal(scene.result.verdict, cases[i].want);
+        assert_int_equal(scene.result.refused_spans, 0);
+        assert_int_equal(scene.rig.requests.n, cases[i].requests);
+    }
+    scene_close(&scene);
+}
+
+static void test_halves_are_packed(void **state)
+{
+    static const char *const bodies[] = {"<aa b cccc d>", "<aa b>", "<cccc d>"};
+    static const struct rig_answer answers[] = {TOO_LARGE, FINE};
+    struct scene scene;
+    struct zip *zip = zip_new();
+    struct buf plain;
+    (void)state;
+    buf_init(&plain, 100);
+    scene_open(&scene);
+    rig_script(&scene.rig, answers, 2);
+    send_four_items(&scene, 100, zip);
+    assert_int_equal(scene.rig.requests.n, 3);
+    for (size_t i = 0; i < 3; i++) {
+        const struct rig_request *got = &scene.rig.requests.at[i];
+        assert_true(str_eq(got->encoding, STR("gzip")));
+        buf_clear(&plain);
+        assert_int_equal(zip_inflate(zip, ZIP_GZIP, got->body, 100, &plain, NULL), MG_OK);
+        assert_true(str_eq(buf_str(&plain), str_of(bodies[i])));
+    }
+    scene_close(&scene);
+    buf_fini(&plain);
+    zip_free(&zip);
+}
+
+/* Four items of so many bytes, which fit into one part. */
+static size_t requests_for(struct scene *scene, const struct rig_answer *answers, size_t n, size_t bytes)
+{
+    struct peer_parts parts = {.open = "", .between = "", .close = "", .part_bytes = 1 << 20};
+    char *item = mem_alloc(bytes);
+    memset(item, 'i', bytes);
+    for (int i = 0; i < 4; i++)
+        peer_parts_add(&parts, str_n(item, bytes));
+    mem_free(item);
+    assert_int_equal(parts.list.n, 1);
+    rig_script(&scene->rig, answers, n);
+    send_parts(scene, &parts);
+    assert_int_equal(scene->result.verdict, SEND_TAKEN);
+    assert_int_equal(scene->result.refused_spans, 4);
+    return scene->rig.requests.n;
+}
+
+/* What is too large once is not tried again, down to a size that has other reasons. */
+static void test_the_size_is_remembered(void **state)
+{
+    static const struct rig_answer fine[] = {FINE}, too_large[] = {TOO_LARGE, FINE};
+    enum { KIB = 1024 };
+    struct scene scene;
+    (void)state;
+    scene_open(&scene);
+    assert_int_equal(requests_for(&scene, fine, 1, 50 * KIB), 1);
+    assert_int_equal(requests_for(&scene, too_large, 2, 50 * KIB), 3);
+    assert_int_equal(requests_for(&scene, fine, 1, 50 * KIB), 2);
+    assert_int_equal(requests_for(&scene, fine, 1, 150 * KIB / 4), 1);
+    assert_int_equal(requests_for(&scene, fine, 1, 150 * KIB / 4 + 1), 2);
+    assert_int_equal(requests_for(&scene, fine, 1, 101 * KIB), 4); /* alone they are sent all the same */
+    assert_int_equal(requests_for(&scene, too_large, 2, KIB), 3);
+    assert_int_equal(requests_for(&scene, fine, 1, 16 * KIB), 1); /* 64 KiB */
+    assert_int_equal(requests_for(&scene, fine, 1, 17 * KIB), 2);
     scene_close(&scene);
 }
 
@@ -206,6 +354,10 @@ int main(void)
         cmocka_unit_test(test_cutting),
         cmocka_unit_test(test_all_are_taken),
         cmocka_unit_test(test_the_first_failure_ends_it),
+        cmocka_unit_test(test_what_is_too_large_goes_in_halves),
+        cmocka_unit_test(test_halves_that_fail),
+        cmocka_unit_test(test_halves_are_packed),
+        cmocka_unit_test(test_the_size_is_remembered),
         cmocka_unit_test(test_nothing_to_send),
         cmocka_unit_test(test_closed_in_the_middle),
     };

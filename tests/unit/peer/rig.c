@@ -83,7 +83,7 @@ void rig_open(struct rig *rig, struct tls_source *tls)
     struct str ip, port;
     struct mg_why why;
 
-    *rig = (struct rig){.loop = loop_new(), .tls = tls};
+    *rig = (struct rig){.loop = loop_new(), .zip = zip_new(), .tls = tls};
     rig->conf = (struct http_conf){.header_bytes_max = 64 << 10, .body_bytes_max = 64 << 20, .streams_max = 100,
                                    .connections_max = 100, .header_timeout_ns = 10000000000u, .idle_timeout_ns = 300000000000u,
                                    .body_timeout_ns = 30000000000u, .stream_window = 1 << 20, .connection_window = 4 << 20,
@@ -141,10 +141,14 @@ void rig_wire(struct rig *rig, const struct send_wire *wire)
 
 size_t rig_begin(struct rig *rig, struct str body, uint32_t spans)
 {
+    struct buf packed;
     size_t i = rig->n_sent;
 
     assert_true(i < RIG_BATCHES_MAX);
-    rig->batches[i] = (struct send_batch){.body = body, .spans = spans, .number = i};
+    buf_init(&packed, SIZE_MAX);
+    assert_int_equal(zip_deflate(rig->zip, rig->wire.encoding, body, &packed), MG_OK);
+    rig->batches[i] = (struct send_batch){.body = arena_str(&rig->arena, buf_str(&packed)), .spans = spans, .number = i};
+    buf_fini(&packed);
     rig->n_sent++;
     rig->wire.send(rig->wire.wire, &rig->batches[i]);
     return i;
@@ -209,6 +213,7 @@ void rig_close(struct rig *rig)
     http_server_drain(rig->server, 0, on_server_idle, rig);
     while (!rig->is_gone)
         loop_run(rig->loop);
+    zip_free(&rig->zip);
     tls_source_free(&rig->tls);
     timer_free(&rig->deadline);
     VEC_FINI(&rig->requests);

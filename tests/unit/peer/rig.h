@@ -39,6 +39,7 @@ struct rig {
     struct http_server *server;
     struct tls_source *tls;
     struct timer *deadline;
+    struct zip *zip; /* packs batches as the wire takes them */
     struct arena arena;
     const struct rig_answer *answers; /* one a request; the last one for all that follow */
     size_t n_answers;

@@ -54,12 +54,10 @@ static void test_endpoints(void **state)
 static void test_bad_endpoints(void **state)
 {
     static const char *const cases[] = {
-        "", "localhost:4318", "h:4317", "ftp://SECRET@h", "HTTP://h", "http:/h", "http://", "http:///v1", "http://:4318", "http://h:0",
-        "http://h:65536", "http://h:x", "http://h:4318:1", "http://[::1", "http://[::1]x", "http://h?SECRET=1", "http://h/p?SECRET",
-        "http://h#SECRET", "http://h/a b", "http://h\n", "http://u:SECRET@", "http://u:SECRET/x@h", "http://u:12/SECRET@h",
-        "http://u:SECRET?@h", "http://u:SECRET#@h", "http://u:SECRET%@h", "http://u:SECRET%4@h", "http://u:SECRET%zz@h",
-        "http://u:SECRET%0a@h", "http://u%3a:SECRET@h", "http://u:SECRET@h:port", "http://u:SECRET@h/x@y", "https://u:SECRET@[h",
-        "u:SECRET@h:9200",
+        "", "h:4317", "ftp://SECRET@h", "http://h?SECRET=1", "http://h/p?SECRET", "http://h#SECRET", "http://u:SECRET@", "http://u:SECRET/x@h",
+        "http://u:12/SECRET@h", "http://u:SECRET?@h", "http://u:SECRET#@h", "http://u:SECRET%@h", "http://u:SECRET%4@h",
+        "http://u:SECRET%zz@h", "http://u:SECRET%0a@h", "http://u%3a:SECRET@h", "http://u:SECRET@h:port", "http://u:SECRET@h/x@y",
+        "https://u:SECRET@[h", "u:SECRET@h:9200", "http://u:SECRET @h",
     };
     (void)state;
     for (size_t i = 0; i < MG_COUNT(cases); i++) {

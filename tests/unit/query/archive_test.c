@@ -106,6 +106,13 @@ static void drop_what_is_closed(struct rig *rig)
     store_reload(rig->store, &small);
 }
 
+/* From the next commit on. While it is waited for a loss the newest partition may be closed and dropped as well, so what shall stay is put
+ * after this. */
+static void keep_what_is_closed(struct rig *rig)
+{
+    store_reload(rig->store, &rig->store_conf);
+}
+
 static void put_other(struct rig *rig, uint16_t trace)
 {
     const struct item items[] = { { trace, 1, 0, "other", "x", 50, 5, 0, 0, NULL, NULL } };
@@ -141,10 +148,11 @@ static void test_retention_does_not_take_it(void **state)
     open_stored(&rig);
     archive(&rig, 1, MG_OK);
     drop_what_is_closed(&rig);
-    for (uint16_t i = 0; i < 3; i++)
-        put_other(&rig, (uint16_t)(10 + i));
+    put_other(&rig, 10);
     wait_for_loss(&rig, 2);
-    wait_for_loss(&rig, 11);
+    wait_for_loss(&rig, 10);
+    keep_what_is_closed(&rig);
+    put_other(&rig, 12);
     assert_trace(&rig, 1, SHOP);
     assert_search(&rig, &any_span, 10, "12:1");
     rig_restart(&rig);
@@ -166,9 +174,10 @@ static void test_late_spans_join_what_is_archived(void **state)
     rig_flush(&rig, 0);
     drop_what_is_closed(&rig);
     put_other(&rig, 10);
-    put_other(&rig, 11);
     wait_for_loss(&rig, 2);
     wait_for_loss(&rig, 10);
+    keep_what_is_closed(&rig);
+    put_other(&rig, 11);
     RIG_PUT(&rig, late);
     assert_trace(&rig, 1, SHOP " 3:115:get");
     assert_search(&rig, &any_span, 10, "1:3 11:1");

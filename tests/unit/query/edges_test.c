@@ -80,6 +80,8 @@ static void test_counted_once_decided_and_stored(void **state)
 #define SPAN(trace, id, parent, service) ITEM(trace, id, parent, service, STATUS_UNSET)
 #define BAD(trace, id, parent, service) ITEM(trace, id, parent, service, STATUS_ERROR)
 #define OK(trace, id, parent, service) ITEM(trace, id, parent, service, STATUS_OK)
+#define KIND(kind, id, parent, service, peer)                                                      \
+    { 1, id, parent, service, "op", 100, 5, SPAN_##kind, 0, "peer.service", peer ? peer : "" }
 
 static void test_what_an_edge_is(void **state)
 {
@@ -100,18 +102,29 @@ static void test_what_an_edge_is(void **state)
         { { SPAN(1, 1, 0, "a"), SPAN(1, 2, 1, "a") }, 2, "a>a:1/0" }, /* within one service */
         { { SPAN(1, 1, 0, "a"), SPAN(1, 2, 1, "b"), SPAN(1, 3, 2, "a") }, 3, "a>b:1/0 b>a:1/0" },
         { { SPAN(1, 1, 0, "a"), SPAN(1, 2, 1, "b"), SPAN(1, 3, 1, "b") }, 3, "a>b:2/0" },
-        /* a copy, and two that are unlike */
+        /* a copy, another piece of the span, and another service's */
         { { SPAN(1, 1, 0, "a"), SPAN(1, 2, 1, "b"), SPAN(1, 2, 1, "b") }, 3, "a>b:1/0" },
-        { { SPAN(1, 1, 0, "a"), SPAN(1, 2, 1, "b"), OK(1, 2, 1, "b") }, 3, "a>b:2/0" },
+        { { SPAN(1, 1, 0, "a"), SPAN(1, 2, 1, "b"), OK(1, 2, 1, "b") }, 3, "a>b:1/0" },
         { { SPAN(1, 1, 0, "a"), SPAN(1, 2, 1, "b"), SPAN(1, 2, 1, "c") }, 3, "a>b:1/0 a>c:1/0" },
         /* the parent's error is not the call's */
         { { BAD(1, 1, 0, "a"), SPAN(1, 2, 1, "b") }, 2, "a>b:1/0" },
         { { SPAN(1, 1, 0, "a"), BAD(1, 2, 1, "b"), OK(1, 3, 1, "b"), BAD(1, 4, 1, "b") },
           4,
           "a>b:3/2" },
-        { { SPAN(1, 1, 0, NULL), SPAN(1, 2, 1, "") },
+        /* who has no service is nobody, and does not stand between two */
+        { { SPAN(1, 1, 0, NULL), SPAN(1, 2, 1, "") }, 2, "" },
+        { { SPAN(1, 1, 0, "a"), SPAN(1, 2, 1, NULL) }, 2, "" },
+        { { SPAN(1, 1, 0, "a"), SPAN(1, 2, 1, ""), SPAN(1, 3, 2, "b") }, 3, "a>b:1/0" },
+        /* a shared id, a remote name, a broker */
+        { { KIND(CLIENT, 1, 0, "a", NULL), KIND(SERVER, 1, 0, "b", NULL) }, 2, "a>b:1/0" },
+        { { KIND(CLIENT, 1, 0, "a", "db") }, 1, "a>db:1/0" },
+        { { KIND(SERVER, 1, 0, "b", "a") }, 1, "a>b:1/0" },
+        { { KIND(INTERNAL, 1, 0, "a", "db") }, 1, "" },
+        { { KIND(CLIENT, 1, 0, "a", "alias"), KIND(SERVER, 2, 1, "b", NULL) }, 2, "a>b:1/0" },
+        { { KIND(PRODUCER, 1, 0, "a", "mq"), KIND(CONSUMER, 2, 1, "b", "mq") },
           2,
-          "missing-service-name>empty-service-name:1/0" },
+          "a>mq:1/0 mq>b:1/0" },
+        { { KIND(PRODUCER, 1, 0, "a", NULL), KIND(CONSUMER, 2, 1, "b", NULL) }, 2, "a>b:1/0" },
         { { SPAN(1, 1, 0, "a"), SPAN(1, 2, 1, "\xff") }, 2, "a>\xef\xbf\xbd:1/0" },
         /* names do not run into each other */
         { { SPAN(1, 1, 0, "ab"), SPAN(1, 2, 1, "c"), SPAN(2, 1, 0, "a"), SPAN(2, 2, 1, "bc") },

@@ -11,43 +11,60 @@ static const struct item some[] = {
 
 /* --- threads and queue ------------------------------------------------------------------------ */
 
-static struct {
+struct gate {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool is_open;
     size_t waiting, most;
-} gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+};
+static struct gate gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+static struct gate end = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+static void pass(struct gate *at)
+{
+    pthread_mutex_lock(&at->lock);
+    at->waiting++;
+    at->most = MG_MAX(at->most, at->waiting);
+    pthread_cond_broadcast(&at->changed);
+    while (!at->is_open)
+        pthread_cond_wait(&at->changed, &at->lock);
+    at->waiting--;
+    pthread_mutex_unlock(&at->lock);
+}
 
 static void on_gate(struct ask *ask, struct query *query)
 {
     (void)query;
-    pthread_mutex_lock(&gate.lock);
-    gate.waiting++;
-    gate.most = MG_MAX(gate.most, gate.waiting);
-    pthread_cond_broadcast(&gate.changed);
-    while (!gate.is_open)
-        pthread_cond_wait(&gate.changed, &gate.lock);
-    gate.waiting--;
-    pthread_mutex_unlock(&gate.lock);
+    pass(&gate);
     buf_put_char(&ask->text, 'x');
+}
+
+static void set(struct gate *at, bool is_open)
+{
+    pthread_mutex_lock(&at->lock);
+    at->is_open = is_open;
+    if (!is_open)
+        at->most = 0;
+    pthread_cond_broadcast(&at->changed);
+    pthread_mutex_unlock(&at->lock);
 }
 
 static void gate_set(bool is_open)
 {
-    pthread_mutex_lock(&gate.lock);
-    gate.is_open = is_open;
-    if (!is_open)
-        gate.most = 0;
-    pthread_cond_broadcast(&gate.changed);
-    pthread_mutex_unlock(&gate.lock);
+    set(&gate, is_open);
+}
+
+static void wait_at(struct gate *at, size_t n)
+{
+    pthread_mutex_lock(&at->lock);
+    while (at->waiting < n)
+        pthread_cond_wait(&at->changed, &at->lock);
+    pthread_mutex_unlock(&at->lock);
 }
 
 static void gate_wait(size_t n)
 {
-    pthread_mutex_lock(&gate.lock);
-    while (gate.waiting < n)
-        pthread_cond_wait(&gate.changed, &gate.lock);
-    pthread_mutex_unlock(&gate.lock);
+    wait_at(&gate, n);
 }
 
 /* As long as its reader does not read. */
@@ -88,6 +105,57 @@ static void test_paused_leave_their_place(void **state)
     for (size_t i = 0; i < ALL + 2; i++)
         ask_fini(&asks[i]);
     mem_free(asks);
+    rig_close(&rig);
+}
+
+static void on_comes_back(struct ask *ask, struct query *query)
+{
+    on_paused_gate(ask, query);
+    pass(&end);
+}
+
+static void on_no_work(struct ask *ask, struct query *query)
+{
+    (void)ask, (void)query;
+}
+
+/* A thread that took a paused one's place does not work beside it when that comes back. */
+static void test_paused_come_back(void **state)
+{
+    struct rig rig = { .query_conf = { .threads = 1, .queue_max = 1 } };
+    struct ask paused = { 0 }, asks[3];
+    struct query_stats stats;
+
+    (void)state;
+    rig_open(&rig);
+    gate_set(false);
+    set(&end, false);
+    ask_init(&paused, &rig, "search", on_comes_back);
+    assert_int_equal(query_submit(rig.pool, &paused.job), MG_OK);
+    gate_wait(1); /* it is paused */
+    for (size_t i = 0; i < MG_COUNT(asks); i++) {
+        asks[i] = (struct ask){ 0 };
+        ask_init(&asks[i], &rig, "search", i ? on_gate : on_no_work);
+    }
+    assert_int_equal(query_submit(rig.pool, &asks[0].job), MG_OK); /* by a second thread */
+    ask_wait(&asks[0]);
+    gate_set(true);
+    wait_at(&end, 1); /* it works again */
+    gate_set(false);
+    assert_int_equal(query_submit(rig.pool, &asks[1].job), MG_OK);
+    query_stat(rig.pool, &stats);
+    assert_int_equal(stats.threads, 2);
+    assert_int_equal(query_submit(rig.pool, &asks[2].job), MG_E_BUSY); /* the idle one is no help */
+    set(&end, true);
+    gate_wait(1);
+    assert_int_equal(query_submit(rig.pool, &asks[2].job), MG_OK);
+    ask_wait(&paused);
+    gate_set(true);
+    for (size_t i = 1; i < MG_COUNT(asks); i++)
+        ask_wait(&asks[i]);
+    for (size_t i = 0; i < MG_COUNT(asks); i++)
+        ask_fini(&asks[i]);
+    ask_fini(&paused);
     rig_close(&rig);
 }
 
@@ -427,6 +495,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paused_leave_their_place),
+        cmocka_unit_test(test_paused_come_back),
         cmocka_unit_test(test_queue_full),
         cmocka_unit_test(test_idle_threads_end),
         cmocka_unit_test(test_an_idle_thread_is_used_again),

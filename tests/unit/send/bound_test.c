@@ -1,22 +1,6 @@
 /* What leaves the queue without the peer: by age, and by the bound of its space, also when that changes. */
-#include "rig.h"
+#include "scene.h"
 #include "unit/peer/log.h"
-
-static struct rig rig;
-
-static int setup(void **state)
-{
-    (void)state;
-    rig_init(&rig);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_fini(&rig);
-    return 0;
-}
 
 static void batches_that_are_too_old_are_dropped(void **state)
 {
@@ -201,7 +185,6 @@ static void what_is_at_the_wire_may_still_be_taken(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(batches_that_are_too_old_are_dropped),
         TEST(age_alone_drops_nothing),

@@ -1,21 +1,5 @@
 /* From the queue to the peer: order and number of attempts, waits under a moved clock, verdicts, probing, a bad disk. */
-#include "rig.h"
-
-static struct rig rig;
-
-static int setup(void **state)
-{
-    (void)state;
-    rig_init(&rig);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_fini(&rig);
-    return 0;
-}
+#include "scene.h"
 
 /* Moves the clock until the n-th attempt was made; answers how far, in steps of `step`. */
 static uint64_t moved_until(size_t attempts, uint64_t step, uint64_t most)
@@ -357,7 +341,6 @@ static void a_moment_of_a_bad_disk_hides_no_loss(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(everything_arrives_once),
         TEST(no_more_than_in_flight_are_at_the_wire),

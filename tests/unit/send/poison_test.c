@@ -1,21 +1,5 @@
 /* Batches that never succeed, among others that do: what they cost the others, and what a dead peer costs. */
-#include "rig.h"
-
-static struct rig rig;
-
-static int setup(void **state)
-{
-    (void)state;
-    rig_init(&rig);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_fini(&rig);
-    return 0;
-}
+#include "scene.h"
 
 /* One batch that always fails, and nothing else to do, is not a dead peer. */
 static void a_poisonous_batch_holds_up_no_other(void **state)
@@ -34,8 +18,8 @@ static void a_poisonous_batch_holds_up_no_other(void **state)
     assert_true(rig_stat(&rig).retries >= 5);
     AWAIT(rig_stat(&rig).queued_batches == 1);
     rig_crash(&rig); /* and a crash makes it no second time of the others */
-    rig_start(&rig);
     rig.peer.poison_id = 0;
+    rig_start(&rig);
     AWAIT(peer_times(&rig.peer, 3) == 1);
     AWAIT(rig_is_drained(&rig));
     rig_settle(&rig);
@@ -264,7 +248,7 @@ static void a_refusal_ends_the_back_off(void **state)
     AWAIT(peer_attempts(&rig.peer) >= 2);
     rig_settle(&rig);
     size_t tried = peer_attempts(&rig.peer);
-    assert_in_range(tried, 2, 4);
+    assert_in_range(tried, 2, 5); /* four at the wire, and the first may have been answered before */
     peer_mode(&rig.peer, PEER_REFUSES);
     rig_move(1000 * SECOND); /* for the probe; the others need no clock any more */
     AWAIT(rig_is_drained(&rig));
@@ -274,7 +258,6 @@ static void a_refusal_ends_the_back_off(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_poisonous_batch_holds_up_no_other),
         TEST(a_few_poisonous_batches_starve_no_other),

@@ -28,7 +28,9 @@ struct attempt {
 struct peer {
     struct send_wire wire;
     struct timer *timer;
-    VEC(struct send_batch *) held; /* loop's */
+    VEC(struct send_batch *) held; /* loop's, */
+    struct zip *zip;               /* and so is what it inflates with: wire.encoding is the test's to set before a start */
+    struct buf plain;
     _Atomic(enum peer_mode) mode;
     _Atomic bool answers_at_once;  /* within send; else from its timer */
     _Atomic uint64_t poison_id;    /* this one is retried whatever the mode; 0: none */

@@ -1,5 +1,5 @@
 /* Life of a queue: what a start finds again, stops and closes in every state, and what is refused at the opening. */
-#include "rig.h"
+#include "scene.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,22 +7,6 @@
 #include <unistd.h>
 #include "base/bytes.h"
 #include "codec/hash.h"
-
-static struct rig rig;
-
-static int setup(void **state)
-{
-    (void)state;
-    rig_init(&rig);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_fini(&rig);
-    return 0;
-}
 
 static void give(uint64_t first, size_t n)
 {
@@ -54,6 +38,27 @@ static void stopped(uint64_t grace_ms)
 {
     send_stop(rig.send, grace_ms);
     send_close(&rig.send);
+}
+
+/* --- what a wire takes --- */
+
+/* Whatever it took when a batch was queued, it gets what it takes now: the peer judges every byte. */
+static void batches_come_as_the_wire_takes_them(void **state)
+{
+    static const enum zip_kind encodings[] = {ZIP_GZIP, ZIP_ZSTD, ZIP_IDENTITY, ZIP_GZIP, ZIP_IDENTITY, ZIP_ZSTD};
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(encodings); i++) {
+        uint64_t first = 1 + 20 * i;
+        rig.peer.wire.encoding = encodings[i];
+        peer_mode(&rig.peer, PEER_TAKES);
+        rig_start(&rig);
+        AWAIT(rig_is_drained(&rig)); /* those of the run before */
+        expect_times(1, first - 1, 1, 1);
+        peer_mode(&rig.peer, PEER_HOLDS);
+        give(first, 20);
+        assert_true(rig_stat(&rig).queued_bytes < 20 * 2000); /* every eighth shrinks, whatever the encoding */
+        stopped(0);
+    }
 }
 
 /* --- starting again --- */
@@ -442,6 +447,23 @@ static void it_stops_in_every_state(void **state)
         AWAIT(peer_times(&rig.peer, i) >= 1);
 }
 
+/* Several can be asked to stop and are then waited for together: the grace runs since it was asked. */
+static void the_grace_runs_since_it_was_asked_to_stop(void **state)
+{
+    (void)state;
+    peer_mode(&rig.peer, PEER_HOLDS);
+    rig_start(&rig);
+    give(1, 10);
+    AWAIT(peer_attempts(&rig.peer) == 4);
+    send_ask_stop(rig.send, 1000);
+    send_ask_stop(rig.send, 3600000); /* once is enough */
+    rig_tick(&rig);
+    rig_move(SECOND); /* the clock stands otherwise */
+    send_stop(rig.send, 3600000);
+    assert_int_equal(peer_taken(&rig.peer), 0);
+    send_ask_stop(rig.send, 1000); /* nothing to stop */
+}
+
 static void batches_in_flight_get_their_grace(void **state)
 {
     (void)state;
@@ -515,8 +537,8 @@ static void a_smaller_queue_after_a_reload_drops(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(batches_come_as_the_wire_takes_them),
         TEST(what_was_not_finished_is_sent_after_a_crash),
         TEST(what_was_finished_but_not_noted_is_sent_again),
         TEST(what_was_finished_out_of_order_is_noted_too),
@@ -533,6 +555,7 @@ int main(void)
         TEST(it_stops_and_starts_on_a_full_disk),
         TEST(a_directory_that_has_no_room_is_said),
         TEST(it_stops_in_every_state),
+        TEST(the_grace_runs_since_it_was_asked_to_stop),
         TEST(batches_in_flight_get_their_grace),
         TEST(the_grace_ends),
         TEST(what_is_put_after_the_stop_stays_the_givers),

@@ -283,10 +283,11 @@ static void decisions_are_copied(void **state)
         assert_int_equal(unpack(rig, &sink.tar), 6);
         assert_int_equal(rig_why_bytes(rig, 1), decision_run_bytes(3));
         assert_int_equal(rig_why_bytes(rig, 2), decision_run_bytes(1));
-        assert_int_equal(rig_why_bytes(rig, 3), 3 * decision_run_bytes(1)); /* without what was not committed */
+        assert_int_equal(rig_why_bytes(rig, 3), 4 * decision_run_bytes(1)); /* with what was not committed */
         if (store_check_dir(rig->store_dir, no_line, NULL, &rig->why) != MG_OK)
             fail_msg("%s", rig->why.text);
         rig_open(rig);
+        assert_int_equal(rig_why_bytes(rig, 3), 3 * decision_run_bytes(1)); /* now without */
         expect_decided(rig);
         RIG_UNDECIDED(rig, 8);
         rig_drop(rig, 9, 9);
@@ -295,6 +296,32 @@ static void decisions_are_copied(void **state)
         rig_abandon(rig);
         rig_anew(rig);
     }
+}
+
+/* The copy of the file has the commit, so its decisions are copied too. */
+static void decisions_of_a_commit_that_failed_and_is_there_are_copied(void **state)
+{
+    struct rig *rig = *state;
+    struct sink sink;
+
+    rig_drop(rig, 1, 1);
+    rig_put_decided(rig, &(struct rig_decided){ .trace = 2, .outcome = rig_dropped(2) }, 1);
+    store_hurry(rig->store);
+    kv_fault_commit_at(1);
+    rig_turn(rig);
+    kv_fault_commit_at(0);
+    assert_int_equal(rig->n_done, 1);
+    sink_init(&sink, rig);
+    assert_int_equal(store_backup(rig->store, take, &sink, &rig->why), MG_OK);
+    rig_abandon(rig);
+    (void)unpack(rig, &sink.tar);
+    if (store_check_dir(rig->store_dir, no_line, NULL, &rig->why) != MG_OK)
+        fail_msg("%s", rig->why.text);
+    rig_open(rig);
+    assert_int_equal(store_recovered(rig->store)->c, 2);
+    RIG_DECIDED(rig, 1, -1);
+    RIG_DECIDED(rig, 2, -2);
+    buf_fini(&sink.tar);
 }
 
 /* Retention takes a sealed partition's decisions while the copy is under way: the copy is without them, and sound. */
@@ -344,7 +371,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_copy_opens_and_has_everything), T(tar_itself_lists_it), T(a_copy_is_consistent_while_the_store_lives_on),
         T(a_reader_that_goes_ends_it), T(one_failure_is_told_and_leaves_nothing), T(an_empty_store_is_copied_too), T(decisions_are_copied),
-        T(decisions_that_go_meanwhile_are_not_copied),
+        T(decisions_that_go_meanwhile_are_not_copied), T(decisions_of_a_commit_that_failed_and_is_there_are_copied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Free space: a floor, what happens below it, and when the store is full (DESIGN R11). And a new configuration while it runs. */
+/* Free space: a floor, what happens below it, and when the store is full (collector/README.md R11).
+ * And a new configuration while it runs. */
 #include "unit/store/store_rig.h"
 
 #include "base/mem.h"
@@ -10,6 +11,13 @@ static void look(struct rig *rig, uint64_t free_bytes)
     rig_disk.free_bytes = free_bytes;
     rig_move_mono(RIG_SECOND);
     rig_turn(rig);
+}
+
+static bool no_disk(const char *dir, struct store_disk *out)
+{
+    (void)dir;
+    (void)out;
+    return false;
 }
 
 static void below_the_floor_the_oldest_go_one_by_one(void **state)
@@ -93,6 +101,67 @@ static void the_disk_is_looked_at_after_a_commit_and_each_second(void **state)
     assert_true(store_is_full(rig->store));
 }
 
+static uint64_t wanted_bytes;
+
+static uint64_t wanted(void *owner)
+{
+    (void)owner;
+    return wanted_bytes;
+}
+
+#define WANTED (UINT64_C(64) << 20)
+#define WITH_REST (WANTED + WANTED / 16)
+
+static void the_oldest_go_for_what_the_log_needs_whatever_the_floor_is(void **state)
+{
+    static const uint64_t floors[] = { 0, 1, WANTED / 8, WANTED, FLOOR };
+    struct rig *rig = *state;
+
+    rig->store->options.wanted = wanted;
+    rig_commit(rig, 10);
+    for (size_t i = 0; i < MG_COUNT(floors); i++)
+        rig_roll(rig, 10);
+    for (size_t i = 0; i < MG_COUNT(floors); i++) {
+        size_t before = rig_partitions(rig);
+        rig->conf.free_min = floors[i];
+        wanted_bytes = WANTED;
+        look(rig, MG_MAX(WITH_REST, floors[i]));
+        assert_int_equal(rig_partitions(rig), before);
+        look(rig, WITH_REST - 1);
+        assert_int_equal(rig_partitions(rig), before - 1);
+        wanted_bytes = 0; /* a recycled segment is there */
+        look(rig, MG_MAX(UINT64_C(1), floors[i]));
+        assert_int_equal(rig_partitions(rig), before - 1);
+        assert_false(store_is_full(rig->store));
+    }
+    assert_int_equal(metric_get(rig->store->metrics, STORE_unlinked, 2, 0), MG_COUNT(floors));
+    rig_expect(rig, 51, 60);
+}
+
+/* The log refuses by itself, and with a reason of its own. */
+static void what_the_log_needs_makes_no_store_full(void **state)
+{
+    struct rig *rig = *state;
+
+    rig->store->options.wanted = wanted;
+    rig->conf.free_min = FLOOR / 100;
+    wanted_bytes = WANTED;
+    rig_commit(rig, 10);
+    look(rig, FLOOR / 100);
+    assert_false(store_is_full(rig->store));
+    look(rig, FLOOR / 100 - 1);
+    assert_true(store_is_full(rig->store));
+    rig_disk.free_bytes = FLOOR / 100 + FLOOR / 800;
+    rig_move_wall(rig->conf.roll_ns);
+    rig_commit(rig, 10); /* no longer, and the one it closes goes for the log */
+    assert_false(store_is_full(rig->store));
+    assert_int_equal(rig_partitions(rig), 1);
+    rig_expect(rig, 11, 20);
+    rig->store->options.disk = no_disk;
+    look(rig, 0);
+    assert_false(store_is_full(rig->store));
+}
+
 /* The partition that alone says where recovery starts must not go. */
 static void the_floor_spares_what_recovery_needs(void **state)
 {
@@ -170,6 +239,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(below_the_floor_the_oldest_go_one_by_one), T(full_ends_an_eighth_above_the_floor), T(a_floor_of_zero_is_off),
         T(the_disk_is_looked_at_after_a_commit_and_each_second), T(the_floor_spares_what_recovery_needs),
+        T(the_oldest_go_for_what_the_log_needs_whatever_the_floor_is), T(what_the_log_needs_makes_no_store_full),
         T(the_archive_counts_for_the_size_limit), T(a_new_configuration_counts_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

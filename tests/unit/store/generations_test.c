@@ -167,6 +167,8 @@ static void a_put_that_fails_gives_no_number_twice(void **state)
     uint64_t n = 2; /* a look at the newest text, which may fail: then it counts as another one */
 
     assert_int_equal(put(rig, "a"), 1);
+    rig_start(rig);
+    store_flush(rig->store);
     do {
         generation = 0;
         kv_fault_at(++n);
@@ -181,9 +183,131 @@ static void a_put_that_fails_gives_no_number_twice(void **state)
     expect(rig, generation, "b");
     for (uint32_t i = 2; i < generation; i++)
         expect(rig, i, NULL);
+    assert_int_equal(store_stop(rig->store, &rig->why), MG_OK);
     rig_reopen(rig);
     expect(rig, generation, "b");
     assert_int_equal(put(rig, "c"), generation + 1);
+}
+
+/* A put at the start that finds the disk full. */
+static uint32_t put_and_wait(struct rig *rig, const char *text)
+{
+    uint32_t generation;
+
+    kv_fault_at(3); /* after a look at the newest text: the commit */
+    generation = put(rig, text);
+    kv_fault_at(0);
+    assert_true(store_rules_wait(rig->store));
+    expect(rig, generation, text);
+    return generation;
+}
+
+static void rules_of_a_start_wait_for_a_commit(void **state)
+{
+    struct rig *rig = *state;
+
+    assert_int_equal(put(rig, "a"), 1);
+    assert_false(store_rules_wait(rig->store));
+    assert_int_equal(put_and_wait(rig, "b"), 2);
+    assert_int_equal(put(rig, "b"), 2); /* a reload that changes nothing */
+    rig_turn(rig); /* within the back-off */
+    assert_true(store_rules_wait(rig->store));
+    rig_move_mono(RIG_SECOND);
+    kv_fault_at(1);
+    rig_turn(rig);
+    kv_fault_at(0);
+    assert_true(store_rules_wait(rig->store));
+    rig_move_mono(2 * RIG_SECOND);
+    rig_turn(rig); /* there is nothing else to commit */
+    assert_false(store_rules_wait(rig->store));
+    assert_int_equal(rig->commits_told, 1);
+    rig_reopen(rig);
+    expect(rig, 1, "a");
+    expect(rig, 2, "b");
+    assert_int_equal(put(rig, "b"), 2);
+    assert_int_equal(put(rig, "c"), 3);
+}
+
+/* With one failure anywhere in the commit that has both, both are there or neither is. */
+static void what_waiting_rules_decided_is_stored_with_them(void **state)
+{
+    struct rig *rig = *state;
+    bool is_stored = false;
+    uint64_t n = 0;
+
+    while (!is_stored) {
+        rig_abandon(rig);
+        rig_anew(rig);
+        assert_int_equal(put(rig, "a"), 1);
+        rig_commit(rig, 5);
+        assert_int_equal(put_and_wait(rig, "b"), 2);
+        rig_move(rig->conf.roll_ns); /* its partition carries the first on */
+        rig_put(rig, 10, 5);
+        kv_fault_at(++n);
+        rig_turn(rig);
+        kv_fault_at(0);
+        is_stored = rig->n_done == 2;
+        assert_int_equal(store_rules_wait(rig->store), !is_stored);
+        rig_reopen(rig);
+        expect(rig, 1, "a");
+        expect(rig, 2, is_stored ? "b" : NULL);
+        rig_expect(rig, 1, is_stored ? 15 : 5);
+    }
+    assert_true(n > 10);
+}
+
+/* No log has its number: another text may have it. */
+static void a_crash_forgets_rules_that_waited(void **state)
+{
+    struct rig *rig = *state;
+
+    assert_int_equal(put(rig, "a"), 1);
+    assert_int_equal(put_and_wait(rig, "b"), 2);
+    rig_reopen(rig);
+    assert_false(store_rules_wait(rig->store));
+    expect(rig, 1, "a");
+    expect(rig, 2, NULL);
+    assert_int_equal(put(rig, "c"), 2);
+}
+
+static void newer_rules_are_refused_or_stored_with_those_that_wait(void **state)
+{
+    struct rig *rig = *state;
+    uint32_t generation = 77;
+
+    assert_int_equal(put(rig, "a"), 1);
+    assert_int_equal(put_and_wait(rig, "b"), 2);
+    kv_fault_at(1);
+    assert_int_equal(store_rules_put(rig->store, STR("c"), &generation, &rig->why), MG_E_IO);
+    kv_fault_at(0);
+    assert_int_equal(generation, 77);
+    assert_true(store_rules_wait(rig->store));
+    expect(rig, 2, "b");
+    assert_int_equal(put(rig, "a"), 4); /* the newest is the one that waits */
+    assert_false(store_rules_wait(rig->store));
+    rig_reopen(rig);
+    expect(rig, 2, "b");
+    expect(rig, 3, NULL);
+    expect(rig, 4, "a");
+}
+
+static void the_thread_stores_what_waits(void **state)
+{
+    struct rig *rig = *state;
+
+    assert_int_equal(put_and_wait(rig, "a"), 1);
+    rig_move_mono(RIG_SECOND);
+    rig_start(rig);
+    rig_put(rig, 10, 5);
+    store_flush(rig->store);
+    assert_false(store_rules_wait(rig->store));
+    assert_int_equal(put(rig, "a"), 1);
+    assert_int_equal(put(rig, "b"), 2);
+    assert_int_equal(store_stop(rig->store, &rig->why), MG_OK);
+    rig_reopen(rig);
+    expect(rig, 1, "a");
+    expect(rig, 2, "b");
+    rig_expect(rig, 1, 10);
 }
 
 /* The roll's copying with one failure anywhere: the next attempt has them all. */
@@ -248,6 +372,54 @@ static void an_order_that_fails_is_told(void **state)
     assert_int_equal(generation, 77);
     assert_true(rig->why.text[0]);
     assert_true(put(rig, "a") >= 2);
+}
+
+/* Its number was not given, and is known all the same. */
+static void rules_of_a_commit_that_failed_and_is_there_are_known(void **state)
+{
+    struct rig *rig = *state;
+    uint32_t generation = 77;
+    char text[] = "b"; /* not there any more when it is found */
+
+    assert_int_equal(put(rig, "a"), 1);
+    rig_start(rig);
+    store_flush(rig->store);
+    kv_fault_commit_at(1);
+    assert_int_equal(store_rules_put(rig->store, str_of(text), &generation, &rig->why), MG_E_IO);
+    kv_fault_commit_at(0);
+    text[0] = '?';
+    assert_int_equal(generation, 77);
+    expect(rig, 2, NULL);
+    assert_int_equal(store_stop(rig->store, &rig->why), MG_OK);
+    rig_move_mono(60 * RIG_SECOND);
+    rig_commit(rig, 5);
+    expect(rig, 2, "b");
+    assert_int_equal(put(rig, "b"), 2);
+    assert_int_equal(put(rig, "c"), 3);
+    rig_roll(rig, 5);
+    rig_reopen(rig);
+    expect(rig, 2, "b");
+    expect(rig, 3, "c");
+}
+
+static void waiting_rules_of_a_commit_that_is_there_wait_no_longer(void **state)
+{
+    struct rig *rig = *state;
+    char text[] = "b";
+
+    assert_int_equal(put(rig, "a"), 1);
+    kv_fault_commit_at(1);
+    assert_int_equal(put(rig, text), 2);
+    kv_fault_commit_at(0);
+    text[0] = '?';
+    assert_true(store_rules_wait(rig->store));
+    expect(rig, 2, "b");
+    rig_move_mono(RIG_SECOND);
+    rig_turn(rig);
+    assert_false(store_rules_wait(rig->store));
+    rig_reopen(rig);
+    expect(rig, 2, "b");
+    assert_int_equal(put(rig, "c"), 3);
 }
 
 /* What the damaged one gave cannot be known. */
@@ -361,7 +533,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(another_text_is_another_generation), T(the_same_text_costs_nothing), T(a_number_survives_a_crash_before_the_first_commit),
         T(rules_survive_rolls_and_restarts), T(at_most_four_mebibytes_are_carried_on), T(a_put_that_fails_gives_no_number_twice),
-        T(a_roll_that_fails_loses_no_rules), T(the_block_thread_is_waited_for), T(an_order_that_fails_is_told),
+        T(rules_of_a_start_wait_for_a_commit), T(what_waiting_rules_decided_is_stored_with_them), T(a_crash_forgets_rules_that_waited),
+        T(newer_rules_are_refused_or_stored_with_those_that_wait), T(the_thread_stores_what_waits),
+        T(waiting_rules_of_a_commit_that_is_there_wait_no_longer),
+        T(rules_of_a_commit_that_failed_and_is_there_are_known), T(a_roll_that_fails_loses_no_rules), T(the_block_thread_is_waited_for),
+        T(an_order_that_fails_is_told),
         T(numbers_of_a_damaged_partition_are_left_alone), T(a_gap_is_told_by_a_commit_without_rules), T(the_last_number_is_the_last),
         T(a_store_of_an_earlier_version_learns_rules),
     };

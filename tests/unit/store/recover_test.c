@@ -342,6 +342,58 @@ static void an_error_at_the_start_loses_nothing(void **state)
     rig_expect(rig, 1, 40);
 }
 
+/* A new partition is needed, and one call fails; is_full: for want of room. Whether it was opened without a partition to write to. */
+static bool opens_without(struct rig *rig, bool is_full)
+{
+    bool is_over = false;
+
+    rig_disk.free_bytes = UINT64_C(1048576) - is_full;
+    for (uint64_t n = 1; !is_over; n++) {
+        kv_fault_at(n);
+        enum mg_err err = rig_try_open(rig);
+        is_over = kv_fault_calls() < n;
+        kv_fault_at(0);
+        if (err != MG_OK)
+            continue;
+        rig_expect(rig, 1, 10);
+        if (rig_partitions(rig) == 1)
+            return true;
+        rig_abandon(rig);
+    }
+    return false;
+}
+
+static void without_room_for_a_new_partition_what_is_there_is_served(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_commit(rig, 10);
+    rig_abandon(rig);
+    rig_change(rig, 1, TABLE_META, STR("sealed"), STR(""));
+    assert_false(opens_without(rig, false));
+    assert_true(opens_without(rig, true));
+    rig_turn(rig);
+    rig_retain(rig);
+    assert_int_equal(rig_partitions(rig), 1);
+    rig->spans = 10;
+    rig->position = 1;
+    rig_put(rig, 5, 5);
+    rig_turn(rig);
+    for (int fails = 1; fails >= 0; fails--) { /* the first commit begins with it, as soon as it can */
+        kv_fault_at(fails);
+        rig_move_mono(60 * RIG_SECOND);
+        rig_turn(rig);
+        kv_fault_at(0);
+        assert_int_equal(rig_partitions(rig), 2 - fails);
+    }
+    rig_expect(rig, 1, 15);
+    rig_reopen(rig);
+    assert_int_equal(rig_partitions(rig), 2);
+    rig_expect(rig, 1, 15);
+    rig_commit(rig, 5);
+    rig_expect(rig, 1, 20);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
@@ -351,7 +403,7 @@ int main(void)
         T(pages_that_were_never_committed_go), T(a_large_file_without_a_state_is_kept), T(a_file_with_other_tables_ends_the_start),
         T(a_later_version_ends_the_start),
         T(a_partition_that_comes_back_is_served_and_not_written), T(a_directory_that_cannot_be_made_is_told),
-        T(an_error_at_the_start_loses_nothing),
+        T(an_error_at_the_start_loses_nothing), T(without_room_for_a_new_partition_what_is_there_is_served),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -432,10 +432,59 @@ static void the_catalog_forgets_what_retention_dropped(void **state)
     arena_fini(&arena);
 }
 
+static uint64_t oldest(struct rig *rig)
+{
+    struct store_stats stats;
+
+    rig_turn(rig);
+    store_stat(rig->store, &stats);
+    return stats.oldest_wall_ns;
+}
+
+static void the_oldest_is_of_the_first_commit_with_spans(void **state)
+{
+    struct rig *rig = *state;
+    uint64_t begun[4];
+
+    assert_int_equal(oldest(rig), 0);
+    store_snapshot(rig->store, 1, 1, 1, STR("counters"));
+    rig_move_mono(10 * RIG_SECOND);
+    assert_int_equal(oldest(rig), 0); /* a commit without spans */
+    rig_drop(rig, 5000, 3);
+    assert_int_equal(oldest(rig), 0); /* nor with decisions alone */
+    for (size_t i = 0; i < MG_COUNT(begun); i++) {
+        rig_roll(rig, 10);
+        begun[i] = rig_wall_ns();
+        rig_move_wall(60 * RIG_SECOND);
+        rig_commit(rig, 10);
+        assert_int_equal(oldest(rig), begun[0]);
+    }
+    rig_reopen(rig);
+    assert_int_equal(oldest(rig), begun[0]);
+    rig_move_wall(rig->conf.retention_ns - (rig_wall_ns() - begun[0] - 60 * RIG_SECOND));
+    rig_retain(rig); /* by age */
+    assert_int_equal(oldest(rig), begun[1]);
+    rig_disk.free_bytes = 0;
+    rig->conf.free_min = 1;
+    store_look_at_disk(rig->store);
+    assert_int_equal(oldest(rig), begun[2]);
+    rig->conf.free_min = 0;
+    rig->conf.disk_max = 1;
+    rig_retain(rig); /* by size: only the open one stays, which has no spans yet */
+    assert_int_equal(oldest(rig), 0);
+    rig_reopen(rig);
+    assert_int_equal(oldest(rig), 0);
+    rig->conf.disk_max = UINT64_C(1) << 40;
+    rig_commit(rig, 10);
+    assert_int_equal(oldest(rig), rig_partition(rig, 0)->first_wall_ns);
+    rig_expect(rig, 81, 90);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
     const struct CMUnitTest tests[] = {
+        T(the_oldest_is_of_the_first_commit_with_spans),
         T(a_partition_rolls_when_it_is_old), T(a_partition_rolls_when_it_is_large), T(an_empty_partition_never_rolls),
         T(a_roll_carries_where_recovery_starts), T(a_roll_that_fails_is_tried_again), T(an_idle_store_rolls_too),
         T(a_closed_partition_is_sealed), T(lmdb_s_own_tool_reads_a_sealed_partition), T(sealing_waits_for_those_who_read),

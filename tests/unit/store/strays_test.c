@@ -1,4 +1,4 @@
-/* Spans whose clocks are far off: in blocks of their own, found all the same (DESIGN R7). */
+/* Spans whose clocks are far off: in blocks of their own, found all the same (collector/README.md R7). */
 #include "unit/store/store_rig.h"
 
 #include "base/bytes.h"

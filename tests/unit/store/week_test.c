@@ -1,5 +1,5 @@
 /* Ten days in hours: the disk stays flat from the eighth day on, the oldest is gone to the hour, names follow, and clocks that
- * are far off change nothing of that (DESIGN R7, R8). */
+ * are far off change nothing of that (collector/README.md R7, R8). */
 #include "unit/store/store_rig.h"
 
 #include <stdio.h>

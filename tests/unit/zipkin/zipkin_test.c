@@ -365,16 +365,38 @@ static void test_packed_batches_that_are_not_taken(void **state)
 
 /* --- answers and rows --- */
 
+/* Of three spans one has no valid id, one is too large for the server. */
+static void test_a_span_that_is_too_large_for_the_server(void **state)
+{
+    static const struct rig_answer answers[] = {{.status = 413}, {.status = 202}, {.status = 413}};
+    struct scene scene;
+    struct buf body;
+    (void)state;
+    scene_open(&scene, "");
+    buf_init(&body, 1 << 20);
+    for (uint8_t i = 0; i < 3; i++)
+        rig_put_span(&body, &(struct rig_span){.service = "s", .name = "n", .trace = 1, .span = i});
+    rig_script(&scene.rig, answers, 3);
+    rig_log_begin();
+    const struct rig_result *result = rig_send(&scene.rig, buf_str(&body), 3);
+    (void)rig_log_end();
+    assert_int_equal(result->verdict, SEND_TAKEN);
+    assert_int_equal(result->refused_spans, 2);
+    assert_non_null(strstr(result->reason, "HTTP status 413"));
+    assert_int_equal(scene.rig.requests.n, 3);
+    buf_fini(&body);
+    scene_close(&scene);
+}
+
 static void test_answers(void **state)
 {
     static const struct { struct rig_answer answer; enum send_verdict want; uint64_t ms; const char *reason; } cases[] = {
         { { .status = 200 }, SEND_TAKEN, 0, "" },
         { { .status = 202, .body = "whatever" }, SEND_TAKEN, 0, "" },
         { { .status = 400, .body = "Malformed reading List<Span> from json" }, SEND_REFUSED, 0, "400: Malformed reading" },
-        { { .status = 404 }, SEND_REFUSED, 0, "404" },
-        { { .status = 413 }, SEND_REFUSED, 0, "413" },
+        { { .status = 404 }, SEND_RETRY, 0, "404 (no such service there: see exporters.zipkin.endpoint)" },
         { { .status = 500 }, SEND_REFUSED, 0, "500" },
-        { { .status = 301 }, SEND_REFUSED, 0, "redirects" },
+        { { .status = 301 }, SEND_RETRY, 0, "redirects" },
         { { .status = 429, .retry_after = "1" }, SEND_RETRY, 1000, "429" },
         { { .status = 503 }, SEND_RETRY, 0, "503" },
         { { .status = 401 }, SEND_RETRY, 0, "401" },
@@ -447,6 +469,7 @@ int main(void)
         cmocka_unit_test(test_a_part_that_fails),
         cmocka_unit_test(test_packed_bodies_are_the_same_bodies),
         cmocka_unit_test(test_packed_batches_that_are_not_taken),
+        cmocka_unit_test(test_a_span_that_is_too_large_for_the_server),
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_closed_in_the_middle),

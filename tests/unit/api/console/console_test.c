@@ -2,6 +2,7 @@
  * its policy may hold. */
 #include "api/console/console.h"
 #include "api/console/page.h"
+#include "codec/zip.h"
 #include "wire.h"
 #include <stdarg.h>
 #include <stddef.h>
@@ -104,6 +105,33 @@ static void every_file_is_reachable_with_its_type_and_the_policy(void **state)
         assert_str(reply_header(&answer, "cache-control"), "no-cache");
         assert_true(str_eq(reply_header(&answer, "etag"), file->etag));
     }
+}
+
+static void files_leave_as_they_were_packed_at_build_time(void **state)
+{
+    struct zip *zip = zip_new();
+    struct buf bytes;
+
+    buf_init(&bytes, 1 << 20);
+    for (size_t i = 0; i < console_files_n; i++) {
+        const struct console_file *file = &console_files[i];
+        char path[256], weak[64];
+        snprintf(path, sizeof path, "/console/%.*s", STR_ARG(file->name));
+        snprintf(weak, sizeof weak, "W/%.*s", STR_ARG(file->etag));
+        struct reply answer = wire_ask(*state, "GET", path, "Accept-Encoding: gzip\r\n");
+        assert_int_equal(answer.status, 200);
+        assert_int_equal(file->gzip.len > 0, file->bytes.len >= 1024);
+        assert_true(str_eq(answer.body, file->gzip.len ? file->gzip : file->bytes));
+        assert_str(reply_header(&answer, "content-encoding"), file->gzip.len ? "gzip" : "");
+        assert_true(str_eq(reply_header(&answer, "etag"), file->gzip.len ? str_of(weak) : file->etag));
+        if (!file->gzip.len)
+            continue;
+        assert_true(file->gzip.len < file->bytes.len);
+        assert_int_equal(zip_inflate(zip, ZIP_GZIP, file->gzip, 1 << 20, &bytes, NULL), MG_OK);
+        assert_true(str_eq(buf_str(&bytes), file->bytes));
+    }
+    buf_fini(&bytes);
+    zip_free(&zip);
 }
 
 static void what_is_not_there_is_absent(void **state)
@@ -316,6 +344,7 @@ int main(void)
         SERVED(other_places_lead_to_the_page),
         SERVED(the_folder_is_the_page),
         SERVED(every_file_is_reachable_with_its_type_and_the_policy),
+        SERVED(files_leave_as_they_were_packed_at_build_time),
         SERVED(what_is_not_there_is_absent),
         SERVED(only_reading_is_a_method),
         SERVED(a_known_tag_is_answered_without_the_file),

@@ -90,7 +90,7 @@ static size_t n_shown(struct span *a, struct span *b)
     return trace_adjust(&trace, false, &spans_arena, &out);
 }
 
-/* Jaeger sorts attributes before it compares spans (jaeger.md 7, steps 2 and 3). */
+/* Jaeger sorts attributes before it compares spans. */
 static void order_of_attributes_makes_no_difference(void **state)
 {
     static const struct attr ab[] = {A_INT("a", 1), A_STR("b", "x")},

@@ -270,7 +270,7 @@ static void a_trace_is_archived(void **state)
     tear_down(&scene);
 }
 
-/* The UI sends neither a body nor a type (jaeger.md 9); what others send is not looked at. */
+/* The UI sends neither a body nor a type; what others send is not looked at. */
 static void what_is_posted_does_not_matter(void **state)
 {
     static const struct http_header types[] = {

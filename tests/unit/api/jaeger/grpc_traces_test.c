@@ -157,7 +157,7 @@ static const char *tags_of(struct str message, uint32_t number)
     return text;
 }
 
-/* The example of jaeger.md 5.3, with attributes that have to be sorted and events out of order. */
+/* An example with attributes that have to be sorted and events out of order. */
 static struct span *example(void)
 {
     struct span *span = span_of(0xb7, 0xf0, SPAN_SERVER);

@@ -54,7 +54,7 @@ static void assert_text(struct str got, const char *want)
         fail_msg("got  %.*s\nwant %s", STR_ARG(got), want);
 }
 
-/* --- jaeger.md 5.3
+/* --- a whole trace
  * ------------------------------------------------------------------------------------ */
 
 static struct span *cart_span(void)
@@ -323,7 +323,7 @@ static void derived_tags(void **state)
     }
 }
 
-/* The UI warns about a tag that is there twice with the same value (jaeger.md 1.15). */
+/* The UI warns about a tag that is there twice with the same value. */
 static void nothing_is_said_twice(void **state)
 {
     static const struct attr attrs[] = {A_STR("span.kind", "server"), A_BOOL("error", true),

@@ -143,7 +143,7 @@ static void deep_values(void **state)
     }
 }
 
-/* jaeger.md 7: order, doubles, addresses, links to nowhere, warnings. Raw shows what is stored. */
+/* Adjusted: order, doubles, addresses, links to nowhere, warnings. Raw shows what is stored. */
 static void adjustments(void **state)
 {
     static const struct attr attrs[] = {A_STR("b", "1"), A_INT("peer.ipv4", 0x7f000001),

@@ -1,5 +1,5 @@
-/* strategies.h - strategies with both of their encodings. The bytes were written by Python's protobuf 7.36, and what the
- * shapes of jaeger.md 4.1 say stands there literally. */
+/* strategies.h - strategies with both of their encodings. The bytes were written by Python's protobuf 7.36, and what
+ * strategy.h says of the shapes stands there literally. */
 #pragma once
 #include <stdarg.h>
 #include <stddef.h>

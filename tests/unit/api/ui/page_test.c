@@ -1,4 +1,4 @@
-/* Every placeholder of jaeger.md 1.13 in the spacings of the UI's versions, and what may be put
+/* Every placeholder of index.html in the spacings of the UI's versions, and what may be put
  * into them. */
 #include <stdarg.h>
 #include <stddef.h>

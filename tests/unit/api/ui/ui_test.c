@@ -257,6 +257,35 @@ static void known_files_are_not_sent_again(void **state)
     }
 }
 
+/* Packed when it was opened; the page as well, which is below the size that pays here. */
+static void files_leave_packed(void **state)
+{
+    struct scene *scene = *state;
+    char script[8192], line[160];
+
+    memset(script, 'x', sizeof script);
+    folder_put(&scene->folder, "static/large.js", str_n(script, sizeof script));
+    folder_put(&scene->folder, "static/large.png", str_n(script, sizeof script));
+    must_open(scene);
+    struct reply plain = ask(scene, "GET", "/static/large.js", "");
+    assert_true(str_eq(plain.body, str_n(script, sizeof script)));
+    assert_str(reply_header(&plain, "vary"), "Accept-Encoding");
+    snprintf(line, sizeof line, "Accept-Encoding: gzip\r\nIf-None-Match: W/%.*s\r\n",
+             STR_ARG(reply_header(&plain, "etag")));
+    struct reply packed = ask(scene, "GET", "/static/large.js", "Accept-Encoding: gzip\r\n");
+    assert_str(reply_header(&packed, "content-encoding"), "gzip");
+    assert_str(reply_header(&packed, "vary"), "Accept-Encoding");
+    assert_str(reply_header(&packed, "cache-control"), "no-cache");
+    assert_true(str_starts(reply_header(&packed, "etag"), STR("W/\"")));
+    assert_true(packed.body.len < sizeof script / 2);
+    assert_int_equal(ask(scene, "GET", "/static/large.js", line).status, 304);
+    static const char *const as_they_are[] = {"/", "/static/large.png", "/static/favicon.ico"};
+    for (size_t i = 0; i < MG_COUNT(as_they_are); i++) {
+        struct reply answer = ask(scene, "GET", as_they_are[i], "Accept-Encoding: gzip\r\n");
+        assert_int_equal(reply_header(&answer, "content-encoding").len, 0);
+    }
+}
+
 static void without_a_ui(void **state)
 {
     static const char *const absent[] = {"/search", "/static/favicon.ico", "/trace/1", "/api/x"};
@@ -391,6 +420,7 @@ int main(void)
         SERVED(other_routes_win),
         SERVED(methods),
         SERVED(known_files_are_not_sent_again),
+        SERVED(files_leave_packed),
         SERVED(without_a_ui),
         SERVED(a_configuration),
         SERVED(a_base_path),

@@ -98,7 +98,9 @@ static const struct {
     {{TERM("ws", ""), ALL}, true},
     {{TERM("ws", "1"), ALL}, false},
     {{TERM("wr", ""), ALL}, false},
+    {{TERM("", ""), ALL}, true},
     {{TERM("", "x"), ALL}, false},
+    {{.service = STR_INIT("db"), TERM("", ""), ALL}, false},
     {{.service = STR_INIT("db"), TERM("ws", ""), ALL}, false},
     {{.terms =
           (struct zipkin_term[]){{STR_INIT("sql"), STR_INIT("")}, {STR_INIT("ws"), STR_INIT("")}},

@@ -181,10 +181,10 @@ static void a_default_above_the_largest_limit(void **state)
 
 static const struct {
     const char *query; /* as in the URL */
-    const char *want;  /* key=value, or the word, by commas */
+    const char *want;  /* key=value, or the word, by commas; no text is (empty) */
 } terms[] = {
     {"", ""},
-    {"+", ""},
+    {"+", "(empty)"},
     {"error", "error"},
     {"error+and+http.method=GET", "error,http.method=GET"},
     {"++error+++and+++a=b++", "error,a=b"},
@@ -192,17 +192,21 @@ static const struct {
     {"a+=+b+c", "a=b c"},
     {"a=", "a"},
     {"a=+", "a"},
-    {"=x", "=x"},
-    {"=", ""},
-    {"+=+", ""},
+    {"=x", "(empty)=x"},
+    {"=", "(empty)"},
+    {"+=+", "(empty)"},
     {"a+AND+b", "a AND b"},
     {"a+And+b", "a And b"},
     {"a=1+AND+b", "a=1 AND b"},
     {"and", "and"},
-    {"+and+", "and"},
+    {"+and+", "(empty)"},
+    {"a+and+", "a,(empty)"},
+    {"+and+a", "(empty),a"},
+    {"a+and+=", "a,(empty)"},
+    {"=x+and+=+and+a", "(empty),a"},
     {"a+and", "a and"},
     {"and+b", "and b"},
-    {"a+and++and+b", "a,b"},
+    {"a+and++and+b", "a,(empty),b"},
     {"a+and+and+b", "a,and b"},
     {"a%09and%09b", "a\tand\tb"},
     {"%0Aa%00", "a"},
@@ -221,7 +225,7 @@ static void terms_write(const struct zipkin_search *search, struct buf *out)
 {
     for (size_t i = 0; i < search->n_terms; i++) {
         buf_put_text(out, i ? "," : "");
-        buf_put_str(out, search->terms[i].key);
+        buf_put_str(out, search->terms[i].key.len ? search->terms[i].key : STR("(empty)"));
         buf_put_text(out, search->terms[i].value.len ? "=" : "");
         buf_put_str(out, search->terms[i].value);
     }
