@@ -85,9 +85,9 @@ static void charge(struct live *live, struct segment *segment, size_t bytes)
 /* A trickle would keep an open segment, and with it the watermark, for as long as it takes to fill. */
 void live_seal_old(struct live *live)
 {
-    uint64_t before = clock_mono_ns() - SEGMENT_AGE_NS;
+    uint64_t now_ns = clock_mono_ns();
 
-    while (live->own.n_open > 0 && live->own.open[0]->live.opened_mono_ns < before)
+    while (live->own.n_open > 0 && now_ns - live->own.open[0]->live.opened_mono_ns > SEGMENT_AGE_NS)
         seal(live, 0);
 }
 

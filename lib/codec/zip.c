@@ -503,6 +503,7 @@ static void isal_set(struct deflater *deflater, enum zip_kind kind)
     stream->level_buf = deflater->room;
     stream->level_buf_size = sizeof deflater->room;
     stream->gzip_flag = kind == ZIP_GZIP ? IGZIP_GZIP : IGZIP_ZLIB;
+    stream->hist_bits = 0; /* the whole window; isal_deflate_stateless_init leaves it as it was */
 }
 
 /* Bytes written, 0 when they do not fit (no kind writes nothing even for nothing). */
