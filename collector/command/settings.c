@@ -22,24 +22,15 @@ static const struct conf_field top_fields[] = {
     TOP(CONF_U64, "threads", top.threads, "0", "0", "256", "Request loops; 0 means one for each core.", CONF_NEEDS_RESTART),
 };
 static const struct conf_field listen_fields[] = {
-#define DOOR(door, key, def, help) TOP(CONF_ADDRESS, key, listen[door], def, NULL, NULL, help, CONF_NEEDS_RESTART)
-    DOOR(DOOR_OTLP_GRPC, "otlp_grpc", "127.0.0.1:4317", "OTLP over gRPC, or off."),
-    DOOR(DOOR_OTLP_HTTP, "otlp_http", "127.0.0.1:4318", "OTLP over HTTP, protobuf and JSON, or off."),
-    DOOR(DOOR_QUERY_HTTP, "query_http", "127.0.0.1:16686", "Jaeger API, console and admin API, or off."),
-    DOOR(DOOR_METRICS, "metrics", "127.0.0.1:8888", "Prometheus metrics of the collector, or off."),
-    DOOR(DOOR_HEALTH, "health", "127.0.0.1:13133", "Health check at /status, or off. It tells whether spans are taken, and nothing of them: that it stands open is not warned about."),
-    DOOR(DOOR_ZIPKIN, "zipkin", "127.0.0.1:9411", "Zipkin v2: spans in, and its query API, or off."),
-    DOOR(DOOR_JAEGER_GRPC, "jaeger_grpc", "127.0.0.1:14250", "Jaeger's CollectorService over gRPC, or off."),
-    DOOR(DOOR_JAEGER_HTTP, "jaeger_thrift_http", "127.0.0.1:14268", "Jaeger's Thrift over HTTP, or off."),
-    DOOR(DOOR_QUERY_GRPC, "query_grpc", "127.0.0.1:16685", "Jaeger's query services over gRPC, or off."),
-    DOOR(DOOR_SAMPLING_HTTP, "sampling_http", "127.0.0.1:5778", "Jaeger's remote sampling over HTTP, or off."),
-    DOOR(DOOR_SAMPLING_GRPC, "sampling_grpc", "127.0.0.1:5779", "Jaeger's remote sampling over gRPC, or off."),
-    DOOR(DOOR_JAEGER_COMPACT, "jaeger_compact", "127.0.0.1:6831", "UDP: Jaeger agent, compact Thrift, or off."),
-    DOOR(DOOR_JAEGER_BINARY, "jaeger_binary", "127.0.0.1:6832", "UDP: Jaeger agent, binary Thrift, or off."),
-#undef DOOR
+#define DOOR(id, key, def, help) TOP(CONF_ADDRESS, key, listen[DOOR_##id], def, NULL, NULL, help, CONF_NEEDS_RESTART),
+    DOOR_ROWS(DOOR, DOOR, DOOR)
 };
-const char *const door_names[DOORS] = { "otlp_grpc", "otlp_http", "query_http", "metrics", "health", "zipkin", "jaeger_grpc",
-                                        "jaeger_thrift_http", "query_grpc", "sampling_http", "sampling_grpc", "jaeger_compact", "jaeger_binary" };
+static const struct conf_field tls_door_fields[] = {
+    TOP(CONF_LIST, "doors", tls_doors, NULL, NULL, NULL, "Doors that speak TLS; empty: every TCP door.", CONF_NEEDS_RESTART),
+};
+static const struct conf_field auth_door_fields[] = {
+    TOP(CONF_LIST, "open_doors", open_doors, "health", NULL, NULL, "Doors that ask nobody, by their names in listen."),
+};
 static const struct conf_field journal_fields[] = {
     { .name = "durability", .type = CONF_CHOICE, .offset = offsetof(struct settings, journal.durability), .def = "commit",
       .choices = "commit|os",
@@ -59,7 +50,9 @@ static void sections_of(struct settings *s, struct conf_section out[SETTINGS_SEC
         { "", top_fields, MG_COUNT(top_fields), s },
         { "listen", listen_fields, MG_COUNT(listen_fields), s },
         { "tls", tls_fields, tls_fields_n, &s->tls },
+        { "tls", tls_door_fields, MG_COUNT(tls_door_fields), s },
         { "auth", http_auth_fields, http_auth_fields_n, &s->auth },
+        { "auth", auth_door_fields, MG_COUNT(auth_door_fields), s },
         { "cors", http_cors_fields, http_cors_fields_n, &s->cors },
         { "ingest", ingest_fields, ingest_fields_n, &s->ingest },
         { "http", http_fields, http_fields_n, &s->http },
@@ -83,28 +76,6 @@ static void sections_of(struct settings *s, struct conf_section out[SETTINGS_SEC
     memcpy(out, sections, sizeof sections);
 }
 
-bool door_is_listed(enum door door, const struct conf_list *names, bool all)
-{
-    for (size_t i = 0; i < names->n; i++)
-        if (str_eq(names->at[i], str_of(door_names[door])))
-            return true;
-    return names->n == 0 && all;
-}
-
-static enum mg_err check_doors(const char *key, const struct conf_list *names, bool with_udp, struct mg_why *why)
-{
-    for (size_t i = 0; i < names->n; i++) {
-        enum door door = 0;
-        while (door < DOORS && !str_eq(names->at[i], str_of(door_names[door])))
-            door++;
-        if (door == DOORS)
-            return mg_fail(why, MG_E_FORMAT, "%s: '%.*s' is no door (see listen.*)", key, STR_ARG(names->at[i]));
-        if (door_is_udp(door) && !with_udp)
-            return mg_fail(why, MG_E_FORMAT, "%s: %s is a UDP door, which cannot speak TLS", key, door_names[door]);
-    }
-    return MG_OK;
-}
-
 /* A door without TLS never asks for the certificate that alone opens it. */
 static enum mg_err check_certificate_doors(const struct settings *settings, struct mg_why *why)
 {
@@ -113,8 +84,8 @@ static enum mg_err check_certificate_doors(const struct settings *settings, stru
 
     buf_init(&shut, 256); /* all names fit */
     for (enum door door = 0; door < DOORS; door++)
-        if (settings->listen[door].len && !door_is_udp(door) && !door_is_listed(door, &settings->tls.doors, true) &&
-            !door_is_listed(door, &auth->open_doors, false))
+        if (settings->listen[door].len && !door_is_udp(door) && !door_is_listed(door, &settings->tls_doors, true) &&
+            !door_is_listed(door, &settings->open_doors, false))
             buf_printf(&shut, "%s%s", shut.len ? ", " : "", door_names[door]);
     if (shut.len == 0 || auth->tokens.n || auth->users.n || !auth->client_certificates.n)
         return MG_OK;
@@ -130,7 +101,7 @@ enum mg_err settings_check_tls(const struct settings *settings, struct mg_why *w
 
     if (!tls->cert.len != !tls->key.len)
         return mg_fail(why, MG_E_FORMAT, "tls.cert and tls.key go together");
-    if (!tls->cert.len && (tls->client_ca.len || tls->doors.n || tls->client_names.n))
+    if (!tls->cert.len && (tls->client_ca.len || settings->tls_doors.n || tls->client_names.n))
         return mg_fail(why, MG_E_FORMAT, "tls: without tls.cert and tls.key no other row has a meaning");
     if (tls->client_names.n && !tls->client_ca.len)
         return mg_fail(why, MG_E_FORMAT, "tls.client_names needs tls.client_ca, which verifies what is compared");
@@ -150,8 +121,8 @@ enum mg_err settings_load(struct settings *out, const char *path, const char *co
     sections_of(out, out->sections);
     MG_TRY(conf_load(&out->conf, out->sections, SETTINGS_SECTIONS, &source, why));
     out->http.body_bytes_max = out->ingest.body_bytes_max;
-    MG_TRY(check_doors("tls.doors", &out->tls.doors, false, why));
-    MG_TRY(check_doors("auth.open_doors", &out->auth.open_doors, true, why));
+    MG_TRY(door_list_check("tls.doors", &out->tls_doors, false, why));
+    MG_TRY(door_list_check("auth.open_doors", &out->open_doors, true, why));
     MG_TRY(settings_check_tls(out, why));
     MG_TRY(endpoints_check(out, why));
     if (out->kafka.brokers.n)

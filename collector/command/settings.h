@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "consume/consume.h"
+#include "door/door.h"
 #include "elasticsearch/elasticsearch.h"
 #include "http/auth.h"
 #include "http/conf.h"
@@ -19,19 +20,13 @@
 #include "store/conf.h"
 #include "zipkin/zipkin.h"
 
-enum { SETTINGS_SECTIONS = 22 };
-/* The first ones in the order of http's "door" label; the UDP doors come last. */
-enum door {
-    DOOR_OTLP_GRPC, DOOR_OTLP_HTTP, DOOR_QUERY_HTTP, DOOR_METRICS, DOOR_HEALTH, DOOR_ZIPKIN, DOOR_JAEGER_GRPC, DOOR_JAEGER_HTTP,
-    DOOR_QUERY_GRPC, DOOR_SAMPLING_HTTP, DOOR_SAMPLING_GRPC, DOOR_JAEGER_COMPACT, DOOR_JAEGER_BINARY, DOORS
-};
-extern const char *const door_names[DOORS];
-static inline bool door_is_udp(enum door door) { return door >= DOOR_JAEGER_COMPACT; }
+enum { SETTINGS_SECTIONS = 24 };
 enum durability { DURABILITY_COMMIT, DURABILITY_OS }; /* journal.durability */
 
 struct settings {
     struct { struct str data_dir; uint64_t threads; } top; /* data_dir empty: see settings_data_dir; threads 0: one a core */
     struct str listen[DOORS];   /* addresses; empty: off */
+    struct conf_list tls_doors, open_doors; /* names; tls.doors (empty: every TCP door) and auth.open_doors (who ask nobody) */
     struct tls_conf tls;
     struct http_auth_conf auth;
     struct http_cors_conf cors;
@@ -73,5 +68,3 @@ void settings_reference(struct buf *out);
 char *settings_data_dir(const struct settings *settings);
 /* Creates it (0700) and takes data_dir/LOCK: *fd stays open while it is in use. E_BUSY names the owner's pid. */
 enum mg_err data_dir_lock(const char *data_dir, bool create, int *fd, struct mg_why *why) MG_MUST_USE;
-/* Is the door named by that list? An empty list names `all`. */
-bool door_is_listed(enum door door, const struct conf_list *names, bool all);

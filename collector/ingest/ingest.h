@@ -12,6 +12,7 @@
  * share lately are refused first (talkers.h). */
 #pragma once
 #include "codec/zip.h"
+#include "door/door.h"
 #include "http/http.h"
 #include "ingest/conf.h"
 #include "live/live.h"
@@ -22,9 +23,9 @@ enum ingest_protocol {
     INGEST_JAEGER_POST_SPANS = 5, INGEST_JAEGER_HTTP_BINARY = 6, INGEST_JAEGER_UDP_COMPACT = 7, INGEST_JAEGER_UDP_BINARY = 8,
     INGEST_JAEGER_SPAN = 9
 };
-/* Metric label values, in the order of metrics.def. */
-enum ingest_door { INGEST_DOOR_OTLP_GRPC, INGEST_DOOR_OTLP_HTTP, INGEST_DOOR_ZIPKIN, INGEST_DOOR_JAEGER_GRPC, INGEST_DOOR_JAEGER_HTTP,
-                   INGEST_DOOR_JAEGER_COMPACT, INGEST_DOOR_JAEGER_BINARY, INGEST_DOOR_KAFKA, INGEST_DOORS };
+/* Where a body comes from: the label of metrics.def. */
+#define INGEST_DOOR_ID(id, ...) INGEST_DOOR_##id,
+enum ingest_door { DOOR_ROWS(INGEST_DOOR_ID, DOOR_LEFT_OUT, INGEST_DOOR_ID) INGEST_DOOR_KAFKA, INGEST_DOORS };
 
 struct attribute_rules;
 struct ingest;

@@ -85,7 +85,8 @@ static struct http_options door_options(struct worker *worker, enum door door)
     struct http_options options = {
         .conf = &settings->http, .owner = &program->admin, .metrics = program->http_metrics, .metric_door = door,
         .is_otlp = door == DOOR_OTLP_GRPC || door == DOOR_OTLP_HTTP, .scope = HTTP_SCOPE_QUERY, .cors = &settings->cors,
-        .client_names = &settings->tls.client_names, .auth = settings->callers };
+        .client_names = &settings->tls.client_names,
+        .auth = door_is_listed(door, &settings->open_doors, false) ? NULL : settings->callers };
 
     switch (door) {
     case DOOR_OTLP_GRPC:
@@ -134,11 +135,8 @@ static struct http_options door_options(struct worker *worker, enum door door)
 }
 
 /* Doors that take spans are open on every loop, the others on the first. */
-static bool is_everywhere(enum door door)
-{
-    return door != DOOR_QUERY_HTTP && door != DOOR_QUERY_GRPC && door != DOOR_METRICS && door != DOOR_HEALTH && door != DOOR_SAMPLING_HTTP &&
-           door != DOOR_SAMPLING_GRPC;
-}
+#define EVERYWHERE(id, ...) [DOOR_##id] = true,
+static const bool is_everywhere[DOORS] = { DOOR_ROWS(EVERYWHERE, DOOR_LEFT_OUT, EVERYWHERE) };
 
 /* --- opening ---------------------------------------------------------------------------------------- */
 
@@ -156,7 +154,7 @@ enum mg_err doors_load_tls(struct program *program, struct mg_why *why)
 
 static struct tls_source *tls_of(struct program *program, enum door door)
 {
-    return program->tls && door_is_listed(door, &program->settings->tls.doors, true) ? program->tls : NULL;
+    return program->tls && door_is_listed(door, &program->settings->tls_doors, true) ? program->tls : NULL;
 }
 
 struct opening { enum door door; bool is_first; char address[96]; };
@@ -222,7 +220,7 @@ static bool is_loopback(struct str address)
 static void warn_when_open(struct program *program, enum door door)
 {
     const struct settings *settings = program->settings;
-    bool asks = !http_auth_is_empty(settings->callers) && !door_is_listed(door, &settings->auth.open_doors, false);
+    bool asks = !http_auth_is_empty(settings->callers) && !door_is_listed(door, &settings->open_doors, false);
     bool verifies = tls_of(program, door) && settings->tls.client_ca.len;
     char row[64];
 
@@ -243,7 +241,7 @@ enum mg_err door_open(struct program *program, enum door door, struct mg_why *wh
 {
     struct str address = program->settings->listen[door];
     struct opening opening = { .door = door };
-    size_t loops = is_everywhere(door) ? program->n_workers : 1;
+    size_t loops = is_everywhere[door] ? program->n_workers : 1;
     enum mg_err err = MG_OK;
 
     if (address.len == 0)

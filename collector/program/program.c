@@ -352,7 +352,7 @@ static enum mg_err open_program(struct program *program, struct mg_why *why)
     program->head_state = join(program->data_dir, "sampling.json");
     MG_TRY(data_dir_lock(program->data_dir, true, &program->lock_fd, why));
     program->registry = metric_registry_new();
-    program->http_metrics = http_metrics_register(program->registry);
+    program->http_metrics = http_metrics_register(program->registry, DOOR_HTTP_LABEL);
     MG_TRY(doors_load_tls(program, why));
     MG_TRY(ui_open_for(&program->ui, program->settings, why));
     MG_TRY(open_consume(program, why));

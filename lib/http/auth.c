@@ -31,8 +31,7 @@ struct http_auth {
     unsigned refs; /* atomic */
     struct arena arena;
     struct entries tokens, users, certificates;
-    struct conf_list open_doors; /* in the arena */
-    const char *challenge;       /* of WWW-Authenticate; NULL: no scheme could help */
+    const char *challenge; /* of WWW-Authenticate; NULL: no scheme could help */
 };
 
 static const struct {
@@ -141,14 +140,6 @@ static enum mg_err parse_list(struct http_auth *auth, struct entries *entries,
     return MG_OK;
 }
 
-static void copy_open_doors(struct http_auth *auth, const struct conf_list *doors)
-{
-    struct str *at = arena_zero(&auth->arena, doors->n * sizeof *at);
-    for (size_t i = 0; i < doors->n; i++)
-        at[i] = arena_str(&auth->arena, doors->at[i]);
-    auth->open_doors = (struct conf_list){.at = at, .n = doors->n};
-}
-
 static const char *choose_challenge(const struct http_auth *auth)
 {
     if (auth->tokens.rows.n && auth->users.rows.n)
@@ -168,7 +159,6 @@ enum mg_err http_auth_new(struct http_auth **out, const struct http_auth_conf *c
     MG_TRY(parse_list(auth, &auth->users, &conf->users, "users", true, why));
     MG_TRY(parse_list(auth, &auth->certificates, &conf->client_certificates, "client_certificates",
                       false, why));
-    copy_open_doors(auth, &conf->open_doors);
     auth->challenge = choose_challenge(auth);
     *out = MG_STEAL(auth);
     return MG_OK;
@@ -329,7 +319,7 @@ bool auth_admits(struct http_request *request)
                        "none of the client certificate's names is in tls.client_names");
         return false;
     }
-    if (scope == HTTP_SCOPE_OPEN || server->auth.is_open)
+    if (scope == HTTP_SCOPE_OPEN || !server->auth.rows)
         return true;
     if (!find_caller(request, &grant)) {
         refuse_unknown(request);
@@ -343,19 +333,9 @@ bool auth_admits(struct http_request *request)
     return false;
 }
 
-static bool is_open_door(const struct http_auth *auth, struct str door)
-{
-    for (size_t i = 0; i < auth->open_doors.n; i++) {
-        if (str_eq(auth->open_doors.at[i], door))
-            return true;
-    }
-    return http_auth_is_empty(auth);
-}
-
 void auth_set(struct http_server *server, struct http_auth *auth)
 {
     http_auth_unref(&server->auth.rows);
-    server->auth.rows = auth ? http_auth_ref(auth) : NULL;
+    server->auth.rows = auth && !http_auth_is_empty(auth) ? http_auth_ref(auth) : NULL;
     server->auth.generation++;
-    server->auth.is_open = !auth || is_open_door(auth, http_door_name(server->options.metric_door));
 }

@@ -4,7 +4,8 @@
  * A struct http_auth is made from rows, immutable, shared by all servers. A caller shows one
  * credential: an Authorization header, or where there is none a verified client certificate that a
  * row names. What it may do are scopes: ingest, query, admin (admin includes query). A door has a
- * scope and a route may demand another. Nothing configured: everybody may do everything.
+ * scope and a route may demand another. Nothing configured: everybody may do everything, as at a
+ * door whose http_options.auth is NULL.
  *
  *   401 / 16  no credential, or one that is not known: WWW-Authenticate names the schemes. The
  *             message does not say which part was wrong
@@ -25,9 +26,6 @@ struct http_auth_conf {
     struct conf_list tokens;              /* "NAME SCOPE[,SCOPE…] sha256:HEX" */
     struct conf_list users;               /* the same; HEX is of "user:password" */
     struct conf_list client_certificates; /* "SAN SCOPE[,SCOPE…]", SAN as in tls.client_names */
-    struct conf_list
-        open_doors; /* doors that ask nobody, by the names of enum http_door; default
-                     * health. Other names mean nothing here: the program checks them */
 };
 extern const struct conf_field http_auth_fields[];
 extern const size_t http_auth_fields_n;

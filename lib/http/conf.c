@@ -1,13 +1,13 @@
-/* conf.c - the rows of the sections `http`, `auth` and `cors`. body_bytes_max has none: it is the
- * program's ingest.body_bytes_max, because one number must rule before and after inflating. */
+/* conf.c - the rows of the sections `http`, `auth` and `cors`. body_bytes_max has none: it is a
+ * row of the program, where one number must rule before and after inflating. */
 #include "http/conf.h"
 #include <stddef.h>
 #include "http/auth.h"
 
 #define ROW(type, key, field, def, min, max, help)                                                 \
     CONF_ROW(struct http_conf, type, key, field, def, min, max, help, CONF_NEEDS_RESTART)
-#define AUTH_LIST(key, field, def, help)                                                           \
-    CONF_ROW(struct http_auth_conf, CONF_LIST, key, field, def, NULL, NULL, help)
+#define AUTH_LIST(key, field, help)                                                                \
+    CONF_ROW(struct http_auth_conf, CONF_LIST, key, field, NULL, NULL, NULL, help)
 #define CORS_ROW(type, key, field, max, help)                                                      \
     CONF_ROW(struct http_cors_conf, type, key, field, NULL, NULL, max, help)
 
@@ -36,14 +36,12 @@ const struct conf_field http_fields[] = {
 };
 
 const struct conf_field http_auth_fields[] = {
-    AUTH_LIST("tokens", tokens, NULL,
+    AUTH_LIST("tokens", tokens,
         "Bearer tokens: \"NAME SCOPE[,SCOPE] sha256:HEX\", HEX of the token; scopes ingest, query, admin."),
-    AUTH_LIST("users", users, NULL,
+    AUTH_LIST("users", users,
         "Basic auth: \"NAME SCOPE[,SCOPE] sha256:HEX\", HEX of user:password. Generated passwords only."),
-    AUTH_LIST("client_certificates", client_certificates, NULL,
+    AUTH_LIST("client_certificates", client_certificates,
         "Verified client certificates: \"SAN SCOPE[,SCOPE]\"; \"*.\" in front matches one label. Needs tls.client_ca."),
-    AUTH_LIST("open_doors", open_doors, "health",
-        "Doors that ask nobody, by their names in listen."),
 };
 const struct conf_field http_cors_fields[] = {
     CORS_ROW(CONF_LIST, "origins", origins, NULL,

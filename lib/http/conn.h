@@ -364,7 +364,6 @@ struct http_server {
     struct {
         struct http_auth *rows; /* counted; NULL: nobody is asked */
         unsigned generation;    /* from 1, with each reload */
-        bool is_open;           /* nobody is asked at this door */
     } auth;
     struct buf scratch; /* OUT_SCRATCH_BYTES, gathers small writes of one flush */
     struct {
@@ -392,5 +391,4 @@ void http_count_refused(struct http_server *server, const char *reason);
 void http_count_handshake(struct http_server *server, enum tls_failure failure); /* NONE: nothing */
 void http_count_body_wait(struct http_server *server);
 void http_count_accept_pause(struct http_server *server);
-struct str http_door_name(unsigned door); /* of the label */
 void http_count_bytes(struct http_server *server, size_t in, size_t out);

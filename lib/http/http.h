@@ -142,9 +142,9 @@ struct http_options {
     size_t n_routes;
     void *owner;                /* given to every handler */
     struct metric_set *metrics; /* http's own rows (http/metrics.def), NULL: none */
-    unsigned metric_door;       /* enum http_door; also the name in auth.open_doors */
+    unsigned metric_door;       /* position in the label that the rows were registered with */
     const char *server_name;    /* Server header; NULL: none */
-    struct http_auth *auth;     /* NULL: everybody. Counted by the server */
+    struct http_auth *auth;     /* NULL: this door asks nobody. Counted by the server */
     enum http_scope scope;      /* of routes that name none; HTTP_SCOPE_DOOR counts as OPEN */
     /* tls.client_names: a connection whose certificate has none of them gets 403 on every route.
      * Borrowed until free; NULL or empty: not checked. */
@@ -172,22 +172,9 @@ void *http_server_owner(const struct http_server *server); /* http_options.owner
  * it warm. Loop thread; buf_fini does as well, only slower. */
 void http_server_recycle(struct http_server *server, struct buf *body);
 struct http_server *http_request_server(const struct http_request *request);
-/* http's own rows (metrics.def); before threads start. The "door" label: HTTP_DOORS in metrics.def,
- * in this order. */
-struct metric_set *http_metrics_register(struct metric_registry *registry);
-enum http_door {
-    HTTP_DOOR_OTLP_GRPC,
-    HTTP_DOOR_OTLP_HTTP,
-    HTTP_DOOR_QUERY_HTTP,
-    HTTP_DOOR_METRICS,
-    HTTP_DOOR_HEALTH,
-    HTTP_DOOR_ZIPKIN,
-    HTTP_DOOR_JAEGER_GRPC,
-    HTTP_DOOR_JAEGER_THRIFT_HTTP,
-    HTTP_DOOR_QUERY_GRPC,
-    HTTP_DOOR_SAMPLING_HTTP,
-    HTTP_DOOR_SAMPLING_GRPC
-};
+/* http's own rows (metrics.def); before threads start. `doors`: the label of the program's doors,
+ * "door=api|status"; borrowed until the registry is freed. */
+struct metric_set *http_metrics_register(struct metric_registry *registry, const char *doors);
 
 /* --- what came --- */
 struct str http_request_method(const struct http_request *request);

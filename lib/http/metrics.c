@@ -1,8 +1,4 @@
-/* metrics.c - http's own numbers.
- *
- * The open connections of one door are spread over one server per loop, and a gauge is one number:
- * the sum is kept in an atomic per door and copied to the gauge when somebody looks, so that two
- * loops never overwrite each other's value. */
+/* metrics.c - http's own numbers. */
 #include <assert.h>
 #include "http/conn.h"
 
@@ -14,43 +10,29 @@ enum {
     M_COUNT
 };
 
-static const struct metric_row rows[] = {
-#define METRIC METRIC_TABLE
-#include "http/metrics.def"
-#undef METRIC
-};
-
-#define DOORS_MAX 32
-static int64_t open_conns[DOORS_MAX]; /* atomic; by door, of the whole process */
-
-static unsigned count_values(const char *label)
-{
-    unsigned n = 1;
-    for (const char *p = label; *p; p++)
-        n += *p == '|';
-    return n;
-}
-
 static void set_gauges(void *owner)
 {
-    unsigned doors = MG_MIN(count_values(HTTP_DOORS), (unsigned)DOORS_MAX);
-    for (unsigned door = 0; door < doors; door++)
-        metric_set_gauge(owner, M_http_connections, door, 0,
-                         (double)__atomic_load_n(&open_conns[door], __ATOMIC_RELAXED));
     metric_set_gauge(owner, M_http_bodies_bytes, 0, 0, (double)gather_bytes_of_all());
 }
 
-struct metric_set *http_metrics_register(struct metric_registry *registry)
+struct metric_set *http_metrics_register(struct metric_registry *registry, const char *doors)
 {
+    const struct metric_row rows[] = {
+#define METRIC METRIC_TABLE
+#include "http/metrics.def"
+#undef METRIC
+    };
     struct metric_set *set = metric_register(registry, rows, M_COUNT);
     metric_on_scrape(registry, set_gauges, set);
     return set;
 }
 
+/* A door has a server on each loop: the gauge is of all of them. */
 void http_count_conn(struct http_server *server, int by)
 {
-    assert(server->options.metric_door < DOORS_MAX);
-    __atomic_fetch_add(&open_conns[server->options.metric_door], by, __ATOMIC_RELAXED);
+    if (server->options.metrics)
+        metric_move_gauge(server->options.metrics, M_http_connections, server->options.metric_door,
+                          0, by);
 }
 
 static void count(struct http_server *server, unsigned row, unsigned j, uint64_t by)
@@ -62,18 +44,6 @@ static void count(struct http_server *server, unsigned row, unsigned j, uint64_t
 void http_count_request(struct http_server *server, unsigned status_class)
 {
     count(server, M_http_requests, status_class, 1);
-}
-
-struct str http_door_name(unsigned door)
-{
-    struct str list = STR(HTTP_DOORS), name;
-    (void)str_cut(&list, '=', &name); /* the label's name */
-    for (unsigned i = 0; str_cut(&list, '|', &name); i++) {
-        if (i == door)
-            return name;
-    }
-    assert(!"a door that is not in metrics.def");
-    return STR("");
 }
 
 /* The position of the reason in the closed list. */

@@ -35,7 +35,7 @@ struct label {
 };
 
 struct family {
-    const struct metric_row *row;
+    struct metric_row row;
     struct label labels[LABELS_MAX];
     double *bounds; /* METRIC_HISTOGRAM: seconds, as in the row */
     uint64_t *bounds_ns;
@@ -170,7 +170,7 @@ static size_t cell_of(const struct metric_set *set, unsigned row, unsigned i, un
 static enum metric_kind kind_of(const struct metric_set *set, unsigned row)
 {
     assert(row < set->n);
-    return set->families[row].row->kind;
+    return set->families[row].row.kind;
 }
 
 void metric_add(struct metric_set *set, unsigned row, unsigned i, unsigned j, uint64_t by)
@@ -201,6 +201,21 @@ void metric_set_gauge(struct metric_set *set, unsigned row, unsigned i, unsigned
     atomic_store_explicit(&set->gauges[cell_of(set, row, i, j)], bits, memory_order_relaxed);
 }
 
+void metric_move_gauge(struct metric_set *set, unsigned row, unsigned i, unsigned j, double by)
+{
+    assert(kind_of(set, row) == METRIC_GAUGE);
+    _Atomic uint64_t *gauge = &set->gauges[cell_of(set, row, i, j)];
+    uint64_t old = atomic_load_explicit(gauge, memory_order_relaxed), bits;
+    double value;
+
+    do {
+        memcpy(&value, &old, sizeof value);
+        value += by;
+        memcpy(&bits, &value, sizeof bits);
+    } while (!atomic_compare_exchange_weak_explicit(gauge, &old, bits, memory_order_relaxed,
+                                                    memory_order_relaxed));
+}
+
 /* Sum of one cell; under the lock. */
 static uint64_t sum_cell(const struct metric_set *set, size_t cell)
 {
@@ -216,7 +231,7 @@ uint64_t metric_get(struct metric_set *set, unsigned row, unsigned i, unsigned j
     assert(kind_of(set, row) != METRIC_GAUGE);
     const struct family *family = &set->families[row];
     size_t cell = cell_of(set, row, i, j);
-    size_t n = family->row->kind == METRIC_HISTOGRAM ? family->n_bounds + 1 : 1;
+    size_t n = family->row.kind == METRIC_HISTOGRAM ? family->n_bounds + 1 : 1;
     uint64_t sum = 0;
 
     pthread_mutex_lock(&shared.lock);
@@ -284,7 +299,7 @@ static void check_name(const struct metric_registry *registry, const struct metr
     assert(str_ends(str_of(row->name), STR("_total")) == is_counter);
     for (size_t i = 0; i < registry->sets.n; i++)
         for (size_t k = 0; k < registry->sets.at[i]->n; k++)
-            assert(strcmp(registry->sets.at[i]->families[k].row->name, row->name) != 0);
+            assert(strcmp(registry->sets.at[i]->families[k].row.name, row->name) != 0);
 }
 
 static size_t n_series(const struct family *family)
@@ -294,7 +309,7 @@ static size_t n_series(const struct family *family)
 
 static void family_init(struct family *family, const struct metric_row *row)
 {
-    family->row = row;
+    family->row = *row;
     assert(row->label1 || !row->label2);
     assert((row->kind == METRIC_HISTOGRAM) == (row->buckets != NULL));
     parse_label(&family->labels[0], row->label1);
@@ -411,7 +426,7 @@ static void put_series(struct buf *out, const struct series *series, const char 
 {
     bool is_first = true;
 
-    metric_text_name(out, series->family->row->name, suffix);
+    metric_text_name(out, series->family->row.name, suffix);
     for (unsigned k = 0; k < LABELS_MAX; k++) {
         struct str name = series->family->labels[k].name;
 
@@ -464,7 +479,7 @@ static void put_gauge(struct buf *out, uint64_t bits)
 
 static void put_one(struct buf *out, const struct series *series, const uint64_t *cells)
 {
-    enum metric_kind kind = series->family->row->kind;
+    enum metric_kind kind = series->family->row.kind;
 
     if (kind == METRIC_HISTOGRAM) {
         put_histogram(out, series, cells);
@@ -484,7 +499,7 @@ static void put_one(struct buf *out, const struct series *series, const uint64_t
 static void put_family(struct buf *out, enum metric_format format, const struct family *family,
                        const uint64_t *cells)
 {
-    metric_text_head(out, format, family->row->kind, family->row->name, family->row->help);
+    metric_text_head(out, format, family->row.kind, family->row.name, family->row.help);
     for (size_t i = 0; i < family->labels[0].n; i++) {
         for (size_t j = 0; j < family->labels[1].n; j++) {
             struct series series = { .family = family };
@@ -504,7 +519,7 @@ static uint64_t *sum_family(struct metric_set *set, const struct family *family)
     size_t n = n_series(family) * family->per_series;
     uint64_t *sums = mem_zero(n, sizeof *sums);
 
-    if (family->row->kind == METRIC_GAUGE) {
+    if (family->row.kind == METRIC_GAUGE) {
         for (size_t i = 0; i < n; i++)
             sums[i] = atomic_load_explicit(&set->gauges[family->first + i], memory_order_relaxed);
         return sums;

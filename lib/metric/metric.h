@@ -3,10 +3,10 @@
  *
  * A module lists its metrics in one file `metrics.def`, included once for the enum, once for the
  * table (see the macros below), and registers the table as a family set. Labels come from closed
- * sets: a metric has at most two labels whose values are listed in the row ("otlp_grpc|otlp_http"),
- * so a cell is an index and never a string of a peer. A row that is malformed, or whose name
- * another row of the registry has, is a programmer's mistake (assert). The rows must outlive the
- * registry.
+ * sets: a metric has at most two labels whose values are listed in the row ("hit|miss"), so a cell
+ * is an index and never a string of a peer. A row that is malformed, or whose name another row of
+ * the registry has, is a programmer's mistake (assert). Rows are copied; their texts must outlive
+ * the registry.
  *
  * Threads: metric_add writes the calling thread's own block (allocated at its first use, merged
  * when it ends) with relaxed atomics, one writer, no lock. Gauges are single atomics, set by
@@ -22,7 +22,7 @@ struct metric_row {
     enum metric_kind kind;
     const char *name;    /* METRIC_COUNTER and METRIC_SECONDS end in _total, the others do not */
     const char *help;
-    const char *label1;  /* "door=otlp_grpc|otlp_http", NULL: none */
+    const char *label1;  /* "result=hit|miss", NULL: none. A list put together by macros may end in "|" */
     const char *label2;
     const char *buckets; /* METRIC_HISTOGRAM: "0.001 0.005 0.01"; seconds, rising, without +Inf; observations are given in ns */
 };
@@ -43,6 +43,7 @@ struct metric_set *metric_register(struct metric_registry *registry, const struc
 void metric_add(struct metric_set *set, unsigned row, unsigned i, unsigned j, uint64_t by);
 void metric_observe(struct metric_set *set, unsigned row, unsigned i, unsigned j, uint64_t ns);
 void metric_set_gauge(struct metric_set *set, unsigned row, unsigned i, unsigned j, double value);
+void metric_move_gauge(struct metric_set *set, unsigned row, unsigned i, unsigned j, double by); /* what many threads have together */
 /* Sum of a counter, nanoseconds of METRIC_SECONDS, observations of a histogram; for tests and /status. */
 uint64_t metric_get(struct metric_set *set, unsigned row, unsigned i, unsigned j);
 

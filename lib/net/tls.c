@@ -45,8 +45,6 @@ const struct conf_field tls_fields[] = {
     CONF_ROW_CHOICE(struct tls_conf, "min_version", min_version, "1.3", "1.2|1.3",
         "Lowest version of TLS; 1.2 is spoken with ECDHE and AEAD ciphers only.",
         CONF_NEEDS_RESTART),
-    ROW(CONF_LIST, "doors", doors, NULL,
-        "Doors that speak TLS; empty: every TCP door."),
 };
 /* clang-format on */
 const size_t tls_fields_n = MG_COUNT(tls_fields);

@@ -18,7 +18,6 @@ struct tls_conf {          /* the rows of a `tls` section of doors */
     /* SAN allow-list, see stream_has_name; empty: any of the CA */
     struct conf_list client_names;
     int min_version;
-    struct conf_list doors; /* names; empty: every TCP door */
 };
 extern const struct conf_field tls_fields[];
 extern const size_t tls_fields_n;

@@ -441,13 +441,22 @@ def test_rules(make, tmp_path):
 
 
 @row("auth.open_doors")
-def test_open_doors(make):
-    token = {"auth.tokens": f"a query {digest('secret')}"}
-    for name, doors, is_open in (("usual", {}, {"health"}), ("other", {"auth.open_doors": "metrics"}, {"metrics"})):
-        collector = make(token | doors, name=name)
-        paths = {"health": "/status", "metrics": "/metrics", "query_http": "/api/services"}
+def test_open_doors(make, tmp_path):
+    paths = {"health": "/status", "metrics": "/metrics", "query_http": "/api/services"}
+
+    def rows(*doors):
+        return {"auth": {"tokens": [f"a query {digest('secret')}"]} | ({"open_doors": doors} if doors else {})}
+
+    def expect(collector, *doors):
         answers = {door: collector.get(path, door).status for door, path in paths.items()}
-        assert answers == {door: 200 if door in is_open else 401 for door in paths}
+        assert answers == {door: 200 if door in doors else 401 for door in paths}
+    expect(make(config=configured(tmp_path / "usual.yaml", rows()), name="usual"), "health")
+    other = make(config=configured(tmp_path / "other.yaml", rows("metrics")), name="other")
+    expect(other, "metrics")
+    reload(other, rows("health", "query_http"))
+    expect(other, "health", "query_http")
+    reload(other, rows())
+    expect(other, "health")
 
 
 @row("auth.client_certificates")

@@ -43,7 +43,7 @@ static void test_values(void **state)
 static void test_auth_and_cors(void **state)
 {
     (void)state;
-    struct http_auth_conf auth = {.open_doors = {.n = 0}};
+    struct http_auth_conf auth = {.tokens = {.n = 0}};
     struct http_cors_conf cors = {.max_age_ns = 1};
     struct conf_section sections[] = {
         {"auth", http_auth_fields, http_auth_fields_n, &auth},
@@ -55,8 +55,6 @@ static void test_auth_and_cors(void **state)
     if (conf_load(&conf, sections, MG_COUNT(sections), &source, &why))
         fail_msg("%s", why.text);
     assert_int_equal(auth.tokens.n + auth.users.n + auth.client_certificates.n, 0);
-    assert_int_equal(auth.open_doors.n, 1);
-    assert_true(str_eq(auth.open_doors.at[0], STR("health")));
     assert_int_equal(cors.origins.n + cors.headers.n, 0);
     assert_int_equal(cors.max_age_ns, 0);
     conf_free(&conf);
@@ -64,7 +62,6 @@ static void test_auth_and_cors(void **state)
     static const char *const sets[] = {"auth.tokens=ci ingest sha256:00",
                                        "auth.users=u query sha256:00",
                                        "auth.client_certificates=a.test admin",
-                                       "auth.open_doors=",
                                        "cors.origins=https://*.a.test",
                                        "cors.headers=x-a",
                                        "cors.max_age=10m"};
@@ -74,7 +71,6 @@ static void test_auth_and_cors(void **state)
     assert_true(str_eq(auth.tokens.at[0], STR("ci ingest sha256:00")));
     assert_true(str_eq(auth.users.at[0], STR("u query sha256:00")));
     assert_true(str_eq(auth.client_certificates.at[0], STR("a.test admin")));
-    assert_int_equal(auth.open_doors.n, 0);
     assert_true(str_eq(cors.origins.at[0], STR("https://*.a.test")));
     assert_true(str_eq(cors.headers.at[0], STR("x-a")));
     assert_int_equal(cors.max_age_ns, 600000000000u);

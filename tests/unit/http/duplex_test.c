@@ -567,7 +567,7 @@ static void test_classes_of_the_ends(void **state)
     };
     /* clang-format on */
     struct metric_registry *registry = metric_registry_new();
-    struct metric_set *set = http_metrics_register(registry);
+    struct metric_set *set = http_metrics_register(registry, "door=0|1|2|3|4|5");
     for (size_t i = 0; i <= MG_COUNT(cases); i++) {
         struct wire wire;
         wire_init(&wire);
@@ -588,8 +588,7 @@ static void test_classes_of_the_ends(void **state)
         size_t at;
         buf_init(&text, 1 << 20);
         metric_write(registry, METRIC_TEXT_0_0_4, &text);
-        snprintf(line, sizeof line, "meshglass_http_requests_total{door=\"%.*s\",class=\"%s\"} 1\n",
-                 STR_ARG(http_door_name((unsigned)i)),
+        snprintf(line, sizeof line, "meshglass_http_requests_total{door=\"%zu\",class=\"%s\"} 1\n", i,
                  i < MG_COUNT(cases) ? cases[i].class : "none");
         if (!str_find(buf_str(&text), str_of(line), &at))
             fail_msg("case %zu: no %s", i, line);

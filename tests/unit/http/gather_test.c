@@ -515,7 +515,7 @@ static void test_a_wait_ends_though_others_are_quicker(void **state)
     struct wire a, beside, b, next;
     configure(&a, BOUND);
     configure(&b, BOUND);
-    b.options.metrics = http_metrics_register(registry);
+    b.options.metrics = http_metrics_register(registry, "door=front|back");
     wire_start(&a);
     wire_start(&b);
     join(&beside, &a);
@@ -540,7 +540,7 @@ static void test_a_wait_ends_though_others_are_quicker(void **state)
         assert_true(waits(&b));
         assert_ptr_equal(b.server->gather.waiting.next, &request_of(&b)->wait_link);
     }
-    assert_true(shows(registry, "meshglass_http_body_waits_total{door=\"otlp_grpc\"} 2\n"));
+    assert_true(shows(registry, "meshglass_http_body_waits_total{door=\"front\"} 2\n"));
     http_respond(a.later[3], 200, NULL, STR("x"));
     server_flush(a.server);
     wire_advance(&b, 1000);
@@ -1030,7 +1030,7 @@ static void test_an_answered_body_does_not_wait(void **state)
     for (size_t i = 0; i < MG_COUNT(is_free); i++) {
         CLIENT_WITH(client, 65535, NARROW_CONF);
         struct metric_registry *registry = metric_registry_new();
-        wire.server->options.metrics = http_metrics_register(registry);
+        wire.server->options.metrics = http_metrics_register(registry, "door=front|back");
         struct wire beside, within;
         occupy(&beside, &within, 5 * MIB / 4);
         if (is_free[i])
@@ -1041,14 +1041,14 @@ static void test_an_answered_body_does_not_wait(void **state)
         assert_null(wire.server->gather.beside);
         run(client);
         assert_true(was_stream_refused(client, id));
-        assert_true(shows(registry, "meshglass_http_body_waits_total{door=\"otlp_grpc\"} 0\n"));
+        assert_true(shows(registry, "meshglass_http_body_waits_total{door=\"front\"} 0\n"));
         assert_int_equal(wire.conn->unconsumed, 0);
         more_of_stream(client, id, MIB / 2, true); /* the window is open again */
         assert_true(seen_of(client, id)->is_closed);
         vacate(&beside, &within);
         assert_nothing_is_left(wire.server);
-        metric_registry_free(&registry);
         DONE(client);
+        metric_registry_free(&registry);
     }
 }
 
@@ -1136,12 +1136,12 @@ static void test_metrics(void **state)
     struct metric_registry *registry = metric_registry_new();
     struct wire a, b;
     configure(&a, BOUND);
-    a.options.metrics = http_metrics_register(registry);
-    a.options.metric_door = HTTP_DOOR_ZIPKIN;
+    a.options.metrics = http_metrics_register(registry, "door=front|back");
+    a.options.metric_door = 1;
     wire_start(&a);
     join(&b, &a);
     assert_true(shows(registry, "meshglass_http_bodies_bytes 0\n"));
-    assert_true(shows(registry, "meshglass_http_body_waits_total{door=\"zipkin\"} 0\n"));
+    assert_true(shows(registry, "meshglass_http_body_waits_total{door=\"back\"} 0\n"));
     post(&a, "/later", 2 * BOUND);
     assert_true(shows(registry, "meshglass_http_bodies_bytes 0\n")); /* beside */
     begin(&b, 2 * BOUND, 2 * BOUND);
@@ -1150,12 +1150,12 @@ static void test_metrics(void **state)
              b.conn->server->gather.bytes - a.later[0]->gathered_bytes);
     assert_in_range(gather_bytes_of_all(), MIB / 2, LARGE_MAX / 2);
     assert_true(shows(registry, line));
-    assert_true(shows(registry, "meshglass_http_body_waits_total{door=\"zipkin\"} 1\n"));
+    assert_true(shows(registry, "meshglass_http_body_waits_total{door=\"back\"} 1\n"));
     waits_from_now(&a);
     wire_advance(&a, 5000);
     wire_send(&b, "", 0);
     assert_true(
-        shows(registry, "meshglass_http_refused_total{door=\"zipkin\",reason=\"memory\"} 1\n"));
+        shows(registry, "meshglass_http_refused_total{door=\"back\",reason=\"memory\"} 1\n"));
     assert_true(shows(registry, "meshglass_http_bodies_bytes 0\n"));
     http_respond(a.later[0], 200, NULL, STR("x"));
     leave(&b);

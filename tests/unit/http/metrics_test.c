@@ -25,10 +25,10 @@ static void test_numbers(void **state)
     struct metric_registry *registry = metric_registry_new();
     struct wire wire;
     wire_init(&wire);
-    wire.options.metrics = http_metrics_register(registry);
-    wire.options.metric_door = HTTP_DOOR_OTLP_HTTP;
+    wire.options.metrics = http_metrics_register(registry, "door=front|back");
+    wire.options.metric_door = 1;
     wire_start(&wire);
-    assert_true(shows(registry, "meshglass_http_connections{door=\"otlp_http\"} 1\n"));
+    assert_true(shows(registry, "meshglass_http_connections{door=\"back\"} 1\n"));
     static const char good[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /nope HTTP/1.1\r\nHost: "
                                "a\r\n\r\nPOST /busy HTTP/1.1\r\nHost: a\r\n\r\n";
     wire_send(&wire, good, sizeof good - 1);
@@ -36,25 +36,25 @@ static void test_numbers(void **state)
     wire_send(&wire, late, sizeof late - 1);
     wire_reset(&wire);
     http_respond(wire.later[0], 200, NULL, STR("x"));
-    assert_true(shows(registry, "meshglass_http_connections{door=\"otlp_http\"} 0\n"));
+    assert_true(shows(registry, "meshglass_http_connections{door=\"back\"} 0\n"));
     assert_true(
-        shows(registry, "meshglass_http_requests_total{door=\"otlp_http\",class=\"2xx\"} 1\n"));
+        shows(registry, "meshglass_http_requests_total{door=\"back\",class=\"2xx\"} 1\n"));
     assert_true(
-        shows(registry, "meshglass_http_requests_total{door=\"otlp_http\",class=\"4xx\"} 1\n"));
+        shows(registry, "meshglass_http_requests_total{door=\"back\",class=\"4xx\"} 1\n"));
     assert_true(
-        shows(registry, "meshglass_http_requests_total{door=\"otlp_http\",class=\"5xx\"} 1\n"));
+        shows(registry, "meshglass_http_requests_total{door=\"back\",class=\"5xx\"} 1\n"));
     assert_true(
-        shows(registry, "meshglass_http_requests_total{door=\"otlp_http\",class=\"none\"} 1\n"));
+        shows(registry, "meshglass_http_requests_total{door=\"back\",class=\"none\"} 1\n"));
     size_t sent = wire.out.len;
     wire_connect(&wire);
     wire_send(&wire, "BAD\r\n\r\n", 7);
     assert_true(shows(registry,
-                      "meshglass_http_refused_total{door=\"otlp_http\",reason=\"malformed\"} 1\n"));
+                      "meshglass_http_refused_total{door=\"back\",reason=\"malformed\"} 1\n"));
     char line[128];
-    snprintf(line, sizeof line, "meshglass_http_received_bytes_total{door=\"otlp_http\"} %zu\n",
+    snprintf(line, sizeof line, "meshglass_http_received_bytes_total{door=\"back\"} %zu\n",
              sizeof good + sizeof late - 2 + 7);
     assert_true(shows(registry, line));
-    snprintf(line, sizeof line, "meshglass_http_sent_bytes_total{door=\"otlp_http\"} %zu\n",
+    snprintf(line, sizeof line, "meshglass_http_sent_bytes_total{door=\"back\"} %zu\n",
              sent + wire.out.len);
     assert_true(shows(registry, line));
     wire_fini(&wire);
@@ -70,14 +70,14 @@ static void test_reasons_are_in_the_table(void **state)
     struct metric_registry *registry = metric_registry_new();
     struct wire wire;
     wire_init(&wire);
-    wire.options.metrics = http_metrics_register(registry);
-    wire.options.metric_door = HTTP_DOOR_HEALTH;
+    wire.options.metrics = http_metrics_register(registry, "door=front|back");
+    wire.options.metric_door = 1;
     wire_start(&wire);
     for (size_t i = 0; i < MG_COUNT(reasons); i++) {
         http_count_refused(wire.server, reasons[i]);
         char line[128];
         snprintf(line, sizeof line,
-                 "meshglass_http_refused_total{door=\"health\",reason=\"%s\"} 1\n", reasons[i]);
+                 "meshglass_http_refused_total{door=\"back\",reason=\"%s\"} 1\n", reasons[i]);
         assert_true(shows(registry, line));
     }
     wire_fini(&wire);
@@ -103,14 +103,14 @@ static void test_every_failed_handshake_has_a_reason(void **state)
     struct wire wire;
     char line[128];
     wire_init(&wire);
-    wire.options.metrics = http_metrics_register(registry);
-    wire.options.metric_door = HTTP_DOOR_ZIPKIN;
+    wire.options.metrics = http_metrics_register(registry, "door=front|back");
+    wire.options.metric_door = 1;
     wire_start(&wire);
     http_count_handshake(wire.server, TLS_FAILURE_NONE);
     for (unsigned n = 0; n < 2; n++) {
         for (size_t i = 0; i < MG_COUNT(cases); i++) {
             snprintf(line, sizeof line,
-                     "meshglass_tls_handshake_failures_total{door=\"zipkin\",reason=\"%s\"} %u\n",
+                     "meshglass_tls_handshake_failures_total{door=\"back\",reason=\"%s\"} %u\n",
                      cases[i].reason, n);
             assert_true(shows(registry, line));
             http_count_handshake(wire.server, cases[i].failure);

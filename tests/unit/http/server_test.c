@@ -292,7 +292,7 @@ static void expect_pauses(struct metric_registry *registry, unsigned n)
 {
     char line[96];
     struct buf text;
-    snprintf(line, sizeof line, "meshglass_http_accept_pauses_total{door=\"otlp_grpc\"} %u\n", n);
+    snprintf(line, sizeof line, "meshglass_http_accept_pauses_total{door=\"front\"} %u\n", n);
     buf_init(&text, 1 << 20);
     metric_write(registry, METRIC_TEXT_0_0_4, &text);
     assert_true(str_find(buf_str(&text), str_of(line), &(size_t){0}));
@@ -306,7 +306,7 @@ static void test_connections_max(void **state)
     struct metric_registry *registry = metric_registry_new();
     struct scene scene;
     open_scene(&scene, 2);
-    scene.server->options.metrics = http_metrics_register(registry);
+    scene.server->options.metrics = http_metrics_register(registry, "door=front");
     dial(&scene);
     run(&scene, all_connected);
     bare_send(&scene.peers[0], GET);

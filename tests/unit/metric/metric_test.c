@@ -18,7 +18,7 @@
     METRIC(COUNTER, spans, "mg_spans_total", "Spans.", "door=grpc|http", "code=ok|bad", NULL)      \
     METRIC(COUNTER, plain, "mg_plain_total", "With \"quotes\", a \\ and a\nnewline.", NULL, NULL,  \
            NULL)                                                                                   \
-    METRIC(GAUGE, level, "mg_level_bytes", "Level.", "pool=a\\b|c\"d", NULL, NULL)                 \
+    METRIC(GAUGE, level, "mg_level_bytes", "Level.", "pool=a\\b|c\"d|", NULL, NULL)                \
     METRIC(HISTOGRAM, wait, "mg_wait_seconds", "Wait.", "door=grpc|http", NULL,                    \
            "0.001 0.5 1 100000")                                                                   \
     METRIC(SECONDS, cpu, "mg_cpu_seconds_total", "CPU.", NULL, NULL, NULL)
@@ -33,8 +33,12 @@ static struct metric_set *set;
 static int setup(void **state)
 {
     (void)state;
+    struct metric_row given[ROW_COUNT];
+
+    memcpy(given, rows, sizeof given);
     registry = metric_registry_new();
-    set = metric_register(registry, rows, ROW_COUNT);
+    set = metric_register(registry, given, ROW_COUNT);
+    memset(given, 0, sizeof given); /* they are copied */
     return 0;
 }
 
@@ -114,7 +118,7 @@ static void text_page_names_counters_in_full(void **state)
         "Spans.\nmg_spans_total{door=\"grpc\",code=\"ok\"} 0\n",
         "# HELP mg_plain_total With \"quotes\", a \\\\ and a\\nnewline.\nmg_plain_total 7\n",
         "mg_level_bytes{pool=\"a\\\\b\"} 0.25\n",
-        "mg_level_bytes{pool=\"c\\\"d\"} 1073741824\n",
+        "mg_level_bytes{pool=\"c\\\"d\"} 1073741824\n# TYPE", /* nothing behind the last '|' */
         "mg_cpu_seconds_total 0.000000001\n",
     };
     struct buf page;
@@ -201,7 +205,7 @@ static void a_small_buffer_tells(void **state)
     buf_fini(&page);
 }
 
-enum { ADDS = 20000, THREADS = 4 };
+enum { ADDS = 20000, MOVES = 20, THREADS = 4 };
 
 static void *adder(void *unused)
 {
@@ -210,6 +214,8 @@ static void *adder(void *unused)
         metric_add(set, ROW_spans, 0, 0, 1);
         metric_observe(set, ROW_wait, 0, 0, 1000);
         metric_set_gauge(set, ROW_level, 0, 0, i);
+        for (int k = 0; k < MOVES; k++)
+            metric_move_gauge(set, ROW_level, 1, 0, k % 2 ? 1.5 : -1);
     }
     return NULL;
 }
@@ -218,6 +224,7 @@ static void scrapes_during_adds_are_whole_and_nothing_is_lost(void **state)
 {
     pthread_t threads[THREADS];
     uint64_t seen = 0;
+    struct buf last;
 
     (void)state;
     for (int i = 0; i < THREADS; i++)
@@ -235,6 +242,9 @@ static void scrapes_during_adds_are_whole_and_nothing_is_lost(void **state)
         pthread_join(threads[i], NULL);
     assert_true(metric_get(set, ROW_spans, 0, 0) == (uint64_t)ADDS * THREADS);
     assert_true(metric_get(set, ROW_wait, 0, 0) == (uint64_t)ADDS * THREADS);
+    scrape(METRIC_TEXT_0_0_4, &last);
+    assert_lines(&last, (const char *const[]){ "mg_level_bytes{pool=\"c\\\"d\"} 400000\n" }, 1); /* each two moves are 0.5 up */
+    buf_fini(&last);
 }
 
 static pthread_barrier_t barrier;

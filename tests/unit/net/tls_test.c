@@ -188,19 +188,17 @@ static void test_rows(void **state)
     struct conf *loaded;
     assert_int_equal(load(&conf, NULL, 0, &loaded, NULL), MG_OK);
     assert_int_equal(conf.min_version, TLS_1_3);
-    assert_int_equal(
-        conf.cert.len + conf.key.len + conf.client_ca.len + conf.client_names.n + conf.doors.n, 0);
+    assert_int_equal(conf.cert.len + conf.key.len + conf.client_ca.len + conf.client_names.n, 0);
     conf_free(&loaded);
 
     const char *const sets[] = {"tls.cert=/c.pem",       "tls.key=/c.key",
                                 "tls.client_ca=/ca.pem", "tls.client_names=*.web.test",
-                                "tls.min_version=1.2",   "tls.doors=otlp_http"};
+                                "tls.min_version=1.2"};
     assert_int_equal(load(&conf, sets, MG_COUNT(sets), &loaded, NULL), MG_OK);
     assert_int_equal(conf.min_version, TLS_1_2);
     assert_true(str_eq(conf.cert, STR("/c.pem")) && str_eq(conf.key, STR("/c.key")));
     assert_true(str_eq(conf.client_ca, STR("/ca.pem")));
     assert_true(conf.client_names.n == 1 && str_eq(conf.client_names.at[0], STR("*.web.test")));
-    assert_true(conf.doors.n == 1 && str_eq(conf.doors.at[0], STR("otlp_http")));
     conf_free(&loaded);
 }
 
