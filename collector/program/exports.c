@@ -84,8 +84,8 @@ static void warn_when_left(const struct program *program, const char *name)
 static enum mg_err open_one(struct program *program, size_t i, struct mg_why *why)
 {
     struct exporter *exporter = &program->exporters[i];
-    struct send_options options = { .conf = kinds[i].conf(program->settings), .metrics = program->registry,
-                                    .counts = program->send_metrics, .label = (unsigned)i };
+    struct send_options options = { .conf = kinds[i].conf(program->settings), .metrics = program->send_metrics,
+                                    .label = (unsigned)i };
     struct buf path;
     enum mg_err err = kinds[i].create(program->settings, &exporter->object, &options.wire, why);
 
@@ -166,5 +166,4 @@ void exports_close(struct program *program)
         if (program->exporters[i].object)
             kinds[i].destroy(&program->exporters[i].object);
     }
-    send_metrics_free(&program->send_metrics);
 }

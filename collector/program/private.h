@@ -57,7 +57,7 @@ struct program {
     struct trim trim;
     bool is_refusing;                   /* as it was said last: the journal cannot be written */
     struct credit credit;
-    struct send_metrics *send_metrics;
+    struct metric_set *send_metrics;
     struct exporter exporters[EXPORTERS];
     struct forward *forward;            /* NULL: no exporter */
     struct head *head;

@@ -29,7 +29,7 @@ static struct str sanitized(struct str text, struct arena *arena)
 
 struct str view_operation(struct str name, struct arena *arena)
 {
-    return name.len ? sanitized(name, arena) : STR("empty-span-name");
+    return name.len ? sanitized(name, arena) : STR(SPAN_NO_NAME);
 }
 
 struct str view_service(struct str resource, struct arena *arena)
@@ -282,7 +282,7 @@ static bool tags_match(const struct span_filter *filter, const struct span *span
 
 bool filter_operation(struct str name, struct str wanted)
 {
-    return name.len ? filter_text_eq(name, wanted) : str_eq(wanted, STR("empty-span-name"));
+    return name.len ? filter_text_eq(name, wanted) : str_eq(wanted, STR(SPAN_NO_NAME));
 }
 
 bool filter_service(struct str resource, struct str wanted)

@@ -312,8 +312,7 @@ static enum mg_err on_open(void *wire, struct loop *loop, struct mg_why *why)
 {
     struct elasticsearch_export *export = wire;
 
-    return peer_open(export->peer, loop, false, SEND_IN_FLIGHT_MAX,
-                     export->conf->send.timeout_ns, why);
+    return peer_open(export->peer, loop, false, export->conf->send.timeout_ns, why);
 }
 
 static void on_close(void *wire, void (*on_closed)(void *owner), void *owner)

@@ -152,11 +152,6 @@ enum mg_err by_trace_read(struct by_trace *by, struct str request, struct mg_why
     return MG_OK;
 }
 
-uint32_t by_trace_spans(const struct by_trace *by)
-{
-    return (uint32_t)by->pieces.n;
-}
-
 /* --- writing --- */
 
 /* What the piece adds to a message that so far ends with `before` (NULL: it is empty). */

@@ -19,4 +19,3 @@ void by_trace_free(struct by_trace **by);
 enum mg_err by_trace_read(struct by_trace *by, struct str request, struct mg_why *why) MG_MUST_USE;
 /* The next message, traces in the order of their ids; false: no more. */
 bool by_trace_next(struct by_trace *by, size_t bytes_max, struct by_trace_message *out);
-uint32_t by_trace_spans(const struct by_trace *by); /* of the last read */

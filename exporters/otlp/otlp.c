@@ -92,11 +92,8 @@ void otlp_export_free(struct otlp_export **at)
 static enum mg_err on_open(void *wire, struct loop *loop, struct mg_why *why)
 {
     struct otlp_export *export = wire;
-    bool is_grpc =
-        export->conf->protocol == OTLP_EXPORT_GRPC; /* one connection carries many calls */
 
-    return peer_open(export->peer, loop, is_grpc,
-                     is_grpc ? 1 : SEND_IN_FLIGHT_MAX,
+    return peer_open(export->peer, loop, export->conf->protocol == OTLP_EXPORT_GRPC,
                      export->conf->send.timeout_ns, why);
 }
 

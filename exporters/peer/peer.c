@@ -171,14 +171,14 @@ static enum mg_err tls_make(struct peer *peer, bool http2, struct mg_why *why)
     return err == MG_OK ? MG_OK : mg_fail_in(why, err, "%s", peer->section);
 }
 
-enum mg_err peer_open(struct peer *peer, struct loop *loop, bool http2, unsigned connections,
-                      uint64_t timeout_ns, struct mg_why *why)
+enum mg_err peer_open(struct peer *peer, struct loop *loop, bool http2, uint64_t timeout_ns,
+                      struct mg_why *why)
 {
     assert(!peer->current && list_empty(&peer->lines));
     peer->loop = loop;
     peer->options = (struct http_client_options){.base_url = peer->target.origin,
                                                  .http2 = http2,
-                                                 .connections_max = connections,
+                                                 .connections_max = http2 ? 1 : SEND_IN_FLIGHT_MAX,
                                                  .timeout_ms = MG_MAX(timeout_ns / 1000000, UINT64_C(1)),
                                                  .answer_bytes_max = ANSWER_BYTES_MAX};
     MG_TRY(tls_make(peer, http2, why));

@@ -56,8 +56,9 @@ enum mg_err peer_new(struct peer **out, const char *section, const struct peer_c
                      struct mg_why *why) MG_MUST_USE;
 void peer_free(struct peer **peer);
 struct str peer_path(const struct peer *peer); /* of the URL, as written; "" when it has none */
-enum mg_err peer_open(struct peer *peer, struct loop *loop, bool http2, unsigned connections,
-                      uint64_t timeout_ns, struct mg_why *why) MG_MUST_USE;
+/* HTTP/2 takes one connection, which carries all requests; HTTP/1.1 as many as batches may be in flight. */
+enum mg_err peer_open(struct peer *peer, struct loop *loop, bool http2, uint64_t timeout_ns,
+                      struct mg_why *why) MG_MUST_USE;
 /* Requests that are open end with RETRY before it returns; what comes later is answered with RETRY
  * at once. */
 void peer_close(struct peer *peer, void (*on_closed)(void *owner), void *owner);

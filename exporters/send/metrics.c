@@ -1,5 +1,4 @@
 #include "send/private.h"
-#include "base/mem.h"
 
 enum {
 #define METRIC_ID(id) SEND_METRIC_##id
@@ -13,16 +12,9 @@ static const struct metric_row rows[] = {
 #undef METRIC
 };
 
-struct send_metrics *send_metrics_register(struct metric_registry *registry)
+struct metric_set *send_metrics_register(struct metric_registry *registry)
 {
-    struct send_metrics *metrics = MEM_NEW(struct send_metrics);
-    metrics->set = metric_register(registry, rows, MG_COUNT(rows));
-    return metrics;
-}
-
-void send_metrics_free(struct send_metrics **metrics)
-{
-    mem_free(MG_STEAL(*metrics));
+    return metric_register(registry, rows, MG_COUNT(rows));
 }
 
 void send_count(struct send *send, enum outcome outcome, uint64_t spans, uint64_t batches)
@@ -35,8 +27,8 @@ void send_count(struct send *send, enum outcome outcome, uint64_t spans, uint64_
         [OUT_TOO_OLD] = &stats->dropped_old_spans,
         [OUT_DISK] = &stats->dropped_disk_spans,
     };
-    metric_add(send->counts->set, SEND_METRIC_spans, send->label, outcome, spans);
-    metric_add(send->counts->set, SEND_METRIC_batches, send->label, outcome, batches);
+    metric_add(send->metrics, SEND_METRIC_spans, send->label, outcome, spans);
+    metric_add(send->metrics, SEND_METRIC_batches, send->label, outcome, batches);
     pthread_mutex_lock(&send->shared.lock);
     *sums[outcome] += spans;
     stats->batches += batches;
@@ -45,10 +37,10 @@ void send_count(struct send *send, enum outcome outcome, uint64_t spans, uint64_
 
 void send_count_attempt(struct send *send, uint64_t ns, bool is_retry)
 {
-    metric_observe(send->counts->set, SEND_METRIC_send_seconds, send->label, 0, ns);
+    metric_observe(send->metrics, SEND_METRIC_send_seconds, send->label, 0, ns);
     if (!is_retry)
         return;
-    metric_add(send->counts->set, SEND_METRIC_retries, send->label, 0, 1);
+    metric_add(send->metrics, SEND_METRIC_retries, send->label, 0, 1);
     pthread_mutex_lock(&send->shared.lock);
     send->shared.stats.retries++;
     pthread_mutex_unlock(&send->shared.lock);
@@ -56,7 +48,7 @@ void send_count_attempt(struct send *send, uint64_t ns, bool is_retry)
 
 void send_gauges(struct send *send, const struct send_stats *stats)
 {
-    struct metric_set *set = send->counts->set;
+    struct metric_set *set = send->metrics;
     uint64_t now = send->wall_ns(), oldest = stats->oldest_wall_ns;
     double age = oldest && oldest < now ? (double)(now - oldest) / 1e9 : 0;
     metric_set_gauge(set, SEND_METRIC_queue_bytes, send->label, 0, (double)stats->queued_bytes);

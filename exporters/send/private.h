@@ -19,9 +19,6 @@
 #include "send/state.h"
 
 enum outcome { OUT_SENT, OUT_REFUSED, OUT_QUEUE_FULL, OUT_TOO_OLD, OUT_DISK, OUT_COUNT };
-struct send_metrics {
-    struct metric_set *set;
-};
 
 enum {
     SEND_TICK_MS = 20,
@@ -57,7 +54,7 @@ enum send_life { SEND_OPEN, SEND_STARTED, SEND_STOPPING, SEND_STOPPED };
 struct send {
     char *dir;
     struct send_wire wire;
-    struct send_metrics *counts;
+    struct metric_set *metrics;
     unsigned label;
     const struct journal_io *io;
     uint64_t (*mono_ns)(void), (*wall_ns)(void);

@@ -37,7 +37,7 @@ static struct send *send_new(const struct send_options *options)
     uint64_t seed;
     send->dir = mem_text(options->dir);
     send->wire = options->wire;
-    send->counts = options->counts;
+    send->metrics = options->metrics;
     send->label = options->label;
     send->io = options->io ? options->io : journal_io_os();
     send->mono_ns = options->mono_ns ? options->mono_ns : clock_mono_ns;

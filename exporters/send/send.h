@@ -91,16 +91,13 @@ struct send_options {
     const char *dir;             /* data_dir/exporters/<name>; created 0700 */
     const struct send_conf *conf;/* until send_reload */
     struct send_wire wire;       /* copied */
-    struct metric_registry *metrics; /* meshglass_export_*{exporter=…}: one registration by send_metrics_register */
-    struct send_metrics *counts; /* shared by all exporters */
+    struct metric_set *metrics;  /* of send_metrics_register, shared by all exporters */
     unsigned label;              /* its number among SEND_NAMES */
     const struct journal_io *io; /* NULL: the operating system */
     uint64_t (*mono_ns)(void), (*wall_ns)(void); /* NULL: the clocks; tests move them */
 };
 #define SEND_NAMES "otlp|zipkin|kafka|elasticsearch"
-struct send_metrics;
-struct send_metrics *send_metrics_register(struct metric_registry *registry);
-void send_metrics_free(struct send_metrics **metrics);
+struct metric_set *send_metrics_register(struct metric_registry *registry); /* meshglass_export_*{exporter=…}; once, before threads start */
 
 /* Opens its journal. Nothing is sent yet. */
 enum mg_err send_open(struct send **out, const struct send_options *options, struct mg_why *why) MG_MUST_USE;

@@ -245,7 +245,6 @@ struct conn {
     bool is_paused;       /* reading */
     bool is_draining;     /* no further requests */
     bool has_ended;       /* the peer sends no more */
-    bool wants_close;     /* when everything is written */
     struct list requests; /* request.link; HTTP/1: in their order */
     struct list detached; /* request.link: the wire is done with them, the handler is not */
     size_t n_requests;   /* in both lists: a peer that resets streams does not get more work done */

@@ -190,8 +190,6 @@ bool http_request_is_grpc(const struct http_request *request);
 /* content-encoding, or grpc-encoding when the message's flag is set. */
 struct str http_request_encoding(const struct http_request *request);
 uint64_t http_request_length_hint(const struct http_request *request); /* Content-Length, or 0 */
-uint64_t http_request_deadline_ns(const struct http_request *request); /* monotonic; 0: none */
-struct loop *http_request_loop(const struct http_request *request);
 struct str http_request_peer(const struct http_request *request);
 /* Moves the body out (the request keeps none); *out must be a fresh buf. Its memory counts until
  * the answer is made: give it back then. */

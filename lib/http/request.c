@@ -192,16 +192,6 @@ uint64_t http_request_length_hint(const struct http_request *request)
     return request->declared == LENGTH_UNKNOWN ? 0 : request->declared;
 }
 
-uint64_t http_request_deadline_ns(const struct http_request *request)
-{
-    return request->deadline_ns;
-}
-
-struct loop *http_request_loop(const struct http_request *request)
-{
-    return request->server->loop;
-}
-
 struct str http_request_peer(const struct http_request *request)
 {
     return request->conn ? str_of(request->conn->peer) : STR("");

@@ -68,7 +68,7 @@ bool jaeger_name_tag(const struct span *span, struct attr *out)
 
 struct str jaeger_operation(const struct span *span)
 {
-    return span->name.len ? span->name : STR("empty-span-name");
+    return span->name.len ? span->name : STR(SPAN_NO_NAME);
 }
 
 /* --- what is not UTF-8 --------------------------------------------- */

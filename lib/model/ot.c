@@ -71,11 +71,6 @@ double ot_probability_shown(uint64_t threshold)
     return shown;
 }
 
-double ot_adjusted_count(uint64_t threshold)
-{
-    return threshold >= OT_NEVER ? 0 : 0x1p56 / (double)(OT_NEVER - threshold);
-}
-
 uint64_t ot_randomness(const uint8_t trace_id[16], const struct ot_state *state)
 {
     return state && state->has_rv ? state->rv : get_be64(trace_id + 8) & (OT_NEVER - 1);

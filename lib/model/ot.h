@@ -17,7 +17,6 @@ double ot_probability(uint64_t threshold);        /* OT_NEVER: 0 */
 /* For people: the number with the fewest decimal digits whose threshold is ot_rounded(threshold), never more than six. 5 % reads 0.05 and
  * not 0.0500002. Everything that shows a probability of a threshold shows this one; sums are made of ot_probability(). OT_NEVER: 0 */
 double ot_probability_shown(uint64_t threshold);
-double ot_adjusted_count(uint64_t threshold);     /* 1 / probability; OT_NEVER: 0 */
 
 struct ot_state { bool has_th, has_rv; uint64_t th, rv; };
 /* Reads the `ot` member. Absent, malformed or out of range: as if it were not there, each sub-key for itself. */

@@ -225,13 +225,28 @@ void resource_view(struct str resource, struct resource_view *out)
     }
 }
 
+enum { NAME_MISSING, NAME_EMPTY, NAME_WRONG_TYPE };
+static const struct str stand_ins[] = {
+    [NAME_MISSING] = STR_INIT("missing-service-name"),
+    [NAME_EMPTY] = STR_INIT("empty-service-name"),
+    [NAME_WRONG_TYPE] = STR_INIT("service-name-wrong-type"),
+};
+
 struct str resource_service(const struct resource_view *view)
 {
     if (!view->has_service_name)
-        return STR("missing-service-name");
+        return stand_ins[NAME_MISSING];
     if (view->service_name_wrong_type)
-        return STR("service-name-wrong-type");
-    return view->service_name.len ? view->service_name : STR("empty-service-name");
+        return stand_ins[NAME_WRONG_TYPE];
+    return view->service_name.len ? view->service_name : stand_ins[NAME_EMPTY];
+}
+
+bool resource_service_is_stand_in(struct str service)
+{
+    for (size_t i = 0; i < MG_COUNT(stand_ins); i++)
+        if (str_eq(service, stand_ins[i]))
+            return true;
+    return false;
 }
 
 static void scope_take(struct str message, struct scope_view *out)
@@ -309,14 +324,10 @@ int event_next(const uint8_t **at, const uint8_t *end, struct event_view *out)
     return got < 0 ? -1 : 1;
 }
 
-static bool id_copy(struct str id, uint8_t *out, size_t len)
+static void id_copy(struct str id, uint8_t *out, size_t len)
 {
-    static const uint8_t zero[16];
-
-    if (id.len != len)
-        return false;
-    memcpy(out, id.ptr, len);
-    return memcmp(out, zero, len) != 0;
+    if (id.len == len)
+        memcpy(out, id.ptr, len);
 }
 
 int link_next(const uint8_t **at, const uint8_t *end, struct link_view *out)
@@ -348,9 +359,8 @@ int link_next(const uint8_t **at, const uint8_t *end, struct link_view *out)
             break;
         }
     }
-    bool trace_ok = id_copy(trace_id, out->trace_id, sizeof out->trace_id);
-    bool span_ok = id_copy(span_id, out->span_id, sizeof out->span_id);
-    out->ids_valid = trace_ok && span_ok;
+    id_copy(trace_id, out->trace_id, sizeof out->trace_id);
+    id_copy(span_id, out->span_id, sizeof out->span_id);
     return got < 0 ? -1 : 1;
 }
 

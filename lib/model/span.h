@@ -97,12 +97,14 @@ void scope_view(struct str scope, struct scope_view *out);
 struct event_view { uint64_t time_ns; struct str name; uint32_t dropped_attrs; struct str message; /* attributes: field 3 */ };
 /* at/end over span.events: 1 / 0 / -1 */
 int event_next(const uint8_t **at, const uint8_t *end, struct event_view *out);
-struct link_view { uint8_t trace_id[16], span_id[8]; bool ids_valid; struct str trace_state; uint32_t flags, dropped_attrs; struct str message; /* attributes: field 4 */ };
+struct link_view { uint8_t trace_id[16], span_id[8]; /* zero: absent, or of another length */ struct str trace_state; uint32_t flags, dropped_attrs; struct str message; /* attributes: field 4 */ };
 int link_next(const uint8_t **at, const uint8_t *end, struct link_view *out);
 
 /* The service name a person sees, as in Jaeger's sanitizer: the name, or missing-service-name,
  * empty-service-name, service-name-wrong-type. Used by views and index keys alike. */
 struct str resource_service(const struct resource_view *view);
+bool resource_service_is_stand_in(struct str service); /* one of the three */
+#define SPAN_NO_NAME "empty-span-name" /* shown for a span without a name */
 /* The text form by which tags are compared and shown: true, 42, 3.14, JSON text for arrays and maps, hex never:
  * bytes as base64. Appends; bad UTF-8 is replaced. Nesting beyond 64 is cut with null. */
 void value_text(struct buf *out, const struct value *value);

@@ -611,7 +611,7 @@ static bool link_split(struct zipkin_builder *b, struct str value, struct link_v
     uint64_t dropped;
     size_t bar;
 
-    *link = (struct link_view){ .ids_valid = true };
+    *link = (struct link_view){ 0 };
     buf_clear(&b->parts);
     if (!link_id_read(&rest, link->trace_id, 16) || !link_id_read(&rest, link->span_id, 8) ||
         !str_split_at(rest, '|', &link->trace_state, &rest))

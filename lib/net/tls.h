@@ -78,4 +78,3 @@ bool stream_has_certificate(const struct stream *stream); /* of the peer, verifi
  * in any case, "*." for one label; a URI to the letter, "*" at its end for the rest of the path; an
  * IP address. Each is compared with its own kind only, and the common name with none. */
 bool stream_has_name(const struct stream *stream, const struct conf_list *allowed);
-struct str stream_peer_name(const struct stream *stream); /* first SAN, for logs; empty: none */

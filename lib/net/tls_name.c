@@ -6,11 +6,9 @@
  * is allowed, and a certificate for "*.example.com" must not pass as everybody below it. */
 #include <arpa/inet.h>
 #include <openssl/x509v3.h>
-#include "base/mem.h"
 #include "net/tls_private.h"
 
-#define IP_BYTES_MAX   16
-#define NAME_BYTES_MAX 255 /* of one that is shown */
+#define IP_BYTES_MAX 16
 
 static struct str text_of(const ASN1_STRING *string)
 {
@@ -98,61 +96,13 @@ static bool name_matches(const GENERAL_NAME *name, const struct conf_list *allow
     return false;
 }
 
-static GENERAL_NAMES *names_of(const X509 *certificate)
-{
-    return X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
-}
-
 bool tls_name_matches(const X509 *certificate, const struct conf_list *allowed)
 {
-    GENERAL_NAMES *names = names_of(certificate);
+    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
     bool matches = false;
 
     for (int i = 0; i < sk_GENERAL_NAME_num(names) && !matches; i++) /* NULL: -1 */
         matches = name_matches(sk_GENERAL_NAME_value(names, i), allowed);
     GENERAL_NAMES_free(names);
     return matches;
-}
-
-/* A name with a NUL inside would be shown as another one. */
-static char *copy_name(struct str name)
-{
-    if (memchr(name.ptr, '\0', name.len))
-        return NULL;
-    return str_text(str_n(name.ptr, MG_MIN(name.len, (size_t)NAME_BYTES_MAX)));
-}
-
-static char *ip_text(struct str bytes)
-{
-    char text[INET6_ADDRSTRLEN];
-
-    if (bytes.len != 4 && bytes.len != 16)
-        return NULL;
-    int family = bytes.len == 4 ? AF_INET : AF_INET6;
-    return inet_ntop(family, bytes.ptr, text, sizeof text) ? mem_text(text) : NULL;
-}
-
-static char *name_text(const GENERAL_NAME *name)
-{
-    switch (name->type) {
-    case GEN_DNS:
-        return copy_name(text_of(name->d.dNSName));
-    case GEN_URI:
-        return copy_name(text_of(name->d.uniformResourceIdentifier));
-    case GEN_IPADD:
-        return ip_text(text_of(name->d.iPAddress));
-    default:
-        return NULL;
-    }
-}
-
-char *tls_name_first(const X509 *certificate)
-{
-    GENERAL_NAMES *names = names_of(certificate);
-    char *text = NULL;
-
-    for (int i = 0; i < sk_GENERAL_NAME_num(names) && !text; i++)
-        text = name_text(sk_GENERAL_NAME_value(names, i));
-    GENERAL_NAMES_free(names);
-    return text;
 }

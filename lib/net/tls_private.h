@@ -20,5 +20,3 @@ enum tls_failure tls_reason(char out[TLS_REASON_BYTES], long verified, const cha
 /* --- tls_name.c: who a certificate is for --- */
 /* One of its subject alternative names matches one of the list. No fallback to the common name. */
 bool tls_name_matches(const X509 *certificate, const struct conf_list *allowed);
-/* The first DNS name, URI or IP address among them, as text (mem_free); NULL: none. */
-char *tls_name_first(const X509 *certificate);

@@ -53,7 +53,6 @@ struct tls_stream {
     tls_secured_fn *on_secured; /* NULL: told, or nobody waits */
     void *owner;
     char reason[TLS_REASON_BYTES]; /* for on_secured; empty: the connection was lost */
-    char *peer_name;               /* owned; NULL: none */
 };
 
 /* --- OpenSSL's view of the socket --- */
@@ -267,15 +266,12 @@ static void write_early(struct tls_stream *tls)
 
 static void secured(struct tls_stream *tls)
 {
-    const X509 *certificate = SSL_get0_peer_certificate(tls->ssl);
-
     if (has_stale_certificate(tls)) {
         fail_with(tls, TLS_FAILURE_CERTIFICATE,
                   "the peer's certificate has expired since its session began");
         return;
     }
     tls->state = OPEN;
-    tls->peer_name = certificate ? tls_name_first(certificate) : NULL;
     write_early(tls);
     tls_secured_fn *on_secured = MG_STEAL(tls->on_secured);
     if (on_secured)
@@ -493,7 +489,6 @@ void tls_stream_free(struct tls_stream **tls_at)
     drop_input(tls);
     buf_fini(&tls->early);
     mem_free(tls->host);
-    mem_free(tls->peer_name);
     mem_free(tls);
 }
 
@@ -576,11 +571,4 @@ bool stream_has_name(const struct stream *stream, const struct conf_list *allowe
     const X509 *certificate = verified_certificate(stream);
 
     return certificate && tls_name_matches(certificate, allowed);
-}
-
-struct str stream_peer_name(const struct stream *stream)
-{
-    const struct tls_stream *tls = stream_tls(stream);
-
-    return str_of(tls ? tls->peer_name : NULL);
 }

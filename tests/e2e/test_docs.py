@@ -56,6 +56,23 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), target
 
 
+def misplaced(table):
+    """What the rules' table says of files and functions that is not so: it stands in the folder of the collector or the root."""
+    for row in re.findall(r"^\| R\d+ .*$", table, re.M):
+        for name, function in re.findall(r"`([\w/]+\.[ch])`(?: \(`(\w+)`\))?", row):
+            path = next((place / name for place in (ROOT / "collector", ROOT) if (place / name).is_file()), None)
+            if path is None or function and not re.search(rf"^\w.*\b{function}\(.*[^;]$", path.read_text(), re.M):
+                yield f"{name} {function}"
+
+
+def test_the_rules_are_kept_where_the_table_says():
+    table = (ROOT / "collector/README.md").read_text()
+    assert len(re.findall(r"^\| R\d+ ", table, re.M)) == 16
+    assert list(misplaced(table)) == []
+    assert list(misplaced(table.replace("(`shut_down`)", "(`shut_up`)"))) == ["program/program.c shut_up"]
+    assert list(misplaced(table.replace("`ingest/replay.c`", "`ingest/again.c`"))) == ["ingest/again.c "]
+
+
 def test_readme_names_what_there_is():
     text = (ROOT / "README.md").read_text()
     defaults = settings()

@@ -101,11 +101,6 @@ void ui_free(struct ui **pointer)
     *pointer = NULL;
 }
 
-size_t ui_files(const struct ui *ui)
-{
-    return ui->statics.n + 1;
-}
-
 /* --- answers
  * ------------------------------------------------------------------------------------------ */
 

@@ -27,7 +27,6 @@ struct ui;
 enum mg_err ui_open(struct ui **out, const struct ui_options *options,
                     struct mg_why *why) MG_MUST_USE;
 void ui_free(struct ui **ui);
-size_t ui_files(const struct ui *ui); /* files held, the page included; for the log */
 
 /* GET /, /static/ and everything below, and everything else. They stand beside the routes of other
  * modules in one table, which win where they fit; `/` must be in the table once. */

@@ -7,21 +7,6 @@
 #include <stdlib.h>
 #include "model/zipkin_write.h"
 
-#define NO_NAME "empty-span-name" /* view_operation */
-
-/* What the store calls the services of spans without one (resource_service). */
-static const struct str unnamed[] = {STR_INIT("missing-service-name"),
-                                     STR_INIT("empty-service-name"),
-                                     STR_INIT("service-name-wrong-type")};
-
-static bool is_unnamed(struct str service)
-{
-    for (size_t i = 0; i < MG_COUNT(unnamed); i++)
-        if (str_eq(service, unnamed[i]))
-            return true;
-    return false;
-}
-
 bool zipkin_is_stored_tag(struct str key)
 {
     size_t at;
@@ -162,7 +147,7 @@ enum mg_err zipkin_stored_services(struct query *query, struct str wanted, struc
             found[kept++] = services[i];
     if (kept == 0) {
         for (size_t i = 0; i < all; i++)
-            if (is_unnamed(services[i]))
+            if (resource_service_is_stand_in(services[i]))
                 found[kept++] = services[i];
         found[kept++] = wanted;
     }
@@ -223,10 +208,10 @@ static enum mg_err add_services(struct name_set *set, struct query *query, uint6
 
     MG_TRY(query_services(query, &services, &n, why));
     for (size_t i = 0; i < n; i++)
-        if (!is_unnamed(services[i]))
+        if (!resource_service_is_stand_in(services[i]))
             set_put(set, zipkin_name(query_arena(query), services[i]));
     for (size_t i = 0; i < n; i++)
-        if (is_unnamed(services[i]))
+        if (resource_service_is_stand_in(services[i]))
             MG_TRY(sample_service(&sample, query, services[i], traces_max, why));
     return MG_OK;
 }
@@ -247,7 +232,7 @@ static enum mg_err add_spans(struct name_set *set, struct query *query, struct s
 
     MG_TRY(query_operations(query, service, &operations, &n, why));
     for (size_t i = 0; i < n; i++)
-        if (!str_eq(operations[i].name, STR(NO_NAME)))
+        if (!str_eq(operations[i].name, STR(SPAN_NO_NAME)))
             set_put(set, zipkin_name(query_arena(query), operations[i].name));
     return MG_OK;
 }
@@ -261,7 +246,7 @@ static enum mg_err add_wanted_spans(struct name_set *set, struct query *query, s
 
     MG_TRY(zipkin_stored_services(query, wanted, &services, &n, why));
     for (size_t i = 0; i < n; i++)
-        MG_TRY(is_unnamed(services[i])
+        MG_TRY(resource_service_is_stand_in(services[i])
                    ? sample_service(&sample, query, services[i], traces_max, why)
                    : add_spans(set, query, services[i], why));
     return MG_OK;

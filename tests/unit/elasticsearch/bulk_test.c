@@ -9,13 +9,6 @@
 #define DAY UINT64_C(86400000000000)
 #define START (UINT64_C(1516781775) * 1000000000) /* 2018-01-24T08:16:15Z */
 
-static struct str capture(void)
-{
-    static uint8_t bytes[sizeof otlp_capture_hex / 2];
-    assert_true(hex_decode(str_of(otlp_capture_hex), bytes, sizeof bytes));
-    return str_n(bytes, sizeof bytes);
-}
-
 static void convert(struct bulk *bulk, struct str body, struct bulk_batch *batch, struct documents *documents)
 {
     struct mg_why why;
@@ -51,7 +44,7 @@ static void test_documents_of_a_foreign_batch(void **state)
     struct bulk_batch batch;
     struct documents documents;
     (void)state;
-    convert(bulk, capture(), &batch, &documents);
+    convert(bulk, otlp_capture(), &batch, &documents);
     assert_int_equal(batch.left_out, 0);
     assert_int_equal(documents.list.n, 4);
     const struct document *client = &documents.list.at[0], *server = &documents.list.at[2];

@@ -14,13 +14,6 @@
 #define BULK_PATH "/_bulk"
 #define FILTER "filter_path=errors,items.*.status,items.*._index,items.*.error.type,items.*.error.reason"
 
-static struct str capture(void)
-{
-    static uint8_t bytes[sizeof otlp_capture_hex / 2];
-    assert_true(hex_decode(str_of(otlp_capture_hex), bytes, sizeof bytes));
-    return str_n(bytes, sizeof bytes);
-}
-
 struct scene {
     struct rig rig;
     struct elasticsearch_export_conf conf;
@@ -74,12 +67,12 @@ static void test_templates_come_first_and_once(void **state)
     (void)state;
     scene_open(&scene, true, "", "");
     rig_script(&scene.rig, answers, 4);
-    (void)rig_begin(&scene.rig, capture(), 2);
-    (void)rig_begin(&scene.rig, capture(), 2); /* waits for the same */
+    (void)rig_begin(&scene.rig, otlp_capture(), 2);
+    (void)rig_begin(&scene.rig, otlp_capture(), 2); /* waits for the same */
     rig_wait(&scene.rig);
     assert_int_equal(scene.rig.results[0].verdict, SEND_TAKEN);
     assert_int_equal(scene.rig.results[1].verdict, SEND_TAKEN);
-    assert_int_equal(rig_send(&scene.rig, capture(), 2)->verdict, SEND_TAKEN);
+    assert_int_equal(rig_send(&scene.rig, otlp_capture(), 2)->verdict, SEND_TAKEN);
     assert_int_equal(scene.rig.requests.n, 6);
     assert_request(&scene.rig.requests.at[0], "GET", "/");
     assert_request(&scene.rig.requests.at[1], "PUT", "/_index_template/jaeger-span");
@@ -108,7 +101,7 @@ static void test_legacy_templates_prefix_and_path(void **state)
     (void)state;
     scene_open(&scene, true, "prod", "/es/");
     rig_script(&scene.rig, answers, 4);
-    assert_int_equal(rig_send(&scene.rig, capture(), 2)->verdict, SEND_TAKEN);
+    assert_int_equal(rig_send(&scene.rig, otlp_capture(), 2)->verdict, SEND_TAKEN);
     assert_request(&scene.rig.requests.at[0], "GET", "/es/");
     assert_request(&scene.rig.requests.at[1], "PUT", "/es/_template/prod-jaeger-span");
     assert_request(&scene.rig.requests.at[2], "PUT", "/es/_template/prod-jaeger-service");
@@ -126,7 +119,7 @@ static void test_no_templates(void **state)
     (void)state;
     scene_open(&scene, false, "x-", ""); /* a hyphen of its own */
     rig_script(&scene.rig, answers, 1);
-    assert_int_equal(rig_send(&scene.rig, capture(), 2)->verdict, SEND_TAKEN);
+    assert_int_equal(rig_send(&scene.rig, otlp_capture(), 2)->verdict, SEND_TAKEN);
     assert_int_equal(scene.rig.requests.n, 1);
     struct documents documents = {0};
     documents_read(&documents, scene.rig.requests.at[0].body);
@@ -146,7 +139,7 @@ static void test_bulk_requests_are_packed(void **state)
     scene_open_with(&scene, ELASTICSEARCH_EXPORT_GZIP, true, "", "");
     buf_init(&plain, 1 << 20);
     rig_script(&scene.rig, answers, 4);
-    assert_int_equal(rig_send(&scene.rig, capture(), 2)->verdict, SEND_TAKEN);
+    assert_int_equal(rig_send(&scene.rig, otlp_capture(), 2)->verdict, SEND_TAKEN);
     assert_int_equal(scene.rig.requests.n, 4);
     for (size_t i = 0; i < 3; i++)
         assert_int_equal(scene.rig.requests.at[i].encoding.len, 0);
@@ -181,7 +174,7 @@ static void test_templates_that_cannot_be_put(void **state)
     rig_log_begin();
     for (size_t i = 0; i < MG_COUNT(cases); i++) {
         rig_script(&scene.rig, cases[i].answers, 3);
-        const struct rig_result *result = rig_send(&scene.rig, capture(), 2);
+        const struct rig_result *result = rig_send(&scene.rig, otlp_capture(), 2);
         if (result->verdict != SEND_RETRY || result->retry_after_ms != cases[i].ms || !strstr(result->reason, cases[i].reason))
             fail_msg("row %zu: %d, %s", i, result->verdict, result->reason);
         assert_int_equal(scene.rig.requests.n, cases[i].requests);
@@ -190,7 +183,7 @@ static void test_templates_that_cannot_be_put(void **state)
     assert_non_null(strstr(log, "exporters.elasticsearch.templates to false"));
     assert_null(strstr(log, "changeme"));
     rig_script(&scene.rig, mended, 4);
-    assert_int_equal(rig_send(&scene.rig, capture(), 2)->verdict, SEND_TAKEN);
+    assert_int_equal(rig_send(&scene.rig, otlp_capture(), 2)->verdict, SEND_TAKEN);
     assert_int_equal(scene.rig.requests.n, 4);
     scene_close(&scene);
 }
@@ -202,13 +195,13 @@ static void test_closed_while_templates_are_put(void **state)
     (void)state;
     scene_open(&scene, true, "", "");
     rig_script(&scene.rig, answers, 2);
-    (void)rig_begin(&scene.rig, capture(), 2);
-    (void)rig_begin(&scene.rig, capture(), 2);
+    (void)rig_begin(&scene.rig, otlp_capture(), 2);
+    (void)rig_begin(&scene.rig, otlp_capture(), 2);
     rig_run_until_requests(&scene.rig, 2);
     rig_close_wire(&scene.rig); /* asserts that all are done */
     assert_int_equal(scene.rig.results[0].verdict, SEND_RETRY);
     assert_int_equal(scene.rig.results[1].verdict, SEND_RETRY);
-    (void)rig_begin(&scene.rig, capture(), 2);
+    (void)rig_begin(&scene.rig, otlp_capture(), 2);
     assert_int_equal(scene.rig.results[2].verdict, SEND_RETRY);
     scene_close(&scene);
 }
@@ -251,7 +244,7 @@ static void test_bulk_answers(void **state)
         struct scene scene; /* a new one each: no service document is remembered */
         scene_open(&scene, false, "", "");
         rig_script(&scene.rig, &cases[i].answer, 1);
-        const struct rig_result *result = rig_send(&scene.rig, capture(), 2);
+        const struct rig_result *result = rig_send(&scene.rig, otlp_capture(), 2);
         if (result->verdict != cases[i].want || result->refused_spans != cases[i].refused || !strstr(result->reason, cases[i].reason))
             fail_msg("row %zu: %d, %u, %s", i, result->verdict, result->refused_spans, result->reason);
         assert_int_equal(scene.rig.requests.n, 1);
@@ -269,8 +262,8 @@ static void test_sent_again_it_is_the_same(void **state)
     (void)state;
     scene_open(&scene, false, "", "");
     rig_script(&scene.rig, answers, 2);
-    assert_int_equal(rig_send(&scene.rig, capture(), 2)->verdict, SEND_RETRY);
-    assert_int_equal(rig_send(&scene.rig, capture(), 2)->verdict, SEND_TAKEN);
+    assert_int_equal(rig_send(&scene.rig, otlp_capture(), 2)->verdict, SEND_RETRY);
+    assert_int_equal(rig_send(&scene.rig, otlp_capture(), 2)->verdict, SEND_TAKEN);
     assert_true(str_eq(scene.rig.requests.at[0].body, scene.rig.requests.at[1].body)); /* service documents too */
     scene_close(&scene);
 }

@@ -74,11 +74,11 @@ void postbox_fini(struct postbox *box)
     memfs_fini(&box->fs);
 }
 
-void postbox_open(struct postbox *box, struct metric_registry *registry, struct send_metrics *counts, unsigned label)
+void postbox_open(struct postbox *box, struct metric_set *metrics, unsigned label)
 {
     const struct send_options options = { .dir = "/queue", .conf = &box->conf,
                                           .wire = { "postbox", ZIP_IDENTITY, on_open, on_send, on_close, box },
-                                          .metrics = registry, .counts = counts, .label = label, .io = &box->io };
+                                          .metrics = metrics, .label = label, .io = &box->io };
     struct mg_why why = { "" };
 
     if (send_open(&box->send, &options, &why) != MG_OK)

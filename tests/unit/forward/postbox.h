@@ -28,7 +28,7 @@ struct postbox {
 };
 void postbox_init(struct postbox *box);
 void postbox_fini(struct postbox *box);
-void postbox_open(struct postbox *box, struct metric_registry *registry, struct send_metrics *counts, unsigned label);
+void postbox_open(struct postbox *box, struct metric_set *metrics, unsigned label);
 void postbox_start(struct postbox *box);
 void postbox_stop(struct postbox *box);
 void postbox_close(struct postbox *box);

@@ -30,10 +30,10 @@ void rig_start(struct rig *rig, size_t n)
     struct forward_target targets[BOXES];
 
     rig->registry = metric_registry_new();
-    rig->counts = send_metrics_register(rig->registry);
+    struct metric_set *metrics = send_metrics_register(rig->registry);
     rig->n = n;
     for (size_t i = 0; i < n; i++) {
-        postbox_open(&rig->boxes[i], rig->registry, rig->counts, (unsigned)i);
+        postbox_open(&rig->boxes[i], metrics, (unsigned)i);
         postbox_start(&rig->boxes[i]);
         targets[i] = (struct forward_target){ rig->boxes[i].send, &rig->boxes[i].conf };
     }
@@ -56,7 +56,6 @@ void rig_end(struct rig *rig, bool is_crash)
     forward_free(&rig->forward);
     for (size_t i = 0; i < rig->n; i++)
         postbox_close(&rig->boxes[i]);
-    send_metrics_free(&rig->counts);
     metric_registry_free(&rig->registry);
 }
 

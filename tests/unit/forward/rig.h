@@ -21,7 +21,6 @@ extern atomic_uint ranks; /* how many are done */
 
 struct rig {
     struct metric_registry *registry;
-    struct send_metrics *counts;
     struct postbox boxes[BOXES];
     size_t n;
     struct forward *forward;

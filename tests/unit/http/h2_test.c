@@ -163,7 +163,6 @@ static void test_deadline_while_handled(void **state)
         client, &(struct ask){GRPC, .path = "/t.S/Later", .timeout = "20S", .body = FRAME("\1a")});
     run(client);
     assert_int_equal(wire.n_later, 1);
-    assert_int_equal(http_request_deadline_ns(wire.later[0]), wire.now_ns + 20000000000u);
     wire_advance(&wire, 19999);
     run(client);
     assert_false(seen_of(client, id)->is_closed);

@@ -40,10 +40,8 @@ static void test_what_came(void **state)
     assert_true(is(http_request_body(request), "abc"));
     assert_true(is(http_request_peer(request), "10.0.0.1:1234"));
     assert_int_equal(http_request_length_hint(request), 3);
-    assert_int_equal(http_request_deadline_ns(request), 0);
     assert_false(http_request_is_grpc(request));
     assert_false(http_request_is_gone(request));
-    assert_ptr_equal(http_request_loop(request), wire.loop);
     assert_ptr_equal(http_request_server(request), wire.server);
     struct str value;
     assert_false(http_request_param(request, "name", &value));

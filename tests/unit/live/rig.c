@@ -164,7 +164,7 @@ static void logs_open(struct rig *rig, const struct sample_rules *rules)
     recovered = store_recovered(rig->store);
     floor = MG_MAX(recovered->p, recovered->c);
     if (rig->has_exporter) {
-        postbox_open(&rig->box, rig->registry, rig->counts, 0);
+        postbox_open(&rig->box, rig->send_metrics, 0);
         floor = MG_MAX(floor, send_recovered(rig->box.send));
     }
     const struct journal_options journal = { .dir = rig->journal_dir, .segment_bytes = 1 << 20,
@@ -215,7 +215,7 @@ void rig_start(struct rig *rig)
     rig->n_sampling = 0;
     rules = rules_of(rig);
     rig->registry = metric_registry_new();
-    rig->counts = send_metrics_register(rig->registry);
+    rig->send_metrics = send_metrics_register(rig->registry);
     logs_open(rig, rules);
     if (rig->has_exporter)
         exporter_start(rig);
@@ -253,7 +253,6 @@ void rig_stop(struct rig *rig)
     journal_close(&rig->journal);
     forward_free(&rig->forward);
     postbox_close(&rig->box);
-    send_metrics_free(&rig->counts);
     metric_registry_free(&rig->registry);
     end_standing(rig);
 }

@@ -34,7 +34,7 @@ struct rig {
     bool has_exporter;             /* from the next rig_start on */
     bool is_store_stuck;           /* the next rig_start's rules are not stored, nor is anything until rig_free_store */
     struct postbox box;
-    struct send_metrics *counts;
+    struct metric_set *send_metrics;
     struct forward *forward;
     pthread_mutex_t lock;
     pthread_cond_t changed;

@@ -19,7 +19,7 @@ static void probabilities_have_their_thresholds(void **state)
     static const struct {
         double probability;
         const char *th;
-        double count; /* of five digits */
+        double count; /* 1 / probability, of five digits */
     } cases[] = {
         { 1, "0", 1 },
         { 2.0 / 3, "5555", 1.5 },
@@ -55,9 +55,8 @@ static void probabilities_have_their_thresholds(void **state)
         assert_int_equal(len, strlen(text));
         if (strcmp(text, cases[i].th) != 0)
             fail_msg("case %zu: %s, not %s", i, text, cases[i].th);
-        if (fabs(ot_adjusted_count(threshold) / cases[i].count - 1) > 1e-5)
-            fail_msg("case %zu: %.9g, not %g", i, ot_adjusted_count(threshold), cases[i].count);
-        assert_true(fabs(ot_probability(threshold) * ot_adjusted_count(threshold) - 1) < 1e-12);
+        if (fabs(ot_probability(threshold) * cases[i].count - 1) > 1e-5)
+            fail_msg("case %zu: 1 / %.9g, not %g", i, ot_probability(threshold), cases[i].count);
     }
 }
 
@@ -99,7 +98,7 @@ static void thresholds_are_those_of_the_collector(void **state)
 
         (void)ot_th_text(threshold, text);
         assert_string_equal(text, cases[i].th);
-        assert_true(ot_adjusted_count(threshold) == cases[i].count);
+        assert_true(1 / ot_probability(threshold) == cases[i].count);
         ot_read(arena_printf(&arena, "ot=th:%s", text), &own);
         assert_true(own.has_th && own.th == threshold);
     }
@@ -114,7 +113,6 @@ static void what_is_never_kept_has_no_threshold(void **state)
         assert_true(ot_threshold(never[i]) == OT_NEVER);
     assert_true(ot_rounded(OT_NEVER) == OT_NEVER);
     assert_true(ot_probability(OT_NEVER) == 0);
-    assert_true(ot_adjusted_count(OT_NEVER) == 0);
     assert_false(ot_keeps(OT_NEVER, OT_NEVER - 1));
     assert_true(ot_keeps(OT_NEVER - 1, OT_NEVER - 1));
     assert_false(ot_keeps(OT_NEVER - 1, OT_NEVER - 2));

@@ -125,6 +125,7 @@ static void resources(void **state)
             view.dropped_attrs != rows[i].dropped)
             fail_msg("%s: %.*s n %u dropped %u", rows[i].in, STR_ARG(resource_service(&view)),
                      view.n, view.dropped_attrs);
+        assert_int_equal(resource_service_is_stand_in(str_of(rows[i].service)), view.service_name.len == 0);
     }
 }
 
@@ -175,7 +176,7 @@ static void events(void **state)
 
 static void links(void **state)
 {
-    static const struct { const char *in; int got; bool valid; } rows[] = {
+    static const struct { const char *in; int got; bool has_ids; } rows[] = {
         { "6a1c" IDS_HEX, 1, true },
         { "6a0a" SPAN_HEX, 1, false },
         { "6a12" TRACE_HEX, 1, false },
@@ -188,6 +189,7 @@ static void links(void **state)
         { "6a0108", -1, false },
         { "6a05", -1, false },
     };
+    static const uint8_t zero[16];
     struct link_view link;
 
     (void)state;
@@ -197,12 +199,12 @@ static void links(void **state)
         int got = link_next(&at, wire_end(part), &link);
         assert_int_equal(got, rows[i].got);
         if (got == 1)
-            assert_int_equal(link.ids_valid, rows[i].valid);
+            assert_int_equal(memcmp(link.trace_id, zero, 16) != 0 && memcmp(link.span_id, zero, 8) != 0, rows[i].has_ids);
     }
     struct str full = field_bytes(13, join(hex(IDS_HEX), hex("1a03613d31 2802 3502010000")));
     const uint8_t *at = wire_begin(full);
     assert_int_equal(link_next(&at, wire_end(full), &link), 1);
-    assert_true(link.ids_valid && link.trace_id[0] == 1 && link.span_id[7] == 0x18);
+    assert_true(link.trace_id[0] == 1 && link.span_id[7] == 0x18);
     assert_true(str_eq(link.trace_state, STR("a=1")));
     assert_int_equal(link.dropped_attrs, 2);
     assert_int_equal(link.flags, 258);

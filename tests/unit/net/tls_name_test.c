@@ -6,8 +6,6 @@
 #include <cmocka.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
-#include <stdio.h>
-#include "base/mem.h"
 #include "certs.h"
 #include "net/tls_private.h"
 
@@ -107,45 +105,6 @@ static void test_matches(void **state)
     }
 }
 
-static void test_first(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *names, *want;
-    } cases[] = {
-        {"DNS:a.test,DNS:b.test", "a.test"},
-        {"URI:spiffe://mesh/a,DNS:b.test", "spiffe://mesh/a"},
-        {"email:a@a.test,IP:10.0.0.1", "10.0.0.1"},
-        {"IP:2001:db8::1", "2001:db8::1"},
-        {"email:a@a.test", NULL},
-        {NULL, NULL},
-    };
-    for (size_t i = 0; i < MG_COUNT(cases); i++) {
-        X509 *certificate = certificate_for(cases[i].names);
-        char *name = tls_name_first(certificate);
-        if (cases[i].want)
-            assert_string_equal(name, cases[i].want);
-        else
-            assert_null(name);
-        mem_free(name);
-        X509_free(certificate);
-    }
-}
-
-static void test_first_is_cut(void **state)
-{
-    (void)state;
-    for (int len = 254; len <= 256; len++) {
-        char names[4 + 256 + 1];
-        snprintf(names, sizeof names, "DNS:%0*d", len, 0);
-        X509 *certificate = certificate_for(names);
-        char *name = tls_name_first(certificate);
-        assert_int_equal(strlen(name), MG_MIN(len, 255));
-        mem_free(name);
-        X509_free(certificate);
-    }
-}
-
 /* "bank.test\0.evil.test" and kin: made by hand, because no tool writes them. */
 static void test_odd_bytes(void **state)
 {
@@ -172,9 +131,6 @@ static void test_odd_bytes(void **state)
         sk_GENERAL_NAME_push(names, name);
         assert_int_equal(X509_add1_ext_i2d(certificate, NID_subject_alt_name, names, 0, 0), 1);
         assert_false(tls_name_matches(certificate, &allowed));
-        char *first = tls_name_first(certificate);
-        assert_true(!first || !first[0]);
-        mem_free(first);
         GENERAL_NAMES_free(names);
         X509_free(certificate);
     }
@@ -184,8 +140,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matches),
-        cmocka_unit_test(test_first),
-        cmocka_unit_test(test_first_is_cut),
         cmocka_unit_test(test_odd_bytes),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -9,13 +9,6 @@
 
 #define GRPC_PATH "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
-static struct str capture(void)
-{
-    static uint8_t bytes[sizeof otlp_capture_hex / 2];
-    assert_true(hex_decode(str_of(otlp_capture_hex), bytes, sizeof bytes));
-    return str_n(bytes, sizeof bytes);
-}
-
 struct scene {
     struct rig rig;
     struct otlp_export_conf conf;
@@ -69,7 +62,7 @@ static void test_arrives_to_the_byte(void **state)
             struct scene scene;
             scene_open(&scene, protocol, compression, "");
             for (int i = 0; i < 3; i++) {
-                const struct rig_result *result = rig_send(&scene.rig, capture(), OTLP_CAPTURE_SPANS);
+                const struct rig_result *result = rig_send(&scene.rig, otlp_capture(), OTLP_CAPTURE_SPANS);
                 if (result->verdict != SEND_TAKEN)
                     fail_msg("%s", result->reason);
                 const struct rig_request *got = &scene.rig.requests.at[i];
@@ -77,7 +70,7 @@ static void test_arrives_to_the_byte(void **state)
                 assert_true(str_eq(got->path, is_grpc ? STR(GRPC_PATH) : STR("/v1/traces")));
                 assert_true(str_eq(got->type, is_grpc ? STR("application/grpc") : STR("application/x-protobuf")));
                 assert_true(str_eq(got->encoding, str_of(encodings[compression])));
-                assert_arrived(got, capture());
+                assert_arrived(got, otlp_capture());
             }
             scene_close(&scene);
         }
@@ -115,14 +108,14 @@ static void test_paths(void **state)
     for (size_t i = 0; i < MG_COUNT(cases); i++) {
         struct scene scene;
         scene_open(&scene, OTLP_EXPORT_HTTP, OTLP_EXPORT_PLAIN, cases[i].path);
-        assert_int_equal(rig_send(&scene.rig, capture(), OTLP_CAPTURE_SPANS)->verdict, SEND_TAKEN);
+        assert_int_equal(rig_send(&scene.rig, otlp_capture(), OTLP_CAPTURE_SPANS)->verdict, SEND_TAKEN);
         if (!str_eq(scene.rig.requests.at[0].path, str_of(cases[i].want)))
             fail_msg("%s: %.*s", cases[i].path, STR_ARG(scene.rig.requests.at[0].path));
         scene_close(&scene);
     }
     struct scene scene;
     scene_open(&scene, OTLP_EXPORT_GRPC, OTLP_EXPORT_PLAIN, "/");
-    assert_int_equal(rig_send(&scene.rig, capture(), OTLP_CAPTURE_SPANS)->verdict, SEND_TAKEN);
+    assert_int_equal(rig_send(&scene.rig, otlp_capture(), OTLP_CAPTURE_SPANS)->verdict, SEND_TAKEN);
     scene_close(&scene);
 }
 
@@ -213,7 +206,7 @@ static void test_partial_success(void **state)
         rig_log_begin();
         for (size_t i = 0; i < (protocol == OTLP_EXPORT_GRPC ? 3 : MG_COUNT(cases)); i++) {
             rig_script(&scene.rig, &cases[i].answer, 1);
-            const struct rig_result *result = rig_send(&scene.rig, capture(), cases[i].spans);
+            const struct rig_result *result = rig_send(&scene.rig, otlp_capture(), cases[i].spans);
             if (result->verdict != SEND_TAKEN || result->refused_spans != cases[i].want)
                 fail_msg("row %zu: %d, %u, %s", i, result->verdict, result->refused_spans, result->reason);
         }
@@ -258,7 +251,7 @@ static void test_refusals(void **state)
         struct scene scene;
         scene_open(&scene, cases[i].protocol, OTLP_EXPORT_GZIP, "");
         rig_script(&scene.rig, &cases[i].answer, 1);
-        const struct rig_result *result = rig_send(&scene.rig, capture(), OTLP_CAPTURE_SPANS);
+        const struct rig_result *result = rig_send(&scene.rig, otlp_capture(), OTLP_CAPTURE_SPANS);
         if (result->verdict != cases[i].want || result->retry_after_ms != cases[i].ms || !strstr(result->reason, cases[i].reason))
             fail_msg("row %zu: %d, %s", i, result->verdict, result->reason);
         scene_close(&scene);
@@ -273,10 +266,10 @@ static void test_several_at_a_time(void **state)
         struct scene scene;
         scene_open(&scene, protocol, OTLP_EXPORT_GZIP, "");
         rig_script(&scene.rig, held, 1);
-        (void)rig_begin(&scene.rig, capture(), OTLP_CAPTURE_SPANS);
+        (void)rig_begin(&scene.rig, otlp_capture(), OTLP_CAPTURE_SPANS);
         (void)rig_begin(&scene.rig, STR("\x0a\0"), 1);
         rig_run_until_requests(&scene.rig, 2); /* at the server at once */
-        assert_arrived(&scene.rig.requests.at[0], capture());
+        assert_arrived(&scene.rig.requests.at[0], otlp_capture());
         assert_arrived(&scene.rig.requests.at[1], STR("\x0a\0"));
         rig_close_wire(&scene.rig);
         assert_int_equal(scene.rig.results[0].verdict, SEND_RETRY);

@@ -4,6 +4,7 @@
  *   0102030405060701  "GET /m/n", server, 2018-01-24T08:16:15.726Z, 26 ms, failed, one event
  * The SDK counts the second first because it ended first. */
 #pragma once
+#include "unit/peer/rig.h"
 #define OTLP_CAPTURE_SPANS 2
 static const char otlp_capture_hex[] =
     "0ad3020a2d0a180a0c736572766963652e6e616d6512080a06506f7274616c0a110a09686f73742e6e616d6512040a02"
@@ -14,3 +15,10 @@ static const char otlp_capture_hex[] =
     "742e6d6574686f6412050a034745544a200a19687474702e726573706f6e73652e7374617475735f636f6465120318f4"
     "034a080a026f6b120210015a170980402c20fdb00c15120277721a080a016b12030a01767a0a120662726f6b656e1802"
     "850100010000";
+
+static inline struct str otlp_capture(void)
+{
+    static uint8_t bytes[sizeof otlp_capture_hex / 2];
+    assert_true(hex_decode(str_of(otlp_capture_hex), bytes, sizeof bytes));
+    return str_n(bytes, sizeof bytes);
+}

@@ -80,7 +80,7 @@ static void scene_open(struct scene *scene)
     rig_open(&scene->rig, NULL);
     scene->conf.endpoint = str_of(scene->rig.url);
     assert_int_equal(peer_new(&scene->peer, "exporters.x", &scene->conf, &why), MG_OK);
-    assert_int_equal(peer_open(scene->peer, scene->rig.loop, false, 2, 20000000000u, &why), MG_OK);
+    assert_int_equal(peer_open(scene->peer, scene->rig.loop, false, 20000000000u, &why), MG_OK);
 }
 
 static void on_closed(void *owner)

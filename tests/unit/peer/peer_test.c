@@ -26,7 +26,7 @@ struct scene {
 static enum mg_err wire_open_fn(void *wire, struct loop *loop, struct mg_why *why)
 {
     struct scene *scene = wire;
-    return peer_open(scene->peer, loop, scene->http2, 2, scene->timeout_ns, why);
+    return peer_open(scene->peer, loop, scene->http2, scene->timeout_ns, why);
 }
 
 static void wire_send_fn(void *wire, struct send_batch *batch)

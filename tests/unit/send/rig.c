@@ -303,7 +303,6 @@ void rig_fini(struct rig *rig)
     buf_fini(&rig->peer.plain);
     pthread_mutex_destroy(&rig->peer.lock);
     pthread_mutex_destroy(&rig->peer.gate);
-    send_metrics_free(&rig->metrics);
     metric_registry_free(&rig->registry);
     memfs_fini(&rig->fs);
     rig_clock_runs(false);
@@ -314,8 +313,7 @@ enum mg_err rig_try_open(struct rig *rig, struct mg_why *why)
     const struct send_options options = {.dir = rig->os_dir ? rig->os_dir : "/queue",
                                          .conf = &rig->conf,
                                          .wire = rig->peer.wire,
-                                         .metrics = rig->registry,
-                                         .counts = rig->metrics,
+                                         .metrics = rig->metrics,
                                          .io = rig->os_dir ? NULL : &rig->fs.io,
                                          .mono_ns = rig_mono,
                                          .wall_ns = rig_wall};

@@ -76,7 +76,7 @@ struct rig {
     struct peer peer;
     struct send_conf conf;
     struct metric_registry *registry;
-    struct send_metrics *metrics;
+    struct metric_set *metrics;
     struct send *send;
 };
 void rig_init(struct rig *rig);

@@ -7,13 +7,6 @@
 #include "unit/peer/otlp_capture.h"
 #include "zipkin/zipkin.h"
 
-static struct str capture(void)
-{
-    static uint8_t bytes[sizeof otlp_capture_hex / 2];
-    assert_true(hex_decode(str_of(otlp_capture_hex), bytes, sizeof bytes));
-    return str_n(bytes, sizeof bytes);
-}
-
 struct scene {
     struct rig rig;
     struct zipkin_export_conf conf;
@@ -78,7 +71,7 @@ static void test_a_batch_as_zipkin_reads_it(void **state)
     (void)state;
     scene_open(&scene, "/api/v2/spans");
     rig_script(&scene.rig, taken, 1);
-    const struct rig_result *result = rig_send(&scene.rig, capture(), OTLP_CAPTURE_SPANS);
+    const struct rig_result *result = rig_send(&scene.rig, otlp_capture(), OTLP_CAPTURE_SPANS);
     assert_int_equal(result->verdict, SEND_TAKEN);
     assert_int_equal(result->refused_spans, 0);
     const struct rig_request *got = &scene.rig.requests.at[0];
@@ -123,7 +116,7 @@ static void test_paths(void **state)
     for (size_t i = 0; i < MG_COUNT(cases); i++) {
         struct scene scene;
         scene_open(&scene, cases[i].path);
-        assert_int_equal(rig_send(&scene.rig, capture(), OTLP_CAPTURE_SPANS)->verdict, SEND_TAKEN);
+        assert_int_equal(rig_send(&scene.rig, otlp_capture(), OTLP_CAPTURE_SPANS)->verdict, SEND_TAKEN);
         assert_true(str_eq(scene.rig.requests.at[0].path, str_of(cases[i].want)));
         scene_close(&scene);
     }
@@ -287,7 +280,7 @@ static void test_packed_bodies_are_the_same_bodies(void **state)
     struct buf bodies[2], plain[MG_COUNT(bodies)];
     (void)state;
     buf_init(&bodies[0], 1 << 20);
-    buf_put_str(&bodies[0], capture());
+    buf_put_str(&bodies[0], otlp_capture());
     put_large(&bodies[1]);
     for (size_t i = 0; i < MG_COUNT(bodies); i++) {
         size_t n = 0;
@@ -353,7 +346,7 @@ static void test_packed_batches_that_are_not_taken(void **state)
     }
     static const struct rig_answer taken[] = {{.status = 202}};
     rig_script(&scene.rig, taken, 1);
-    assert_int_equal(rig_send(&scene.rig, capture(), OTLP_CAPTURE_SPANS)->verdict, SEND_TAKEN); /* it goes on */
+    assert_int_equal(rig_send(&scene.rig, otlp_capture(), OTLP_CAPTURE_SPANS)->verdict, SEND_TAKEN); /* it goes on */
     unpack(&scene.rig.requests.at[0], &unpacked);
     buf_fini(&unpacked);
     assert_int_equal(rig_send(&scene.rig, STR("rubbish"), 1)->verdict, SEND_REFUSED);
@@ -406,7 +399,7 @@ static void test_answers(void **state)
     scene_open(&scene, "");
     for (size_t i = 0; i < MG_COUNT(cases); i++) {
         rig_script(&scene.rig, &cases[i].answer, 1);
-        const struct rig_result *result = rig_send(&scene.rig, capture(), OTLP_CAPTURE_SPANS);
+        const struct rig_result *result = rig_send(&scene.rig, otlp_capture(), OTLP_CAPTURE_SPANS);
         if (result->verdict != cases[i].want || result->retry_after_ms != cases[i].ms || !strstr(result->reason, cases[i].reason))
             fail_msg("row %zu: %d, %s", i, result->verdict, result->reason);
     }
