@@ -145,6 +145,14 @@ void settings_fini(struct settings *settings)
     conf_free(&settings->conf);
 }
 
+void settings_free(struct settings **settings)
+{
+    if (*settings)
+        settings_fini(*settings);
+    mem_free(*settings);
+    *settings = NULL;
+}
+
 void settings_reference(struct buf *out)
 {
     struct settings settings = { 0 };

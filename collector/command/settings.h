@@ -63,6 +63,7 @@ enum mg_err settings_load(struct settings *out, const char *path, const char *co
  * configured; a reload again of what is in force, because the rows of `tls` stay as they were at the start. */
 enum mg_err settings_check_tls(const struct settings *settings, struct mg_why *why) MG_MUST_USE;
 void settings_fini(struct settings *settings);
+void settings_free(struct settings **settings); /* one of MEM_NEW */
 void settings_reference(struct buf *out);
 /* data_dir as configured, else $XDG_STATE_HOME/meshglass (~/.local/state/meshglass), or /var/lib/meshglass for root. New text (mem_free). */
 char *settings_data_dir(const struct settings *settings);

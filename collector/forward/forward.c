@@ -228,7 +228,7 @@ struct forward *forward_new(const struct forward_options *options)
     forward->n = options->n;
     for (size_t i = 0; i < options->n; i++) {
         uint64_t recovered = send_recovered(options->targets[i].send);
-        forward->targets[i] = (struct target){ options->targets[i].send, options->targets[i].conf, recovered, recovered, recovered };
+        forward->targets[i] = (struct target){ options->targets[i].send, *options->targets[i].conf, recovered, recovered, recovered };
     }
     forward->given = queue_new(0);
     forward->returned = queue_new(0);
@@ -282,7 +282,7 @@ void forward_reload(struct forward *forward, const struct send_conf *const *conf
     pthread_mutex_lock(&forward->shared.lock);
     VEC_CLEAR(&forward->shared.confs);
     for (size_t i = 0; i < forward->n; i++)
-        VEC_PUSH(&forward->shared.confs, confs[i]);
+        VEC_PUSH(&forward->shared.confs, *confs[i]);
     pthread_mutex_unlock(&forward->shared.lock);
     queue_wake(forward->given);
 }

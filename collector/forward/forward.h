@@ -14,7 +14,7 @@
 #include "row/fragment.h"
 #include "send/send.h"
 
-struct forward_target { struct send *send; const struct send_conf *conf; }; /* send: opened; started before forward_start */
+struct forward_target { struct send *send; const struct send_conf *conf; }; /* send: opened; started before forward_start. conf: copied */
 struct forward_options {
     const struct forward_target *targets; /* copied */
     size_t n;                  /* 1 to 64 */
@@ -38,7 +38,7 @@ struct forward_batch {
 };
 void forward_put(struct forward *forward, struct forward_batch *batch); /* live's thread */
 void forward_hurry(struct forward *forward); /* any thread: memory is needed, what is gathered does not wait for more */
-/* New rows of the exporters (take, batch_spans, batch_wait), in the order of options.targets. Any thread; old ones stay readable until free. */
+/* New rows of the exporters (take, batch_spans, batch_wait), in the order of options.targets. Any thread; copied. */
 void forward_reload(struct forward *forward, const struct send_conf *const *confs);
 uint64_t forward_cpu_ns(const struct forward *forward); /* any thread: of forward's thread so far */
 /* Puts what was given, waits until the queues hold it or have taken nothing for 2 s, joins. Before send_stop. Batches whose done

@@ -45,7 +45,7 @@ void gather_streams(struct forward *forward)
 {
     gather_streams_fini(forward);
     for (size_t i = 0; i < forward->n; i++)
-        stream_for(forward, forward->targets[i].conf)->members |= (target_set)1 << i;
+        stream_for(forward, &forward->targets[i].conf)->members |= (target_set)1 << i;
 }
 
 static target_set without(const struct forward *forward, target_set members, uint64_t position)

@@ -27,7 +27,7 @@ typedef uint64_t target_set; /* bit i: target i */
 
 struct target {
     struct send *send;
-    const struct send_conf *conf;
+    struct send_conf conf;
     uint64_t recovered;
     uint64_t put, done; /* positions of its last item that was put, and that was done; at first recovered */
 };
@@ -91,7 +91,7 @@ struct forward {
     } own; /* forward's thread, and before and after it the owner's */
     struct {
         pthread_mutex_t lock;
-        VEC(const struct send_conf *) confs; /* to be taken over; empty: none */
+        VEC(struct send_conf) confs; /* to be taken over; empty: none */
     } shared; /* any thread, under the lock */
 };
 

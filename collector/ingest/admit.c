@@ -117,7 +117,7 @@ static void give_up(struct waiter *waiter, enum ingest_busy reason)
 static struct export *export_new(struct ingest_loop *loop, struct http_request *request, const struct body_door *door)
 {
     struct export *export = MEM_NEW(struct export);
-    uint64_t wait_ns = loop->ingest->conf->wait_ns, waited_ns = http_request_waited_ns(request);
+    uint64_t wait_ns = loop->wait_ns, waited_ns = http_request_waited_ns(request);
 
     export->door = door;
     export->request = request;

@@ -26,28 +26,12 @@ struct ingest *ingest_new(const struct ingest_options *options)
     ingest->options = *options;
     ingest->metrics = metric_register(options->metrics, ingest_metric_rows, MG_COUNT(ingest_metric_rows));
     metric_on_scrape(options->metrics, on_scrape, ingest);
-    ingest_reload(ingest, options->conf, options->rules);
     return ingest;
-}
-
-void ingest_reload(struct ingest *ingest, const struct ingest_conf *conf, struct attribute_rules *rules)
-{
-    if (rules)
-        VEC_PUSH(&ingest->generations, attribute_rules_ref(rules));
-    ingest->conf = conf;
-    ingest->rules = rules;
 }
 
 void ingest_free(struct ingest **pointer)
 {
-    struct ingest *ingest = *pointer;
-
-    if (!ingest)
-        return;
-    for (size_t i = 0; i < ingest->generations.n; i++)
-        attribute_rules_unref(&ingest->generations.at[i]);
-    VEC_FINI(&ingest->generations);
-    mem_free(ingest);
+    mem_free(*pointer);
     *pointer = NULL;
 }
 
@@ -105,11 +89,19 @@ struct ingest_loop *ingest_loop_new(struct ingest *ingest, struct loop *loop)
     self->given = mailbox_new(loop, on_given, self);
     self->timer = timer_new(loop, on_timer, self);
     self->maker = rows_maker_new();
+    ingest_loop_reload(self, ingest->options.conf, ingest->options.rules);
     ingest->n_loops++;
     list_init(&self->waiting);
     list_init(&self->datagrams.spare);
     timer_start(self->timer, IDLE_MS);
     return self;
+}
+
+void ingest_loop_reload(struct ingest_loop *loop, const struct ingest_conf *conf, struct attribute_rules *rules)
+{
+    loop->body_bytes_max = conf->body_bytes_max;
+    loop->wait_ns = conf->wait_ns;
+    rows_maker_rules(loop->maker, rules);
 }
 
 void ingest_loop_close(struct ingest_loop *loop, void (*on_idle)(void *owner), void *owner)

@@ -30,21 +30,22 @@ enum ingest_door { DOOR_ROWS(INGEST_DOOR_ID, DOOR_LEFT_OUT, INGEST_DOOR_ID) INGE
 struct attribute_rules;
 struct ingest;
 struct ingest_options {
-    const struct ingest_conf *conf;
+    const struct ingest_conf *conf; /* with it and `rules` each loop begins: both must stay until the last one is made */
     struct live *live;
     struct journal *journal;
     struct store *store;
     struct credit *credit;
     struct metric_registry *metrics;
-    struct attribute_rules *rules; /* ingest.rules, compiled; NULL: none. Counted: the caller may let go of its own */
+    struct attribute_rules *rules;  /* ingest.rules, compiled; NULL: none */
 };
 struct ingest *ingest_new(const struct ingest_options *options);
-/* One thread at a time; for bodies that begin later. The old rows must stay readable until ingest_free; rules are counted. */
-void ingest_reload(struct ingest *ingest, const struct ingest_conf *conf, struct attribute_rules *rules);
 void ingest_free(struct ingest **ingest); /* after its loops */
 
 struct ingest_loop;
 struct ingest_loop *ingest_loop_new(struct ingest *ingest, struct loop *loop);
+/* Loop thread, for bodies that are read later: every loop has limits and rules of its own, so that no body looks at what another thread
+ * may change. Rows are copied, rules counted: of the old ones nothing is kept. */
+void ingest_loop_reload(struct ingest_loop *loop, const struct ingest_conf *conf, struct attribute_rules *rules);
 /* Loop thread. Closes the UDP doors; requests that wait are answered with 503; then on_idle is called when the last one in the log
  * is answered. */
 void ingest_loop_close(struct ingest_loop *loop, void (*on_idle)(void *owner), void *owner);

@@ -20,9 +20,6 @@ enum ingest_metric {
 
 struct ingest {
     struct ingest_options options;
-    _Atomic(const struct ingest_conf *) conf;     /* as of the last reload */
-    _Atomic(struct attribute_rules *) rules;      /* the same; NULL: none */
-    VEC(struct attribute_rules *) generations;    /* all there were: a loop may be about to use an old one */
     struct metric_set *metrics;
     _Atomic uint64_t waiting;
     _Atomic unsigned n_loops;
@@ -50,7 +47,8 @@ struct ingest_loop {
     struct timer *timer;          /* serves waiters; also lets buffers go when idle */
     struct list waiting;          /* waiter.link, oldest first */
     unsigned may_release;         /* heads whose bodies may be read before the next ack or tick */
-    struct rows_maker *maker;
+    struct rows_maker *maker;     /* has the rules in force */
+    uint64_t body_bytes_max, wait_ns; /* of ingest_conf */
     struct talkers talkers;
     struct udp_door *udp[2];      /* compact, binary; NULL: not open */
     struct datagrams datagrams;

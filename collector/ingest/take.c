@@ -126,7 +126,7 @@ void take_acked(struct take *take)
 static struct rows_body body_of(const struct take *take)
 {
     return (struct rows_body){ .protocol = take->protocol, .encoding = take->encoding, .bytes = take->bytes,
-                               .limit = take->loop->ingest->conf->body_bytes_max };
+                               .limit = take->loop->body_bytes_max };
 }
 
 /* The rows are there, so their true size is known: the guess is exchanged for it before anybody else asks. */
@@ -162,7 +162,6 @@ static void process(struct take *take)
     struct mg_why why = { "" };
     enum mg_err err;
 
-    rows_maker_rules(loop->maker, loop->ingest->rules);
     err = rows_make(loop->maker, &body, NULL, &result, &why);
     take->was_inflated = rows_was_inflated(loop->maker);
     if (err != MG_OK) {

@@ -168,7 +168,7 @@ static void decide_listed(struct live *live, struct decided **open, struct trace
 
 void live_decide_due(struct live *live)
 {
-    const struct decision_conf *conf = live->decisions;
+    const struct decision_conf *conf = &live->own.decisions;
     uint64_t now = journal_time_ns(live->journal);
     struct decided *open = NULL;
     struct trace *trace;
@@ -195,7 +195,7 @@ void live_decide_due(struct live *live)
 
 uint64_t live_until_due_ns(const struct live *live)
 {
-    const struct decision_conf *conf = live->decisions;
+    const struct decision_conf *conf = &live->own.decisions;
     uint64_t now = journal_time_ns(live->journal), due = now + SECOND_NS;
     const struct trace *trace;
 

@@ -11,15 +11,6 @@
 #define LADDER_HOLD_NS UINT64_C(2000000000)
 #define FLOOR_BYTES_MAX 4096
 
-static const struct sample_conf off; /* what holds without a configuration */
-
-static const struct sample_conf *conf_of(const struct live *live)
-{
-    const struct sample_conf *conf = live->sampling;
-
-    return conf ? conf : &off;
-}
-
 static void on_recent(void *owner, uint64_t hash, uint64_t outcome)
 {
     struct live *live = owner;
@@ -27,9 +18,9 @@ static void on_recent(void *owner, uint64_t hash, uint64_t outcome)
     live->own.recent.at[live->own.recent.n++] = (struct recent){ hash, outcome };
 }
 
-static void read_recent(struct live *live)
+static void read_recent(struct live *live, uint64_t verdicts_bytes)
 {
-    size_t most = conf_of(live)->verdicts_bytes / 2 / sizeof(struct recent) * 3 / 4;
+    size_t most = verdicts_bytes / 2 / sizeof(struct recent) * 3 / 4;
 
     live->own.recent.at = mem_alloc(MG_MAX(most, (size_t)1) * sizeof *live->own.recent.at);
     store_recent_verdicts(live->store, most, on_recent, live);
@@ -62,14 +53,16 @@ static struct sampler *make_sampler(struct store *store, struct sample_rules *ru
 
 void judge_init(struct live *live)
 {
+    static const struct sample_conf off; /* what holds without a configuration */
+    const struct sample_conf *sampling = live->options.sampling ? live->options.sampling : &off;
     struct sample_rules *rules = live->options.rules;
 
-    live->sampling = live->options.sampling;
-    live->own.verdicts = verdict_table_new(conf_of(live)->verdicts_bytes);
+    live->own.has_overload = sampling->overload;
+    live->own.verdicts = verdict_table_new(sampling->verdicts_bytes);
     ladder_init(&live->own.ladder, LADDER_HOLD_NS);
     buf_init(&live->own.floor, FLOOR_BYTES_MAX);
     pthread_mutex_init(&live->reload.lock, NULL);
-    read_recent(live); /* also when sampling is off: a reload may switch it on */
+    read_recent(live, sampling->verdicts_bytes); /* also when sampling is off: a reload may switch it on */
     if (!rules)
         return;
     live->own.sampler = make_sampler(live->store, rules, live->options.rules_generation);
@@ -124,8 +117,9 @@ void live_reload_rules(struct live *live, const struct sample_conf *sampling, st
     if (rules && !live->reload.is_sampling)
         made = make_sampler(live->store, rules, generation);
     live->reload.is_sampling = rules != NULL;
-    live->sampling = sampling;
     pthread_mutex_lock(&live->shared.lock);
+    live->shared.rules.has_overload = sampling->overload;
+    live->shared.rules.verdicts_bytes = sampling->verdicts_bytes;
     sample_rules_unref(&live->shared.rules.rules);
     live->shared.rules.rules = rules ? sample_rules_ref(rules) : NULL;
     live->shared.rules.generation = generation;
@@ -164,15 +158,20 @@ static void switch_on(struct live *live, struct sampler **made, struct sample_ru
     tally_rules(&live->own.tally, rules, generation);
 }
 
-void judge_take_rules(struct live *live)
+void judge_take_reload(struct live *live)
 {
     struct sample_rules *rules;
     struct sampler *made;
     uint32_t generation;
-    bool is_new;
+    uint64_t verdicts_bytes;
+    bool is_new, has_overload;
 
     pthread_mutex_lock(&live->shared.lock);
+    live->own.conf = live->shared.conf;
+    live->own.decisions = live->shared.decisions;
     is_new = live->shared.rules.is_new;
+    has_overload = live->shared.rules.has_overload;
+    verdicts_bytes = live->shared.rules.verdicts_bytes;
     rules = MG_STEAL(live->shared.rules.rules);
     generation = live->shared.rules.generation;
     made = MG_STEAL(live->shared.rules.sampler);
@@ -180,7 +179,8 @@ void judge_take_rules(struct live *live)
     pthread_mutex_unlock(&live->shared.lock);
     if (!is_new)
         return;
-    verdict_table_limit(live->own.verdicts, conf_of(live)->verdicts_bytes);
+    live->own.has_overload = has_overload;
+    verdict_table_limit(live->own.verdicts, verdicts_bytes);
     if (rules)
         switch_on(live, &made, rules, generation);
     else
@@ -215,7 +215,7 @@ void judge_decide(struct live *live, struct trace *trace, enum trigger trigger, 
 {
     const struct sample_trace asked = {
         .last = trace->last, .n = trace->n, .bytes = trace->bytes, .facts = &trace->facts, .trigger = trigger, .log_ns = journal_time_ns(live->journal),
-        .overload_threshold = conf_of(live)->overload ? ladder_threshold(&live->own.ladder) : 0 };
+        .overload_threshold = live->own.has_overload ? ladder_threshold(&live->own.ladder) : 0 };
 
     *votes = STR("");
     if (!live->own.sampler) {
@@ -278,7 +278,7 @@ void judge_watch(struct live *live)
     struct ladder *ladder = &live->own.ladder;
     double free = (double)credit_free(live->credit), pressure = 1 - free / (double)live->credit->budget, factor = ladder_head_factor(ladder);
 
-    if (!live->own.sampler || !conf_of(live)->overload)
+    if (!live->own.sampler || !live->own.has_overload)
         pressure = 0;
     if (ladder_observe(ladder, pressure, clock_mono_ns()))
         on_step(live, pressure);

@@ -184,7 +184,7 @@ static void round_of(struct live *live, uint64_t timeout_ns)
     uint64_t begin_ns = clock_thread_cpu_ns(), inserted_ns;
     struct queue_item *items = queue_take(live->queue, timeout_ns, NULL);
 
-    judge_take_rules(live); /* after the wait: a batch sent after a reload is judged by its rules */
+    judge_take_reload(live); /* after the wait: a batch sent after a reload is judged by its rules */
     serve(live, items);
     live_publish(live);
     send_acks(live);
@@ -284,8 +284,11 @@ static void on_scrape(void *owner)
 
 void live_reload(struct live *live, const struct live_conf *conf, const struct decision_conf *decisions)
 {
-    live->conf = conf;
-    live->decisions = decisions;
+    pthread_mutex_lock(&live->shared.lock);
+    live->shared.conf = *conf;
+    live->shared.decisions = *decisions;
+    pthread_mutex_unlock(&live->shared.lock);
+    queue_wake(live->queue);
 }
 
 struct live *live_new(const struct live_options *options)
@@ -293,7 +296,8 @@ struct live *live_new(const struct live_options *options)
     struct live *live = MEM_NEW(struct live);
 
     live->options = *options;
-    live_reload(live, options->conf, options->decisions);
+    live->own.conf = live->shared.conf = *options->conf;
+    live->own.decisions = live->shared.decisions = *options->decisions;
     live->journal = options->journal;
     live->store = options->store;
     live->credit = options->credit;

@@ -51,7 +51,7 @@ struct live_batch {
 };
 
 struct live_options {
-    const struct live_conf *conf;
+    const struct live_conf *conf;   /* copied, as decisions and sampling are */
     const struct decision_conf *decisions;
     struct journal *journal;        /* opened, not started */
     struct store *store;            /* started */
@@ -69,10 +69,10 @@ struct live_options {
     void *owner;
 };
 struct live *live_new(const struct live_options *options);
-/* Any thread: new limits and times, from the next decision on. The old ones must stay readable until live_free. */
+/* Any thread: new limits and times, from the next decision on. Copied, as are those of live_new. */
 void live_reload(struct live *live, const struct live_conf *conf, const struct decision_conf *decisions);
-/* Any thread but live's: rules of the next decisions (NULL: keep everything); a reference is taken. generation: store_rules_put. The old
- * conf must stay readable until live_free. Where it switches sampling on it reads the store's catalog, so that live's thread need not. What
+/* Any thread but live's: rules of the next decisions (NULL: keep everything); a reference is taken. generation: store_rules_put.
+ * `sampling` is copied. Where it switches sampling on it reads the store's catalog, so that live's thread need not. What
  * the floor has used of its day stays used while sampling is off. */
 void live_reload_rules(struct live *live, const struct sample_conf *sampling, struct sample_rules *rules, uint32_t generation);
 /* Any thread: for status and metrics. Nobody refuses by it: at LADDER_REFUSE the ring is as good as full, and the doors, which go by its

@@ -42,9 +42,6 @@ struct decided {
 
 struct live {
     struct live_options options;
-    _Atomic(const struct live_conf *) conf;             /* as of the last reload */
-    _Atomic(const struct decision_conf *) decisions;
-    _Atomic(const struct sample_conf *) sampling;
     _Atomic int ladder_step;
     struct journal *journal;
     struct store *store;
@@ -54,6 +51,9 @@ struct live {
     bool is_started;
     struct metric_set *metrics;
     struct {
+        struct live_conf conf;      /* as of this round, */
+        struct decision_conf decisions; /* taken from `shared` */
+        bool has_overload;          /* sampling.overload */
         struct trace_table *traces;
         struct list by_deadline;    /* trace.deadline_link, by first row */
         struct list by_root;        /* trace.root_link, by root seen */
@@ -95,8 +95,16 @@ struct live {
         struct live_ledger ledger;
         struct live_stats stats;
         VEC(struct live_policy) policies;
+        struct live_conf conf;      /* of the last live_reload, for live's next round */
+        struct decision_conf decisions;
         /* Of the last live_reload_rules. sampler: for rules that switch sampling on. */
-        struct { bool is_new; struct sample_rules *rules; uint32_t generation; struct sampler *sampler; } rules;
+        struct {
+            bool is_new, has_overload;
+            uint64_t verdicts_bytes;
+            struct sample_rules *rules;
+            uint32_t generation;
+            struct sampler *sampler;
+        } rules;
         uint64_t journal_cpu_ns, block_cpu_ns, forward_cpu_ns; /* already in the metric */
     } shared;
     struct {
@@ -110,7 +118,7 @@ struct recent { uint64_t hash, outcome; };
 /* judge.c: verdicts. */
 void judge_init(struct live *live);
 void judge_fini(struct live *live);
-void judge_take_rules(struct live *live);               /* a reload's */
+void judge_take_reload(struct live *live);              /* rows and rules that another thread gave */
 /* What the floor has used of its day, also while there is no sampler. Bytes that no sampler wrote are ignored. */
 void judge_save_floor(struct live *live, struct buf *out);
 void judge_load_floor(struct live *live, struct str bytes);

@@ -149,7 +149,7 @@ static void link_row(struct live *live, struct row *row, uint64_t log_ns, bool i
     }
     judge_row(live, trace, row, is_counted);
     trace->bytes += live_row_bytes(row);
-    if (!trace->is_big && (trace->n >= live->conf->trace_spans_max || trace->bytes >= TRACE_BYTES_MAX)) {
+    if (!trace->is_big && (trace->n >= live->own.conf.trace_spans_max || trace->bytes >= TRACE_BYTES_MAX)) {
         trace->is_big = true;
         VEC_PUSH(&live->own.big, trace);
     }

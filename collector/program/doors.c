@@ -263,8 +263,11 @@ enum mg_err door_open(struct program *program, enum door door, struct mg_why *wh
 
 enum mg_err doors_reload(struct worker *worker, void *argument, struct mg_why *why)
 {
+    const struct settings *settings = worker->program->settings;
+
     (void)argument;
     (void)why;
+    ingest_loop_reload(worker->ingest, &settings->ingest, settings->rules);
     for (enum door door = 0; door < DOORS; door++)
         if (worker->servers[door]) {
             struct http_options options = door_options(worker, door);

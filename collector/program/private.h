@@ -44,8 +44,11 @@ struct exporter {
 };
 
 struct program {
-    struct settings *settings;          /* in force */
-    VEC(struct settings *) generations; /* all there were: modules may still read an old one */
+    /* A reload frees the settings that were in force, save those of the start: rows that need a restart borrow from these, and so do
+     * Kafka's consumer, the wires of exporters, the replay and tls.client_names. Of all others nobody keeps a pointer: what a reload may
+     * change is copied by the module that reads it, given to a loop on that loop (worker_call waits for it), or counted. */
+    struct settings *started;
+    struct settings *settings;          /* in force; those of the start until the first reload */
     struct config_args args;
     char *data_dir, *store_dir, *journal_dir, *head_state;
     int lock_fd;
@@ -98,7 +101,7 @@ enum mg_err doors_load_tls(struct program *program, struct mg_why *why);
 enum mg_err door_open(struct program *program, enum door door, struct mg_why *why);
 enum mg_err doors_drain(struct worker *worker, void *argument, struct mg_why *why);  /* worker_fn */
 enum mg_err doors_close(struct worker *worker, void *argument, struct mg_why *why);  /* worker_fn */
-enum mg_err doors_reload(struct worker *worker, void *argument, struct mg_why *why); /* worker_fn */
+enum mg_err doors_reload(struct worker *worker, void *argument, struct mg_why *why); /* worker_fn: what of the settings the loop looks at */
 void doors_warn(struct program *program);          /* of every door that stands open beyond loopback */
 void doors_fini(struct program *program);
 /* exports.c */

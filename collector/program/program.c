@@ -237,11 +237,10 @@ static void free_program(struct program *program)
     mem_free(program->head_state);
     if (program->lock_fd >= 0)
         close(program->lock_fd);
-    for (size_t i = 0; i < program->generations.n; i++) {
-        settings_fini(program->generations.at[i]);
-        mem_free(program->generations.at[i]);
-    }
-    VEC_FINI(&program->generations);
+    if (program->settings == program->started)
+        program->settings = NULL;
+    settings_free(&program->settings);
+    settings_free(&program->started);
 }
 
 /* --- run -------------------------------------------------------------------------------------------- */
@@ -386,8 +385,7 @@ int program_run(int argc, char **argv)
     program->lock_fd = -1;
     pthread_mutex_init(&program->wait.lock, NULL);
     clock_cond_init(&program->wait.changed);
-    program->settings = MEM_NEW(struct settings);
-    VEC_PUSH(&program->generations, program->settings);
+    program->settings = program->started = MEM_NEW(struct settings);
     if (err == MG_OK)
         err = settings_load(program->settings, program->args.file, program->args.sets.at, program->args.sets.n, &why);
     status = err == MG_OK ? run_with(program) : complain("run", &why, COMMAND_USAGE);

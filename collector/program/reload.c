@@ -32,10 +32,10 @@ static enum mg_err swap_ui(struct worker *worker, void *argument, struct mg_why 
     return MG_OK;
 }
 
-/* What a reload makes, and owns until next_take. */
+/* What a reload makes. After next_take it has what was in force, and goes with that. */
 struct next {
-    struct settings *settings;
-    struct ui *ui;             /* NULL: none is configured; after next_take the one that was in force */
+    struct settings *settings; /* NULL after next_take: those of the start were in force */
+    struct ui *ui;             /* NULL: none is configured */
     uint32_t rules_generation; /* 0: no rules */
     struct buf for_restart;    /* keys that were changed in vain */
 };
@@ -55,7 +55,7 @@ static enum mg_err next_make(struct next *next, struct program *program, struct 
     struct settings *settings = next->settings = MEM_NEW(struct settings);
 
     MG_TRY(settings_load(settings, program->args.file, program->args.sets.at, program->args.sets.n, why));
-    reload_keep_started(settings, program->settings, &next->for_restart);
+    reload_keep_started(settings, program->started, &next->for_restart);
     MG_TRY(check_in_force(settings, why));
     MG_TRY(ui_open_for(&next->ui, settings, why));
     if (settings->sample_rules)
@@ -66,9 +66,7 @@ static enum mg_err next_make(struct next *next, struct program *program, struct 
 static void next_fini(struct next *next)
 {
     ui_free(&next->ui);
-    if (next->settings)
-        settings_fini(next->settings);
-    mem_free(next->settings);
+    settings_free(&next->settings);
     buf_fini(&next->for_restart);
 }
 
@@ -80,17 +78,16 @@ static const char *rules_news(uint32_t before, uint32_t now)
     return now == before ? "unchanged" : "changed";
 }
 
-/* Cannot fail. The settings are the program's from here on, and next->ui becomes the one that was in force. */
+/* Cannot fail. When it returns nobody reads the old settings or the old UI any more. */
 static void next_take(struct next *next, struct program *program)
 {
-    struct settings *settings = MG_STEAL(next->settings);
+    struct settings *settings = next->settings;
 
-    VEC_PUSH(&program->generations, settings);
+    next->settings = program->settings == program->started ? NULL : program->settings;
     program->settings = settings;
     program->rules_generation = next->rules_generation;
     live_reload(program->live, &settings->live, &settings->decisions);
     live_reload_rules(program->live, &settings->sampling, settings->sample_rules, program->rules_generation);
-    ingest_reload(program->ingest, &settings->ingest, settings->rules);
     store_reload(program->store, &settings->store);
     query_pool_reload(program->queries, &settings->query);
     jaeger_api_reload(program->jaeger, &settings->query);

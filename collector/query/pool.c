@@ -40,13 +40,13 @@ struct worker {
 };
 
 struct query_pool {
-    struct query_options options; /* constant, but for conf: */
-    _Atomic(const struct query_conf *) conf; /* as of the last reload */
+    struct query_options options; /* constant */
     struct metric_set *metrics;
     size_t n_workers; /* queries that run at a time; constant */
     struct {
         pthread_mutex_t lock;
         pthread_cond_t changed; /* a job, or closing */
+        struct query_conf conf; /* as of the last reload */
         struct queue_item *first, **last;
         size_t n_waiting, n_idle, n_threads, n_paused;
         bool is_closing;
@@ -118,11 +118,11 @@ static unsigned label_of(const struct query_job *job)
     return i;
 }
 
-static void run(struct query_pool *pool, struct query_job *job)
+static void run(struct query_pool *pool, const struct query_conf *conf, struct query_job *job)
 {
     struct query query = { .pool = pool,
                            .options = &pool->options,
-                           .conf = pool->conf,
+                           .conf = conf,
                            .metrics = pool->metrics,
                            .job = job,
                            .deadline_ns = job->deadline_ns };
@@ -193,13 +193,15 @@ static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
     struct query_pool *pool = worker->pool;
+    struct query_conf conf;
     struct query_job *job;
 
     pthread_setname_np(pthread_self(), "query");
     must(pthread_mutex_lock(&pool->shared.lock));
     while ((job = next_job(pool))) {
+        conf = pool->shared.conf;
         must(pthread_mutex_unlock(&pool->shared.lock));
-        run(pool, job);
+        run(pool, &conf, job);
         must(pthread_mutex_lock(&pool->shared.lock));
         pool->shared.n_idle++;
     }
@@ -302,7 +304,7 @@ struct query_pool *query_pool_new(const struct query_options *options)
     struct query_pool *pool = MEM_NEW(struct query_pool);
 
     pool->options = *options;
-    pool->conf = options->conf;
+    pool->shared.conf = *options->conf;
     if (!pool->options.mono_ns)
         pool->options.mono_ns = clock_mono_ns;
     if (!pool->options.idle_ns)
@@ -322,7 +324,9 @@ struct query_pool *query_pool_new(const struct query_options *options)
 
 void query_pool_reload(struct query_pool *pool, const struct query_conf *conf)
 {
-    pool->conf = conf;
+    must(pthread_mutex_lock(&pool->shared.lock));
+    pool->shared.conf = *conf;
+    must(pthread_mutex_unlock(&pool->shared.lock));
 }
 
 /* Under the lock. */
@@ -334,7 +338,7 @@ static bool admit(struct query_pool *pool)
         return false;
     if (waiting >= n_takers(pool) && has_place(pool))
         worker_start(pool);
-    return pool->shared.n_threads > 0 && waiting < n_takers(pool) + pool->conf->queue_max;
+    return pool->shared.n_threads > 0 && waiting < n_takers(pool) + pool->shared.conf.queue_max;
 }
 
 enum mg_err query_submit(struct query_pool *pool, struct query_job *job)
@@ -344,7 +348,7 @@ enum mg_err query_submit(struct query_pool *pool, struct query_job *job)
     must(pthread_mutex_lock(&pool->shared.lock));
     if ((is_admitted = admit(pool))) {
         job->begun_ns = pool->options.mono_ns();
-        job->deadline_ns = job->begun_ns + pool->conf->timeout_ns;
+        job->deadline_ns = job->begun_ns + pool->shared.conf.timeout_ns;
         job->link.next = NULL;
         *pool->shared.last = &job->link;
         pool->shared.last = &job->link.next;

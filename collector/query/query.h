@@ -43,7 +43,7 @@ struct query_job {
     bool (*is_gone)(const struct query_job *job);
 };
 struct query_options {
-    const struct query_conf *conf;
+    const struct query_conf *conf; /* copied */
     struct live *live;
     struct store *store;
     struct metric_registry *metrics;
@@ -51,8 +51,7 @@ struct query_options {
     uint64_t (*mono_ns)(void); /* NULL: clock_mono_ns; tests move it */
 };
 struct query_pool *query_pool_new(const struct query_options *options);
-/* Any thread: new limits for queries that begin later; query.threads stays. The old ones must stay
- * readable until query_pool_free. */
+/* Any thread: new limits for queries that begin later; query.threads stays. Copies. */
 void query_pool_reload(struct query_pool *pool, const struct query_conf *conf);
 /* Any thread, never blocks. E_BUSY: the queue is full, or no thread can be had; the job is still
  * the caller's. */

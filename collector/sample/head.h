@@ -18,7 +18,7 @@
 
 struct head;
 struct head_options {
-    const struct head_conf *conf;       /* until head_reload */
+    const struct head_conf *conf;       /* copied; until head_reload */
     const struct sample_conf *sampling; /* for its classes */
     struct metric_registry *metrics;
     const char *state_path;             /* data_dir/sampling.json: adaptive probabilities, written after each calculation; NULL: not kept */

@@ -25,6 +25,7 @@ struct commit {
     struct store *store;
     struct partition *partition;
     struct kv_txn *txn;
+    uint64_t block_rows;        /* store.block_spans when it began */
     struct store_state state;   /* what it makes of the last one's */
     struct buf carried;         /* its snapshot */
     struct store_batch *last;   /* it has all batches that waited, from the first to this one; NULL: none did */
@@ -45,6 +46,7 @@ static struct commit *commit_new(struct store *store)
     struct commit *commit = MEM_NEW(struct commit);
 
     commit->store = store;
+    commit->block_rows = store_conf_now(store).block_rows;
     commit->wall_ns = store_wall(store);
     buf_init(&commit->carried, STORE_SNAPSHOT_MAX * 2);
     return commit;
@@ -195,13 +197,12 @@ static void note_decision(struct store *store, const struct store_batch *batch, 
 static enum mg_err put_kept(struct commit *commit, const struct fragment *fragment, uint64_t *left, struct mg_why *why)
 {
     struct store *store = commit->store;
-    uint64_t most = store->conf->block_rows;
 
     MG_TRY(put_fragment(commit, fragment, why));
     *left -= fragment->n;
-    if (is_enough(store->own.builder, most, *left))
+    if (is_enough(store->own.builder, commit->block_rows, *left))
         MG_TRY(put_block(commit, store->own.builder, why));
-    if (is_enough(store->own.strays, most, *left))
+    if (is_enough(store->own.strays, commit->block_rows, *left))
         MG_TRY(put_block(commit, store->own.strays, why));
     return MG_OK;
 }

@@ -220,11 +220,11 @@ static enum mg_err commit(struct pinning *pinning, struct mg_why *why)
     MG_AUTO(partition_unref) struct partition *fresh = NULL;
     struct partition *partition = store->pins.partition;
     struct store_state state = { .wall_ns = store_wall(store), .snapshot = STR("") };
-    uint64_t used = pins_disk_bytes(store);
+    uint64_t used = pins_disk_bytes(store), most = store_conf_now(store).pins_max;
 
-    if (pinning->built.block.len > store->conf->pins_max || used > store->conf->pins_max - pinning->built.block.len)
+    if (pinning->built.block.len > most || used > most - pinning->built.block.len)
         return mg_fail(why, MG_E_TOO_BIG, "the archive is full: %llu of %llu bytes are used (store.pins_max)", (unsigned long long)used,
-                       (unsigned long long)store->conf->pins_max);
+                       (unsigned long long)most);
     if (!partition) {
         MG_TRY(create(store, &fresh, why));
         partition = fresh;

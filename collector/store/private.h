@@ -52,7 +52,6 @@ struct pins {
 struct commit; /* commit.c */
 struct store {
     struct store_options options;
-    _Atomic(const struct store_conf *) conf; /* as of the last reload */
     struct handles handles;
     struct pins pins;
     _Atomic bool is_full;
@@ -89,6 +88,7 @@ struct store {
     struct {
         pthread_mutex_t lock;
         pthread_cond_t committed;      /* for store_flush */
+        struct store_conf conf;        /* as of the last reload */
         VEC(struct partition *) partitions; /* by number; the last one is open, but see store_open_partition */
         struct block_list *list;       /* cached; NULL: something changed */
         struct snapshot snapshot;      /* the newest given */
@@ -111,6 +111,7 @@ void store_forget_unsure(struct store *store); /* at the end: what is in the fil
 enum mg_err store_commit_rules(struct store *store, uint32_t number, struct str text, struct mg_why *why) MG_MUST_USE;
 /* One turn of the block thread: waits up to wait_ns, commits what is due, retains. Tests turn a store by hand. */
 void store_turn(struct store *store, uint64_t wait_ns);
+struct store_conf store_conf_now(const struct store *store); /* any thread, not under the lock */
 uint64_t store_mono(const struct store *store);
 uint64_t store_wall(const struct store *store);
 /* Block thread. The last one; after a start on a full disk it is closed, until the first commit makes one. */

@@ -39,10 +39,11 @@ static bool look_at_disk(const struct store *store, struct store_disk *out)
 
 uint64_t store_disk_max(const struct store *store)
 {
+    uint64_t most = store_conf_now(store).disk_max;
     struct store_disk disk;
 
-    if (store->conf->disk_max)
-        return store->conf->disk_max;
+    if (most)
+        return most;
     return look_at_disk(store, &disk) ? disk.total_bytes / 10 * 8 : UINT64_MAX;
 }
 
@@ -65,14 +66,16 @@ static bool has_state(const struct partition *partition)
 
 static bool age_is_over(struct store *store, const struct partition *partition)
 {
-    return has_state(partition) && store_wall(store) >= partition->first_wall_ns + store->conf->roll_ns;
+    return has_state(partition) && store_wall(store) >= partition->first_wall_ns + store_conf_now(store).roll_ns;
 }
 
-/* At least `share` of what may be kept of them. Where nothing may, a partition's go when it is closed for other reasons: a start
+/* At least a `parts`-th of what may be kept of them. Where nothing may, a partition's go when it is closed for other reasons: a start
  * asks the open one what late spans follow, and partitions of one commit each would serve nobody. */
-static bool has_decisions(const struct store *store, const struct partition *partition, uint64_t share)
+static bool has_decisions(const struct store *store, const struct partition *partition, unsigned parts)
 {
-    return store->conf->decisions_max > 0 && partition->decisions.disk_bytes >= MG_MAX(share, UINT64_C(1));
+    uint64_t most = store_conf_now(store).decisions_max;
+
+    return most > 0 && partition->decisions.disk_bytes >= MG_MAX(most / parts, UINT64_C(1));
 }
 
 /* Retention takes closed partitions only, so spans must not stay in an open one when nothing comes any more, and decisions not when
@@ -83,7 +86,7 @@ bool store_roll_cannot_wait(struct store *store)
 
     if (!has_state(partition) || (partition->last_block == 0 && partition->decisions.length == 0))
         return false;
-    return age_is_over(store, partition) || has_decisions(store, partition, store->conf->decisions_max);
+    return age_is_over(store, partition) || has_decisions(store, partition, 1);
 }
 
 static bool roll_is_due(struct store *store, struct partition *partition)
@@ -92,7 +95,7 @@ static bool roll_is_due(struct store *store, struct partition *partition)
 
     return has_state(partition) && (partition->is_closed || age_is_over(store, partition) ||
                                     partition_disk_bytes(partition) >= bytes_max ||
-                                    has_decisions(store, partition, store->conf->decisions_max / DECISION_FILES) ||
+                                    has_decisions(store, partition, DECISION_FILES) ||
                                     store->own.failures >= FAILURES_A_PARTITION);
 }
 
@@ -277,11 +280,11 @@ static void drop_decisions(struct store *store, struct partition *partition)
 
 void store_retain_decisions(struct store *store)
 {
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, most = store_conf_now(store).decisions_max;
 
     for (size_t i = 0; i < store->shared.partitions.n; i++)
         bytes += store->shared.partitions.at[i]->decisions.disk_bytes;
-    for (size_t i = 0; bytes > store->conf->decisions_max && i + 1 < store->shared.partitions.n; i++) {
+    for (size_t i = 0; bytes > most && i + 1 < store->shared.partitions.n; i++) {
         struct partition *partition = store->shared.partitions.at[i];
         uint64_t freed = partition->decisions.disk_bytes;
         if (!freed)
@@ -293,10 +296,10 @@ void store_retain_decisions(struct store *store)
 
 void store_retain(struct store *store)
 {
-    uint64_t wall = store_wall(store), most = store_disk_max(store);
+    uint64_t wall = store_wall(store), most = store_disk_max(store), retention_ns = store_conf_now(store).retention_ns;
 
     seal_closed(store);
-    while (may_drop(store) && store->shared.partitions.at[0]->state.wall_ns + store->conf->retention_ns <= wall)
+    while (may_drop(store) && store->shared.partitions.at[0]->state.wall_ns + retention_ns <= wall)
         drop_oldest(store, 0);
     store_retain_decisions(store);
     while (may_drop(store) && disk_bytes(store) > most)
@@ -322,7 +325,7 @@ static bool lacks_wanted(const struct store *store)
 
 void store_look_at_disk(struct store *store)
 {
-    uint64_t floor = store->conf->free_min;
+    uint64_t floor = store_conf_now(store).free_min;
     bool is_full = is_below_floor(store, floor);
 
     if ((is_full || lacks_wanted(store)) && may_drop(store)) {

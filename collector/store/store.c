@@ -69,12 +69,13 @@ static bool has_snapshot(struct store *store)
 /* When the next commit is due, on the monotonic clock; UINT64_MAX: nothing waits. */
 static uint64_t commit_due(struct store *store)
 {
+    const struct store_conf conf = store_conf_now(store);
     uint64_t due = UINT64_MAX;
 
     if (store->own.first)
-        due = store->own.is_hurried || store->own.rows >= store->conf->block_rows || store->own.dropped >= STORE_DROPPED_MAX
+        due = store->own.is_hurried || store->own.rows >= conf.block_rows || store->own.dropped >= STORE_DROPPED_MAX
                   ? 0
-                  : store->own.since_mono_ns + store->conf->block_age_ns;
+                  : store->own.since_mono_ns + conf.block_age_ns;
     if (has_snapshot(store))
         due = MG_MIN(due, store->own.is_hurried ? 0 : store->own.committed_mono_ns + SNAPSHOT_NS);
     if (due > 0 && (store_rules_wait(store) || store_roll_cannot_wait(store)))
@@ -142,7 +143,7 @@ void store_turn(struct store *store, uint64_t wait_ns)
         store_go_on_merging(store);
     if (store_mono(store) >= store->own.retain_mono_ns) {
         store_retain(store);
-        store->own.retain_mono_ns = store_mono(store) + MG_MIN(RETAIN_NS, store->conf->roll_ns);
+        store->own.retain_mono_ns = store_mono(store) + MG_MIN(RETAIN_NS, store_conf_now(store).roll_ns);
     }
     if (store_mono(store) >= store->own.look_mono_ns) {
         store_look_at_disk(store);
@@ -210,7 +211,7 @@ enum mg_err store_open(struct store **out, const struct store_options *options, 
     MG_AUTO(store_close) struct store *store = MEM_NEW(struct store);
 
     store->options = *options;
-    store->conf = options->conf;
+    store->shared.conf = *options->conf;
     handles_init(&store->handles, HANDLES_MAX, options->mono_ns);
     pthread_mutex_init(&store->pins.lock, NULL);
     store->dir = mem_text(options->dir);
@@ -275,7 +276,20 @@ struct store_batch *store_take_back(struct store *store)
 
 void store_reload(struct store *store, const struct store_conf *conf)
 {
-    store->conf = conf;
+    pthread_mutex_lock(&store->shared.lock);
+    store->shared.conf = *conf;
+    pthread_mutex_unlock(&store->shared.lock);
+}
+
+struct store_conf store_conf_now(const struct store *store)
+{
+    pthread_mutex_t *lock = (pthread_mutex_t *)&store->shared.lock; /* changes nothing that a caller sees */
+    struct store_conf conf;
+
+    pthread_mutex_lock(lock);
+    conf = store->shared.conf;
+    pthread_mutex_unlock(lock);
+    return conf;
 }
 
 void store_close(struct store **pointer)

@@ -47,7 +47,7 @@ typedef void store_committed_fn(void *owner, uint64_t watermark); /* block threa
 struct store_disk { uint64_t total_bytes, free_bytes; };
 struct store_options {
     const char *dir;               /* data_dir/store */
-    const struct store_conf *conf; /* until store_reload gives another one */
+    const struct store_conf *conf; /* copied; until store_reload gives another one */
     struct metric_registry *metrics; /* asks the store at each scrape: no scrape after store_close */
     store_committed_fn *committed;
     void *owner;
@@ -88,7 +88,7 @@ enum mg_err store_stop(struct store *store, struct mg_why *why) MG_MUST_USE;
 /* After store_stop: the batches it could not commit, chained by link.next; they are the givers' again. NULL: none. */
 struct store_batch *store_take_back(struct store *store);
 void store_close(struct store **store);  /* views must be gone */
-/* Any thread; *conf must stay until the next one was given and a commit has passed, or the store is closed. */
+/* Any thread; copies. */
 void store_reload(struct store *store, const struct store_conf *conf);
 /* Any thread: free space is below store.free_min and there is no partition left to drop, so no more should be taken in.
  * Looked at each second and after each commit. What was taken in is still stored. */

@@ -55,14 +55,14 @@ void bound_drop(struct send *send, const struct ticket *ticket, enum outcome out
 
 bool bound_is_too_old(const struct send *send, const struct ticket *ticket)
 {
-    uint64_t most = send_conf_of(send)->retry_for_ns, now = send->wall_ns();
+    uint64_t most = send->own.conf.retry_for_ns, now = send->wall_ns();
     return most && now > ticket->wall_ns && now - ticket->wall_ns >= most;
 }
 
 /* Tried batches, and while the peer refuses everything those that come next, too. */
 static void drop_old(struct send *send)
 {
-    if (!send_conf_of(send)->retry_for_ns)
+    if (!send->own.conf.retry_for_ns)
         return;
     for (size_t i = send->own.parked.n; i-- > 0;) {
         struct ticket ticket = send->own.parked.at[i];
@@ -124,7 +124,7 @@ static void count_damage(struct send *send)
 
 bool bound_work(struct send *send)
 {
-    uint64_t queue = send_conf_of(send)->queue_bytes, segment = send->segment_bytes;
+    uint64_t queue = send->own.conf.queue_bytes, segment = send->segment_bytes;
     uint64_t most = queue > 2 * segment ? queue - segment : segment; /* a recycled one is kept besides */
     uint64_t position = journal_trim_to_fit(send->journal, most);
 

@@ -111,7 +111,7 @@ bool dispatch_is_down(const struct send *send)
 /* The wait after the n-th failure: doubled each time, shortened by up to half; n is at least 1. */
 static uint64_t wait_after(struct send *send, unsigned n, uint64_t hint_ms)
 {
-    const struct send_conf *conf = send_conf_of(send);
+    const struct send_conf *conf = &send->own.conf;
     uint64_t wait = MG_MIN(conf->retry_initial_ns, conf->retry_max_ns);
     for (unsigned i = 1; i < n && wait < conf->retry_max_ns; i++)
         wait = MG_MIN(wait * 2, conf->retry_max_ns);
@@ -248,7 +248,7 @@ static uint64_t doubtful_at_wire(const struct send *send)
 /* The oldest that is due. A doubtful one may take the whole timeout, so they never have all places. */
 static bool begin_due(struct send *send)
 {
-    uint64_t now = send->mono_ns(), most_doubtful = MG_MAX(send_conf_of(send)->in_flight / 2, (uint64_t)1);
+    uint64_t now = send->mono_ns(), most_doubtful = MG_MAX(send->own.conf.in_flight / 2, (uint64_t)1);
     bool takes_doubtful = doubtful_at_wire(send) < most_doubtful;
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < send->own.parked.n; i++) {
@@ -289,7 +289,7 @@ static void begin_probe(struct send *send)
 void dispatch_pump(void *owner)
 {
     struct send *send = owner;
-    uint64_t most = send_conf_of(send)->in_flight;
+    uint64_t most = send->own.conf.in_flight;
 
     while (!send->own.is_stopping && !dispatch_is_down(send) && send->own.n_flights < most)
         if (!begin_one(send))

@@ -191,7 +191,7 @@ static void returned(struct send *send, struct writing *writing)
 /* What one batch may take at most: the queue without the segment being written and a recycled one. */
 static uint64_t record_most(const struct send *send)
 {
-    uint64_t queue = send_conf_of(send)->queue_bytes, segment = send->segment_bytes;
+    uint64_t queue = send->own.conf.queue_bytes, segment = send->segment_bytes;
     return queue > 3 * segment ? queue - 2 * segment : segment;
 }
 

@@ -58,7 +58,6 @@ struct send {
     unsigned label;
     const struct journal_io *io;
     uint64_t (*mono_ns)(void), (*wall_ns)(void);
-    _Atomic(const struct send_conf *) conf;
     struct journal *journal;
     struct saver *saver;
     uint64_t segment_bytes; /* of the journal */
@@ -67,6 +66,7 @@ struct send {
     pthread_t thread;
 
     struct {
+        struct send_conf conf; /* in force: shared's, as of the last wake */
         struct loop *loop;
         struct mailbox *mailbox;
         struct timer *timer;
@@ -129,6 +129,7 @@ struct send {
         struct mailbox *mailbox; /* own's, while it can be posted to */
         enum send_life life;
         uint64_t grace_ns;
+        struct send_conf conf;  /* of the last send_reload */
         bool has_opened;        /* the wire answered: */
         enum mg_err open_err;
         struct mg_why open_why;
@@ -137,11 +138,6 @@ struct send {
         struct send_stats stats;
     } shared; /* any thread, under the lock */
 };
-
-static inline const struct send_conf *send_conf_of(const struct send *send)
-{
-    return atomic_load_explicit(&((struct send *)send)->conf, memory_order_acquire);
-}
 
 /* send.c */
 void send_wake(struct send *send);  /* under the lock; any thread */

@@ -42,7 +42,7 @@ static struct send *send_new(const struct send_options *options)
     send->io = options->io ? options->io : journal_io_os();
     send->mono_ns = options->mono_ns ? options->mono_ns : clock_mono_ns;
     send->wall_ns = options->wall_ns ? options->wall_ns : clock_wall_ns;
-    atomic_store(&send->conf, options->conf);
+    send->own.conf = send->shared.conf = *options->conf;
     send->segment_bytes = MG_MIN(MG_MAX(options->conf->queue_bytes / 16, segment_least), segment_most);
     send->own.zip = zip_new();
     random_bytes(&seed, sizeof seed);
@@ -267,6 +267,7 @@ static void on_wake(void *owner, struct message *message)
     struct queue_item *returned = list_take(&send->shared.returned, &send->shared.returned_tail);
     bool is_stopping = send->shared.life == SEND_STOPPING;
     uint64_t grace_ns = send->shared.grace_ns;
+    send->own.conf = send->shared.conf;
     pthread_mutex_unlock(&send->shared.lock);
 
     if (is_stopping && !send->own.is_stopping) {
@@ -301,6 +302,7 @@ static enum mg_err thread_begin(struct send *send)
     enum mg_err err = send->wire.open(send->wire.wire, send->own.loop, &why);
 
     pthread_mutex_lock(&send->shared.lock);
+    send->own.conf = send->shared.conf;
     send->shared.has_opened = true;
     send->shared.open_err = err;
     send->shared.open_why = why;
@@ -507,18 +509,22 @@ void send_put(struct send *send, struct send_item *item)
 }
 
 /* A segment is as large as it was made, one is being written and one is kept: the queue cannot be smaller. */
-static void warn_of_restart(const struct send *send, const struct send_conf *conf)
+static void warn_of_restart(const struct send *send, uint64_t queue_bytes, uint64_t before)
 {
     uint64_t least = 2 * send->segment_bytes;
-    if (conf->queue_bytes < least && conf->queue_bytes != send_conf_of(send)->queue_bytes)
+    if (queue_bytes < least && queue_bytes != before)
         LOG(WARN, "an export queue can become so small only at the next start", F_TEXT("exporter", send->wire.name),
-            F_U64("queue_bytes", conf->queue_bytes), F_U64("until_then", least));
+            F_U64("queue_bytes", queue_bytes), F_U64("until_then", least));
 }
 
 void send_reload(struct send *send, const struct send_conf *conf)
 {
-    warn_of_restart(send, conf);
-    atomic_store_explicit(&send->conf, conf, memory_order_release);
+    pthread_mutex_lock(&send->shared.lock);
+    uint64_t before = send->shared.conf.queue_bytes;
+    send->shared.conf = *conf;
+    send_wake(send);
+    pthread_mutex_unlock(&send->shared.lock);
+    warn_of_restart(send, conf->queue_bytes, before);
 }
 
 void send_stat(const struct send *send, struct send_stats *out)

@@ -89,7 +89,7 @@ void send_done(struct send_batch *batch, const struct send_result *result); /* l
 struct send;
 struct send_options {
     const char *dir;             /* data_dir/exporters/<name>; created 0700 */
-    const struct send_conf *conf;/* until send_reload */
+    const struct send_conf *conf;/* copied; until send_reload */
     struct send_wire wire;       /* copied */
     struct metric_set *metrics;  /* of send_metrics_register, shared by all exporters */
     unsigned label;              /* its number among SEND_NAMES */
@@ -126,7 +126,7 @@ struct send_item {               /* the giver's memory, until done */
  * latest by send_stop. An empty item is done after those before it; its position is noted within
  * a second, so that a crash may ask for it again. */
 void send_put(struct send *send, struct send_item *item);
-void send_reload(struct send *send, const struct send_conf *conf); /* any thread; the old one stays readable until send_close */
+void send_reload(struct send *send, const struct send_conf *conf); /* any thread; copies */
 /* Stops: nothing more is put; batches in flight get up to grace_ms, what is with the disk a second more; the rest stays in the queue.
  * Joins its threads. Items that the disk has not taken then are the giver's again without done; unless they were written all the same,
  * send_recovered of the next start is below them. When the threads that write do not end within another second they are left to

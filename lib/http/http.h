@@ -149,7 +149,7 @@ struct http_options {
     /* tls.client_names: a connection whose certificate has none of them gets 403 on every route.
      * Borrowed until free; NULL or empty: not checked. */
     const struct conf_list *client_names;
-    const struct http_cors_conf *cors; /* borrowed until free; NULL: none */
+    const struct http_cors_conf *cors; /* borrowed until http_server_reload or free; NULL: none */
     bool is_otlp; /* error bodies are google.rpc.Status in the request's encoding; else text */
 };
 struct http_server *http_server_new(struct loop *loop, const struct http_options *options);

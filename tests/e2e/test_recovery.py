@@ -4,6 +4,7 @@ once, names and ids chosen to be expensive, bodies that claim a lot, a new confi
 tests/fault/gate.c holds or fails a call on the log at the moment a test says; tests/fault/powercut.c moves the clock."""
 
 import gzip
+import json
 import os
 import shutil
 import signal
@@ -438,6 +439,75 @@ def test_sighup_with_a_mistake_changes_nothing(reloadable, text, line, words):
     assert send(collector, request_of(2))
     reload(collector, file, "query:\n  traces_max: 4\n", "event=reloaded")
     assert is_allowed(collector, 4) and not is_allowed(collector, 5)
+    collector.stop()
+
+
+def bulky(number, policy_type="string_attribute"):
+    """Rows that a reload may change, several hundred KiB of them: attribute rules and tail rules keep what has this number."""
+    policy = {"name": "newest", "type": policy_type, policy_type: {"key": "generation", "values": [str(number)]}}
+    return json.dumps({  # JSON is YAML
+        "ingest": {"rules": [f'upsert generation = "{number}"'] + [f"delete {'k' * 1500}-{number}-{i}" for i in range(200)]},
+        "sampling": {"policies": [policy], "classes": [], "floor": {"traces_per_second": 0},
+                     "head": {"overrides": [{"service": f"shop-{number}", "probability": 0.5}]}},
+        "zipkin": {"autocomplete_keys": [f"key-{number}"]},
+        "cors": {"origins": [f"https://{number}.example.com"]},
+        "auth": {"tokens": [f"a-{number} query,ingest,admin sha256:{number:064x}"], "open_doors": list(DOORS)},
+        "query": {"traces_max": 100 + number},
+        "kafka": {"group": f"group-{number}"},  # for the next start
+    })
+
+
+def assert_in_force(collector, number):
+    trace = new_id(16)
+    send(collector, request_of(3, trace_id=trace))
+
+    def decided():
+        answer = collector.get(f"/api/meshglass/v1/why/{trace.hex()}").json()
+        return answer["decision"] not in ("pending", "unknown") and answer["decision"]
+    assert until(decided, what="a decision") == "kept", "both attribute rules and tail rules are the newest"
+    tags = [{tag["key"]: tag["value"] for tag in span["tags"]} for span in collector.trace(trace.hex()).json()["data"][0]["spans"]]
+    assert [found["generation"] for found in tags] == [str(number)] * 3
+    assert collector.get("/api/v2/autocompleteKeys", "zipkin").json() == [f"key-{number}"]
+    answer = collector.get("/api/services", headers={"Origin": f"https://{number}.example.com"})
+    assert answer.headers.get("access-control-allow-origin") == f"https://{number}.example.com"
+    assert is_allowed(collector, 100 + number) and not is_allowed(collector, 101 + number)
+
+
+def test_reloads_leave_nothing_behind(make, tmp_path):
+    """Under ingest, and those that are refused too. What each was given is far more than what all of them may leave."""
+    file, warm, rounds = tmp_path / "meshglass.yaml", 20, 40 if IS_SANITIZED else 150
+    file.write_text(bulky(0))
+    collector = make({"threads": "2"}, config=file)
+    turns, is_over, refused = threading.Semaphore(0), threading.Event(), []
+
+    def keep_sending():  # so many beside each reload, however fast the machine is
+        with collector.connect("otlp_http") as connection:
+            while turns.acquire() and not is_over.is_set():
+                answer = collector.send(request_of(5).SerializeToString(), connection=connection)
+                if answer.status != 200:
+                    refused.append(answer)
+    sender = threading.Thread(target=keep_sending)
+    sender.start()
+    sizes = []
+    try:
+        for number in range(1, warm + rounds + 1):
+            turns.release(20)
+            if number % 3 == 0:
+                reload(collector, file, bulky(number, "no_such_policy"), "reload refused")
+                assert_in_force(collector, number - 1)
+            reload(collector, file, bulky(number), "event=reloaded")
+            if number % 10 == 0:
+                assert_in_force(collector, number)
+            if number in (warm, warm + rounds):
+                sizes.append(collector.resident_bytes())
+    finally:
+        is_over.set()
+        turns.release()
+        sender.join(20 * SLOW)
+    assert not refused, refused[:3]
+    assert_balanced(collector.settle(60))
+    if not IS_SANITIZED:
+        assert sizes[1] - sizes[0] < rounds * len(bulky(0)) // 4, sizes
     collector.stop()
 
 

@@ -223,7 +223,7 @@ static enum mg_err read_request(struct job *job, const struct method *method,
                                 struct http_request *request, struct mg_why *why)
 {
     const struct grpc_limits limits = {.now_ns = clock_wall_ns(),
-                                       .traces_max = job->api->conf->traces_max};
+                                       .traces_max = job->api->traces_max};
     struct grpc_asked asked;
     struct str message;
     struct buf room;

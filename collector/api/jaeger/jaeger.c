@@ -235,7 +235,7 @@ static void on_search(void *owner, struct http_request *request)
     struct mg_why why;
 
     enum mg_err err = jaeger_search_parse(http_request_query(request), clock_wall_ns(),
-                                          api->conf->traces_max, &job->search, &why);
+                                          api->traces_max, &job->search, &why);
     if (!err && job->search.n_trace_ids) {
         job->answer.job.name = "trace";
         job->options.produce = produce_listed;
@@ -297,14 +297,15 @@ struct jaeger_api *jaeger_api_new(struct query_pool *pool, const struct query_co
     struct jaeger_api *api = MEM_NEW(struct jaeger_api);
 
     api->pool = pool;
-    api->conf = conf;
+    jaeger_api_reload(api, conf);
     reflection_init(&api->reflection);
     return api;
 }
 
 void jaeger_api_reload(struct jaeger_api *api, const struct query_conf *conf)
 {
-    api->conf = conf;
+    api->memory_max = conf->memory_max;
+    api->traces_max = conf->traces_max;
 }
 
 void jaeger_api_free(struct jaeger_api **api)

@@ -22,7 +22,7 @@
 struct jaeger_api;
 struct jaeger_api *jaeger_api_new(struct query_pool *pool,
                                   const struct query_conf *conf); /* conf is copied */
-/* Any thread; *conf, and the one before, must stay readable until jaeger_api_free. */
+/* Any thread; copies. */
 void jaeger_api_reload(struct jaeger_api *api, const struct query_conf *conf);
 void jaeger_api_free(struct jaeger_api **api); /* after the pool is gone */
 const struct http_route *jaeger_routes(size_t *n);

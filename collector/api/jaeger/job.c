@@ -47,7 +47,7 @@ struct job *job_new(struct jaeger_api *api, const struct job_options *options)
                           .release = release,
                           .failure_type = options->put_failure ? "application/json" : NULL,
                           .put_failure = put_failure,
-                          .memory_max = api->conf->memory_max,
+                          .memory_max = api->memory_max,
                       });
     job->options = *options;
     job->api = api;

@@ -16,7 +16,7 @@
 
 struct jaeger_api {
     struct query_pool *pool;
-    _Atomic(const struct query_conf *) conf; /* as of the last reload */
+    _Atomic uint64_t memory_max, traces_max; /* of query_conf, as of the last reload; any thread */
     atomic_uint uploads;                     /* bodies of /api/transform in memory; any thread */
     struct reflection reflection;
 };

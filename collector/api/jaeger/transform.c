@@ -56,7 +56,7 @@ static void on_span(void *owner, const struct span *span, uint32_t ordinal)
     size_t attrs_bytes = span->n_attrs * sizeof *span->attrs;
 
     (void)ordinal;
-    if (arena->bytes + sizeof *span + attrs_bytes > upload->job->api->conf->memory_max)
+    if (arena->bytes + sizeof *span + attrs_bytes > upload->job->api->memory_max)
         upload->is_too_large = true;
     if (upload->is_too_large)
         return;
@@ -157,7 +157,7 @@ static enum mg_err produce(struct job *job, struct query *query, struct mg_why *
     struct upload upload = {.job = job, .scanner = otlp_scanner_new(NULL)};
 
     (void)query; /* only its thread is needed */
-    buf_init(&upload.proto, (size_t)MG_MIN(job->api->conf->memory_max, SIZE_MAX));
+    buf_init(&upload.proto, (size_t)MG_MIN(job->api->memory_max, SIZE_MAX));
     enum mg_err err = answer(&upload, why);
     for (size_t i = 0; i < upload.groups.n; i++)
         VEC_FINI(&upload.groups.at[i].spans);

@@ -171,7 +171,7 @@ static void search(struct jaeger_api *api, struct http_request *request,
     struct mg_why why;
 
     enum mg_err err =
-        v3_search_parse(http_request_query(request), api->conf->traces_max, &job->search, &why);
+        v3_search_parse(http_request_query(request), api->traces_max, &job->search, &why);
     job_start(job, request, err, &why);
 }
 

@@ -33,7 +33,6 @@ static void release(struct query_answer *answer)
 
 struct zipkin_job *zipkin_job_new(struct zipkin_api *api, const struct zipkin_job_options *options)
 {
-    const struct query_conf *query = api->query;
     struct zipkin_job *job = MEM_NEW(struct zipkin_job);
 
     query_answer_init(&job->answer, &(struct query_answer_options){
@@ -42,11 +41,11 @@ struct zipkin_job *zipkin_job_new(struct zipkin_api *api, const struct zipkin_jo
                                         .release = release,
                                         .failure_type = "text/plain; charset=utf-8",
                                         .put_failure = put_failure,
-                                        .memory_max = query->memory_max,
+                                        .memory_max = api->memory_max,
                                     });
     job->options = *options;
     job->api = api;
-    job->traces_max = query->traces_max;
+    job->traces_max = api->traces_max;
     json_writer_init(&job->w, &job->answer.out, 0);
     return job;
 }

@@ -4,6 +4,7 @@
  * A handler makes a job, fills it on the loop and starts it. The job owns everything it needs.
  * `produce` writes JSON into `w`. */
 #pragma once
+#include <pthread.h>
 #include <stdatomic.h>
 #include "api/answer/answer.h"
 #include "api/zipkin/names.h"
@@ -11,8 +12,12 @@
 
 struct zipkin_api {
     struct query_pool *pool;
-    _Atomic(const struct query_conf *) query; /* as of the last reload */
-    _Atomic(const struct zipkin_conf *) conf;
+    _Atomic uint64_t memory_max, traces_max, lookback_ns, limit; /* as of the last reload; any thread */
+    struct {
+        pthread_mutex_t lock;
+        struct arena arena;
+        struct conf_list keys; /* zipkin.autocomplete_keys, in the arena */
+    } shared; /* any thread, under the lock */
     atomic_size_t n_services; /* in the last list of them */
     struct str version;
 };

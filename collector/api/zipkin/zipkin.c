@@ -28,13 +28,10 @@ const size_t zipkin_fields_n = MG_COUNT(zipkin_fields);
 
 static struct zipkin_defaults defaults_of(struct zipkin_api *api)
 {
-    const struct zipkin_conf *conf = api->conf;
-    const struct query_conf *query = api->query;
-
     return (struct zipkin_defaults){.now_ms = clock_wall_ns() / MS_NS,
-                                    .lookback_ms = conf->lookback_ns / MS_NS,
-                                    .limit = conf->limit,
-                                    .limit_max = MG_MIN(query->traces_max, (uint64_t)INT32_MAX)};
+                                    .lookback_ms = api->lookback_ns / MS_NS,
+                                    .limit = api->limit,
+                                    .limit_max = MG_MIN(api->traces_max, (uint64_t)INT32_MAX)};
 }
 
 /* What takes no query. cache_control NULL: none. */
@@ -90,14 +87,15 @@ static enum mg_err produce_remote(struct zipkin_job *job, struct query *query, s
     return MG_OK;
 }
 
-static bool is_offered(const struct zipkin_api *api, struct str key)
+static bool is_offered(struct zipkin_api *api, struct str key)
 {
-    const struct zipkin_conf *conf = api->conf;
+    bool is_it = false;
 
-    for (size_t i = 0; i < conf->autocomplete_keys.n; i++)
-        if (str_eq(conf->autocomplete_keys.at[i], key))
-            return true;
-    return false;
+    pthread_mutex_lock(&api->shared.lock);
+    for (size_t i = 0; i < api->shared.keys.n && !is_it; i++)
+        is_it = str_eq(api->shared.keys.at[i], key);
+    pthread_mutex_unlock(&api->shared.lock);
+    return is_it;
 }
 
 static enum mg_err produce_values(struct zipkin_job *job, struct query *query, struct mg_why *why)
@@ -143,13 +141,14 @@ static void on_remote(void *owner, struct http_request *request)
 static void on_keys(void *owner, struct http_request *request)
 {
     struct zipkin_api *api = owner;
-    const struct zipkin_conf *conf = api->conf;
     struct json_writer w;
     struct buf out;
 
     buf_init(&out, NAMES_BYTES_MAX); /* a configuration file is smaller */
     json_writer_init(&w, &out, 0);
-    put_names(&w, conf->autocomplete_keys.at, conf->autocomplete_keys.n);
+    pthread_mutex_lock(&api->shared.lock);
+    put_names(&w, api->shared.keys.at, api->shared.keys.n);
+    pthread_mutex_unlock(&api->shared.lock);
     respond_json(request, buf_str(&out), CACHE_NAMES);
     buf_fini(&out);
 }
@@ -159,7 +158,7 @@ static void on_values(void *owner, struct http_request *request)
     struct zipkin_api *api = owner;
     const struct zipkin_job_options options = {.name = "search", .produce = produce_values};
     struct zipkin_job *job = zipkin_job_new(api, &options);
-    uint64_t lookback_ns = api->conf->lookback_ns, now_ns = clock_wall_ns();
+    uint64_t lookback_ns = api->lookback_ns, now_ns = clock_wall_ns();
     struct mg_why why;
 
     enum mg_err err = zipkin_key_parse(http_request_query(request), &job->arena, &job->text, &why);
@@ -428,23 +427,48 @@ struct zipkin_api *zipkin_api_new(struct query_pool *pool, const struct query_co
     struct zipkin_api *api = MEM_NEW(struct zipkin_api);
 
     api->pool = pool;
-    api->query = query;
-    api->conf = conf;
+    pthread_mutex_init(&api->shared.lock, NULL);
+    zipkin_api_reload(api, query, conf);
     api->version = str_of(version);
     return api;
+}
+
+static struct conf_list copy_list(const struct conf_list *from, struct arena *arena)
+{
+    struct conf_list list = {arena_zero(arena, from->n * sizeof *list.at), from->n};
+
+    for (size_t i = 0; i < from->n; i++)
+        list.at[i] = arena_str(arena, from->at[i]);
+    return list;
 }
 
 void zipkin_api_reload(struct zipkin_api *api, const struct query_conf *query,
                        const struct zipkin_conf *conf)
 {
-    api->query = query;
-    api->conf = conf;
+    struct arena arena = {0}, old;
+
+    const struct conf_list keys = copy_list(&conf->autocomplete_keys, &arena);
+    api->memory_max = query->memory_max;
+    api->traces_max = query->traces_max;
+    api->lookback_ns = conf->lookback_ns;
+    api->limit = conf->limit;
+    pthread_mutex_lock(&api->shared.lock);
+    old = api->shared.arena;
+    api->shared.arena = arena;
+    api->shared.keys = keys;
+    pthread_mutex_unlock(&api->shared.lock);
+    arena_fini(&old);
 }
 
-void zipkin_api_free(struct zipkin_api **api)
+void zipkin_api_free(struct zipkin_api **pointer)
 {
-    mem_free(*api);
-    *api = NULL;
+    struct zipkin_api *api = MG_STEAL(*pointer);
+
+    if (!api)
+        return;
+    arena_fini(&api->shared.arena);
+    pthread_mutex_destroy(&api->shared.lock);
+    mem_free(api);
 }
 
 #define GET(path_, handler_, scope_)                                                               \

@@ -48,7 +48,7 @@ extern const size_t zipkin_fields_n;
 struct zipkin_api;
 struct zipkin_api *zipkin_api_new(struct query_pool *pool, const struct query_conf *query,
                                   const struct zipkin_conf *conf, const char *version);
-/* Any thread; both, and the ones before, must stay readable until zipkin_api_free. */
+/* Any thread; copies, as zipkin_api_new does. */
 void zipkin_api_reload(struct zipkin_api *api, const struct query_conf *query,
                        const struct zipkin_conf *conf);
 void zipkin_api_free(struct zipkin_api **api);         /* after the pool is gone */

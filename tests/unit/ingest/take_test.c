@@ -1,6 +1,8 @@
 /* take_test.c - one body on its way, given by hand: rows, refusals, credit, the log, and every end counted once. */
 #include "bodies.h"
 #include "rig.h"
+#include <stdio.h>
+#include "attribute/attribute_rules.h"
 
 #define KAFKA INGEST_DOOR_KAFKA
 
@@ -117,7 +119,7 @@ static void a_body_without_spans_needs_no_log(void **state)
 
 static void a_reload_takes_other_rules_and_limits(void **state)
 {
-    static struct ingest_conf small = { .body_bytes_max = 10, .wait_ns = 1 };
+    struct ingest_conf small = { .body_bytes_max = 10, .wait_ns = 1 };
     struct str line = STR("drop if name = \"op1\"");
     const struct conf_list list = { &line, 1 };
     struct rig rig = { 0 };
@@ -130,15 +132,16 @@ static void a_reload_takes_other_rules_and_limits(void **state)
     rig_open(&rig);
     assert_int_equal(attribute_rules_new(&rules, &list, &why), MG_OK);
     otlp_named_body(&body, 1, 3, 0);
-    ingest_reload(rig.ingest, &rig.conf, rules);
-    attribute_rules_unref(&rules); /* ingest has its own */
+    ingest_loop_reload(rig.doors, &rig.conf, rules);
+    attribute_rules_unref(&rules); /* the loop has its own */
     rig_take(&rig, &given, INGEST_OTLP_PROTO, ZIP_IDENTITY, buf_str(&body));
     assert_int_equal(given.body.spans, 2);
     assert_string_equal(rig_names(&rig, 1), "op0 op2");
-    ingest_reload(rig.ingest, &rig.conf, NULL);
+    ingest_loop_reload(rig.doors, &rig.conf, NULL);
     rig_take(&rig, &given, INGEST_OTLP_PROTO, ZIP_IDENTITY, buf_str(&body));
     assert_int_equal(given.body.spans, 3);
-    ingest_reload(rig.ingest, &small, NULL);
+    ingest_loop_reload(rig.doors, &small, NULL);
+    memset(&small, 0, sizeof small); /* it was copied */
     rig_take(&rig, &given, INGEST_OTLP_PROTO, ZIP_IDENTITY, buf_str(&body));
     assert_int_equal(given.err, MG_E_TOO_BIG);
     buf_fini(&body);
@@ -174,6 +177,68 @@ static void a_body_waits_for_its_credit_without_a_limit(void **state)
     }
     assert_int_equal(rig.ingest->waiting, 0);
     assert_int_equal(rig_metric(&rig, INGEST_waits, 0, 0), 3);
+    buf_fini(&body);
+    rig_close(&rig);
+}
+
+static struct attribute_rules *rules_that_drop(unsigned number)
+{
+    char text[64];
+    struct str line = str_n(text, (size_t)snprintf(text, sizeof text, "drop if name = \"op%u\"", number));
+    const struct conf_list list = { &line, 1 };
+    struct attribute_rules *rules;
+
+    assert_int_equal(attribute_rules_new(&rules, &list, NULL), MG_OK);
+    memset(text, 'x', sizeof text); /* nothing of the configuration is needed any more */
+    return rules;
+}
+
+/* Whoever gives them is the only one that holds them once the loop has others. */
+static void the_old_rules_go_with_the_next_reload(void **state)
+{
+    struct rig rig = { .rules = { "drop if name = \"op0\"" } };
+    struct attribute_rules *rules, *old = NULL;
+    struct given_body given;
+    struct buf body;
+
+    (void)state;
+    rig_open(&rig);
+    otlp_named_body(&body, 1, 3, 0);
+    for (unsigned i = 0; i < 100; i++) {
+        rules = rules_that_drop(i % 3);
+        ingest_loop_reload(rig.doors, &rig.conf, rules);
+        assert_true(!old || old->refs == 1);
+        attribute_rules_unref(&old);
+        old = rules;
+        rig_take(&rig, &given, INGEST_OTLP_PROTO, ZIP_IDENTITY, buf_str(&body));
+        assert_int_equal(given.body.spans, 2);
+    }
+    ingest_loop_reload(rig.doors, &rig.conf, NULL);
+    assert_int_equal(old->refs, 1);
+    attribute_rules_unref(&old);
+    assert_int_equal(rig.compiled->refs, 1);
+    buf_fini(&body);
+    rig_close(&rig);
+}
+
+static void a_body_that_waited_meets_the_rules_in_force(void **state)
+{
+    struct rig rig = { .rules = { "drop if name = \"op0\"" } };
+    struct attribute_rules *rules = rules_that_drop(1);
+    struct given_body given;
+    struct buf body;
+
+    (void)state;
+    rig_open(&rig);
+    otlp_named_body(&body, 1, 3, 0);
+    rig_leave_credit(&rig, 10);
+    rig_give(&rig, &given, INGEST_OTLP_PROTO, ZIP_IDENTITY, buf_str(&body));
+    rig_run(&rig, is_waiting, &rig);
+    ingest_loop_reload(rig.doors, &rig.conf, rules);
+    attribute_rules_unref(&rules);
+    rig_leave_credit(&rig, 0);
+    rig_run(&rig, given_is_done, &given);
+    assert_string_equal(rig_names(&rig, 1), "op0 op2");
     buf_fini(&body);
     rig_close(&rig);
 }
@@ -239,6 +304,8 @@ int main(void)
         cmocka_unit_test(what_can_never_be_taken_ends_with_its_reason),
         cmocka_unit_test(a_body_without_spans_needs_no_log),
         cmocka_unit_test(a_reload_takes_other_rules_and_limits),
+        cmocka_unit_test(the_old_rules_go_with_the_next_reload),
+        cmocka_unit_test(a_body_that_waited_meets_the_rules_in_force),
         cmocka_unit_test(a_body_waits_for_its_credit_without_a_limit),
         cmocka_unit_test(closing_refuses_what_waits_and_what_comes),
         cmocka_unit_test(a_journal_that_is_gone_refuses_and_gives_the_credit_back),

@@ -210,6 +210,7 @@ static void decisions_that_only_the_log_has_are_not_made_again(void **state)
     struct live_ledger ledger;
 
     rig->store_conf.block_age_ns = 3600 * SECOND;
+    rig_reload_rows(rig);
     send(rig, 1, 1, 2, false);
     send(rig, 2, 1, 2, true);
     wait_sampled_out(rig, 2);
@@ -235,6 +236,7 @@ static void late_rows_that_wait_across_a_restart_still_follow(void **state)
     while (in_ring(rig, 1)) /* let go after the commit */
         store_flush(rig->store);
     rig->decisions.root_grace_ns = 3600 * SECOND;
+    rig_reload_rows(rig);
     send(rig, 1, 10, 3, true);
     assert_int_equal(ledger_of(rig).late, 3);
     rig_crash(rig);
@@ -316,6 +318,50 @@ static void switched_off_everything_is_kept_and_nothing_told(void **state)
     assert_int_equal(word_in_store(rig, 1, &n), 0);
     assert_int_equal(n, 1);
     assert_int_equal(ledger_of(rig).sampled_out, 0);
+}
+
+static void *send_some(void *argument)
+{
+    uint64_t failures = 0;
+
+    for (uint64_t trace = 1; trace <= 200; trace++)
+        failures += rig_send(argument, (struct want){ .trace = trace, .first = 1, .spans = 3, .root = true, .error = true }) != MG_OK;
+    return (void *)(uintptr_t)failures;
+}
+
+/* As the program does it: what was given is gone when the calls have returned, and the rules are live's alone. */
+static void reload_with(struct rig *rig, const char *policies)
+{
+    struct live_conf *conf = mem_alloc(sizeof *conf);
+    struct decision_conf *decisions = mem_alloc(sizeof *decisions);
+
+    *conf = rig->live_conf;
+    *decisions = rig->decisions;
+    live_reload(rig->live, conf, decisions);
+    mem_free(conf);
+    mem_free(decisions);
+    rig->policies = policies;
+    rig_reload(rig);
+}
+
+static void reloads_in_a_row_leave_the_newest_rules(void **state)
+{
+    static const char *const policies[] = { ERRORS, ALL, NULL };
+    struct rig *rig = *state;
+    pthread_t thread;
+    void *failures;
+    size_t n;
+
+    assert_int_equal(pthread_create(&thread, NULL, send_some, rig), 0);
+    for (size_t i = 0; i < 30; i++)
+        reload_with(rig, policies[i % MG_COUNT(policies)]);
+    reload_with(rig, NOBODY);
+    pthread_join(thread, &failures);
+    assert_null(failures);
+    send(rig, 1000, 1, 5, true);
+    while (!word_in_store(rig, 1000, &n))
+        store_flush(rig->store);
+    check_word(rig, 1000, VERDICT_DROPPED, REASON_NO_POLICY, rig->generation, 1);
 }
 
 static void the_ladder_is_climbed_while_the_ring_is_full_and_left_after(void **state)
@@ -469,6 +515,7 @@ int main(void)
         TEST(late_rows_that_wait_across_a_restart_still_follow),
         TEST(rows_that_overtook_the_decision_follow_it),
         TEST(switched_off_everything_is_kept_and_nothing_told),
+        TEST(reloads_in_a_row_leave_the_newest_rules),
         TEST(the_ladder_is_climbed_while_the_ring_is_full_and_left_after),
         TEST(a_lower_limit_of_verdicts_forgets_the_older_ones),
         TEST(roots_are_counted_once_with_sampling),

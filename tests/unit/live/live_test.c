@@ -34,6 +34,7 @@ static void equal_spans_are_stored_once_and_counted(void **state)
     struct rig *rig = *state;
 
     rig->decisions.root_grace_ns = SECOND / 10;
+    rig_reload_rows(rig);
     assert_int_equal(rig_send(rig, (struct want){ .trace = 1, .first = 1, .spans = 4, .root = true }), MG_OK);
     assert_int_equal(rig_send(rig, (struct want){ .trace = 1, .first = 1, .spans = 4, .root = true }), MG_OK);
     assert_int_equal(wait_stored(rig, 8).duplicate, 4);

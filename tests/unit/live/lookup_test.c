@@ -74,6 +74,7 @@ static void late_spans_wait_beside_the_decision(void **state)
     AWAIT(is_given(rig));
     check(rig, 3, false, true);
     rig->decisions.root_grace_ns = 3600 * SECOND;
+    rig_reload_rows(rig);
     send(rig, 10, 2, false);
     check(rig, 5, true, true);
 }
@@ -90,6 +91,7 @@ static void late_spans_wait_alone_when_the_decision_is_stored(void **state)
         store_flush(rig->store);
     check(rig, 0, false, false);
     rig->decisions.root_grace_ns = 3600 * SECOND;
+    rig_reload_rows(rig);
     send(rig, 10, 2, false);
     check(rig, 2, true, false);
     assert_int_not_equal(word_in_store(rig, 1, &n), 0);

@@ -175,15 +175,12 @@ static void logs_open(struct rig *rig, const struct sample_rules *rules)
 }
 
 /* As the program does it: the text has its generation in the store before a decision can name it. */
-static struct sample_rules *rules_of(struct rig *rig)
+static struct sample_rules *rules_of(struct rig *rig, struct sample_conf *conf)
 {
     struct sample_rules *rules = NULL;
-    struct sample_conf *conf;
     struct yaml_docs *docs = NULL;
     struct mg_why why = { "" };
 
-    assert_true(rig->n_sampling < MG_COUNT(rig->sampling));
-    conf = &rig->sampling[rig->n_sampling++];
     *conf = rig->next;
     conf->enabled = rig->policies;
     if (!rig->policies)
@@ -200,20 +197,26 @@ static struct sample_rules *rules_of(struct rig *rig)
 
 void rig_reload(struct rig *rig)
 {
-    struct sample_rules *rules = rules_of(rig);
+    struct sample_conf conf;
+    struct sample_rules *rules = rules_of(rig, &conf);
 
     put_rules(rig, rules);
-    live_reload_rules(rig->live, &rig->sampling[rig->n_sampling - 1], rules, rules ? rig->generation : 0);
+    live_reload_rules(rig->live, &conf, rules, rules ? rig->generation : 0);
     sample_rules_unref(&rules);
+}
+
+void rig_reload_rows(struct rig *rig)
+{
+    live_reload(rig->live, &rig->live_conf, &rig->decisions);
+    store_reload(rig->store, &rig->store_conf);
 }
 
 void rig_start(struct rig *rig)
 {
-    struct sample_rules *rules;
+    struct sample_conf sampling;
+    struct sample_rules *rules = rules_of(rig, &sampling);
     struct live *live;
 
-    rig->n_sampling = 0;
-    rules = rules_of(rig);
     rig->registry = metric_registry_new();
     rig->send_metrics = send_metrics_register(rig->registry);
     logs_open(rig, rules);
@@ -223,7 +226,7 @@ void rig_start(struct rig *rig)
     rig->is_ready = false;
     live = live_new(&(struct live_options){ .conf = &rig->live_conf, .decisions = &rig->decisions, .journal = rig->journal,
                                             .store = rig->store, .forward = rig->forward, .loops = 2, .credit = &rig->credit,
-                                            .metrics = rig->registry, .sampling = &rig->sampling[rig->n_sampling - 1], .rules = rules, .rules_generation = rig->generation,
+                                            .metrics = rig->registry, .sampling = &sampling, .rules = rules, .rules_generation = rig->generation,
                                             .head = rig->head,
                                             .replay = replay, .ready = ready, .owner = rig });
     sample_rules_unref(&rules);

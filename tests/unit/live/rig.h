@@ -20,8 +20,6 @@ struct rig {
     struct store_conf store_conf;
     const char *policies;          /* YAML list for the next rig_start or rig_reload; NULL: sampling is off */
     struct sample_conf next;       /* for the same: floor and verdicts_bytes */
-    struct sample_conf sampling[8]; /* those in force, the newest last: live may still read an older one */
-    size_t n_sampling;
     uint32_t generation;           /* of the rules in force */
     struct metric_registry *registry;
     struct store *store;
@@ -47,6 +45,7 @@ void rig_start(struct rig *rig);
 void rig_stop(struct rig *rig);       /* an orderly one */
 void rig_free_store(struct rig *rig);
 void rig_reload(struct rig *rig);     /* policies and next */
+void rig_reload_rows(struct rig *rig); /* live_conf, decisions, store_conf */
 /* Stops as a kill would: what the store, the journal and the queue hold now is what the next start finds. They must be at rest. */
 void rig_crash(struct rig *rig);
 

@@ -99,9 +99,8 @@ static void test_out_of_the_archive_alone(void **state)
 /* Each commit closes a partition, and closed ones are dropped. */
 static void drop_what_is_closed(struct rig *rig)
 {
-    static struct store_conf small;
+    struct store_conf small = rig->store_conf;
 
-    small = rig->store_conf;
     small.disk_max = 1;
     store_reload(rig->store, &small);
 }
@@ -209,7 +208,7 @@ static void test_archived_many_times(void **state)
 
 static void test_the_archive_is_full(void **state)
 {
-    static struct store_conf small;
+    struct store_conf small;
     struct rig rig = { 0 };
 
     (void)state;

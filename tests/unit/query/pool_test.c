@@ -309,6 +309,56 @@ static void test_timeout(void **state)
     rig_close(&rig);
 }
 
+/* Limits as a reload of the program gives them: gone when the call has returned. */
+static void *reload_often(void *argument)
+{
+    struct rig *rig = argument;
+
+    for (int i = 0; i < 1000; i++) {
+        struct query_conf *conf = mem_alloc(sizeof *conf);
+        *conf = rig->query_conf;
+        query_pool_reload(rig->pool, conf);
+        memset(conf, 0, sizeof *conf);
+        mem_free(conf);
+    }
+    return NULL;
+}
+
+static void test_queries_while_limits_are_exchanged(void **state)
+{
+    struct rig rig = { 0 };
+    pthread_t thread;
+
+    (void)state;
+    rig_open(&rig);
+    RIG_PUT(&rig, some);
+    assert_int_equal(pthread_create(&thread, NULL, reload_often, &rig), 0);
+    for (int i = 0; i < 100; i++)
+        assert_trace(&rig, 2, "1:200:GET /");
+    pthread_join(thread, NULL);
+    rig_close(&rig);
+}
+
+static void test_limits_of_a_reload_are_those_of_later_queries(void **state)
+{
+    struct rig rig = { 0 };
+    struct query_conf few;
+
+    (void)state;
+    rig_open(&rig);
+    few = rig.query_conf;
+    few.traces_max = 3;
+    query_pool_reload(rig.pool, &few);
+    few.traces_max = 1000000;
+    for (uint32_t limit = 2; limit <= 4; limit++) {
+        struct ask ask = { .search = { any_span, limit } };
+        rig_ask(&rig, &ask, "search", on_search_query);
+        assert_int_equal(ask.err, limit <= 3 ? MG_OK : MG_E_TOO_BIG);
+        ask_fini(&ask);
+    }
+    rig_close(&rig);
+}
+
 /* Time in the queue counts: who waited too long is told so at once. */
 static void test_timeout_in_the_queue(void **state)
 {
@@ -501,6 +551,8 @@ int main(void)
         cmocka_unit_test(test_an_idle_thread_is_used_again),
         cmocka_unit_test(test_free_runs_what_waits),
         cmocka_unit_test(test_timeout),
+        cmocka_unit_test(test_queries_while_limits_are_exchanged),
+        cmocka_unit_test(test_limits_of_a_reload_are_those_of_later_queries),
         cmocka_unit_test(test_timeout_in_the_queue),
         cmocka_unit_test(test_memory_of_the_job),
         cmocka_unit_test(test_memory_of_a_trace),

@@ -92,8 +92,7 @@ static void a_smaller_queue_is_obeyed_at_once(void **state)
     };
     for (size_t i = 0; i < MG_COUNT(cases); i++) {
         uint64_t first = 1 + i * (N + 1);
-        static struct send_conf smaller; /* also when the test fails: readable until the queue is closed */
-        smaller = rig.conf;
+        struct send_conf smaller = rig.conf;
         rig.conf.queue_bytes = 4 << 20;
         smaller.queue_bytes = cases[i].queue_bytes;
         peer_mode(&rig.peer, PEER_RETRIES);
@@ -129,8 +128,7 @@ static void a_smaller_queue_is_obeyed_at_once(void **state)
 static void a_bound_that_changes_back_and_forth_counts_from_then_on(void **state)
 {
     (void)state;
-    static struct send_conf small, large; /* readable until the queue is closed */
-    small = large = rig.conf;
+    struct send_conf small = rig.conf, large = rig.conf;
     large.queue_bytes = rig.conf.queue_bytes = 4 << 20;
     small.queue_bytes = 1 << 20;
     peer_mode(&rig.peer, PEER_RETRIES);

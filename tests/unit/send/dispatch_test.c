@@ -62,8 +62,7 @@ static void no_more_than_in_flight_are_at_the_wire(void **state)
 static void a_reload_counts_from_then_on(void **state)
 {
     (void)state;
-    static struct send_conf wider; /* readable until the queue is closed */
-    wider = rig.conf;
+    struct send_conf wider = rig.conf;
     wider.in_flight = 9;
     peer_mode(&rig.peer, PEER_HOLDS);
     rig_start(&rig);
@@ -72,6 +71,7 @@ static void a_reload_counts_from_then_on(void **state)
     rig_settle(&rig);
     assert_int_equal(rig.peer.at_wire_most, 4);
     send_reload(rig.send, &wider);
+    memset(&wider, 0, sizeof wider); /* it was copied */
     AWAIT(rig.peer.at_wire_most == 9);
     peer_mode(&rig.peer, PEER_TAKES);
     AWAIT(rig_is_drained(&rig));

@@ -520,8 +520,7 @@ static void what_is_put_after_the_stop_stays_the_givers(void **state)
 static void a_smaller_queue_after_a_reload_drops(void **state)
 {
     (void)state;
-    static struct send_conf smaller; /* readable until the queue is closed */
-    smaller = rig.conf;
+    struct send_conf smaller = rig.conf;
     smaller.queue_bytes = 8 << 20; /* of segments of 4 MiB: one, and one to be recycled */
     peer_mode(&rig.peer, PEER_RETRIES);
     rig_start(&rig);

@@ -160,9 +160,9 @@ static void live_on(struct rig *rig)
     rig_commit(rig, 10);
     rig_roll(rig, 10);
     rig_retain(rig);
-    rig->conf.disk_max = 1; /* everything old goes */
+    RIG_SET(rig, disk_max, 1); /* everything old goes */
     store_retain(rig->store);
-    rig->conf.disk_max = UINT64_C(1) << 40;
+    RIG_SET(rig, disk_max, UINT64_C(1) << 40);
     handles_close_idle(&rig->store->handles, 0);
     rig_span(2, 1, &span);
     assert_int_equal(store_pin(rig->store, &at, 1, 0, &rig->why), MG_OK);
@@ -327,7 +327,7 @@ static void decisions_of_a_commit_that_failed_and_is_there_are_copied(void **sta
 /* Retention takes a sealed partition's decisions while the copy is under way: the copy is without them, and sound. */
 static void drop_decisions(struct rig *rig)
 {
-    rig->conf.decisions_max = 0;
+    RIG_SET(rig, decisions_max, 0);
     store_retain(rig->store);
 }
 

@@ -283,7 +283,7 @@ static void live_through(struct history *history, uint64_t nth)
     history->batches = 0;
     history->most_calls = 0;
     rig->watermark = 0;
-    rig->conf.disk_max = history->is_small ? 1 : UINT64_C(1) << 40;
+    RIG_SET(rig, disk_max, history->is_small ? 1 : UINT64_C(1) << 40);
     for (const char *at = history->attempts; *at; at++) {
         if (*at == '|')
             rig_move_wall(rig->conf.roll_ns);
@@ -368,7 +368,7 @@ static void a_partition_is_not_rolled_before_it_is_known_what_is_in_it(void **st
     make_unsure(rig);
     bytes = partition_disk_bytes(rig_partition(rig, 0));
     rig_move_wall(rig->conf.roll_ns);
-    rig->conf.disk_max = 16;
+    RIG_SET(rig, disk_max, 16);
     for (unsigned i = 3; i < 12; i++) {
         put_batch(rig, i, true);
         kv_fault_at(1 + i % 2); /* to begin; to have the disk say so */
@@ -379,7 +379,7 @@ static void a_partition_is_not_rolled_before_it_is_known_what_is_in_it(void **st
         assert_int_equal(partition_disk_bytes(rig_partition(rig, 0)), bytes);
         rig_expect(rig, 1, 5); /* readers do not wait for it */
     }
-    rig->conf.disk_max = UINT64_C(1) << 40;
+    RIG_SET(rig, disk_max, UINT64_C(1) << 40);
     turn_later(rig);
     assert_int_equal(rig_partitions(rig), 2);
     assert_int_equal(rig_partition(rig, 0)->spans, 10);

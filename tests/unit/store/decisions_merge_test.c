@@ -395,7 +395,7 @@ static void a_merge_is_given_up_with_its_decisions(void **state)
 
     close_with_many(rig);
     until_it_writes(rig);
-    rig->conf.decisions_max = 4096;
+    RIG_SET(rig, decisions_max, 4096);
     store_retain_decisions(rig->store);
     assert_null(rig->store->own.merging.of);
     assert_false(is_writing(rig));

@@ -24,7 +24,7 @@ static void below_the_floor_the_oldest_go_one_by_one(void **state)
 {
     struct rig *rig = *state;
 
-    rig->conf.free_min = FLOOR;
+    RIG_SET(rig, free_min, FLOOR);
     rig_commit(rig, 10);
     for (int i = 0; i < 3; i++)
         rig_roll(rig, 10);
@@ -55,7 +55,7 @@ static void full_ends_an_eighth_above_the_floor(void **state)
     struct rig *rig = *state;
     struct store_stats stats;
 
-    rig->conf.free_min = FLOOR;
+    RIG_SET(rig, free_min, FLOOR);
     static const struct { uint64_t free_bytes; bool is_full; } cases[] = {
         { FLOOR, false }, { FLOOR - 1, true }, { FLOOR, true }, { FLOOR + FLOOR / 8 - 1, true }, { FLOOR + FLOOR / 8, false },
         { FLOOR, false }, { 0, true }, { UINT64_MAX, false },
@@ -78,12 +78,12 @@ static void a_floor_of_zero_is_off(void **state)
     look(rig, 0);
     assert_false(store_is_full(rig->store));
     assert_int_equal(rig_partitions(rig), 2);
-    rig->conf.free_min = 1;
+    RIG_SET(rig, free_min, 1);
     look(rig, 0);
     assert_int_equal(rig_partitions(rig), 1);
     look(rig, 0);
     assert_true(store_is_full(rig->store));
-    rig->conf.free_min = 0;
+    RIG_SET(rig, free_min, 0);
     look(rig, 0);
     assert_false(store_is_full(rig->store));
 }
@@ -92,7 +92,7 @@ static void the_disk_is_looked_at_after_a_commit_and_each_second(void **state)
 {
     struct rig *rig = *state;
 
-    rig->conf.free_min = FLOOR;
+    RIG_SET(rig, free_min, FLOOR);
     look(rig, UINT64_MAX);
     rig_disk.free_bytes = 0;
     rig_turn(rig); /* within the second */
@@ -123,7 +123,7 @@ static void the_oldest_go_for_what_the_log_needs_whatever_the_floor_is(void **st
         rig_roll(rig, 10);
     for (size_t i = 0; i < MG_COUNT(floors); i++) {
         size_t before = rig_partitions(rig);
-        rig->conf.free_min = floors[i];
+        RIG_SET(rig, free_min, floors[i]);
         wanted_bytes = WANTED;
         look(rig, MG_MAX(WITH_REST, floors[i]));
         assert_int_equal(rig_partitions(rig), before);
@@ -144,7 +144,7 @@ static void what_the_log_needs_makes_no_store_full(void **state)
     struct rig *rig = *state;
 
     rig->store->options.wanted = wanted;
-    rig->conf.free_min = FLOOR / 100;
+    RIG_SET(rig, free_min, FLOOR / 100);
     wanted_bytes = WANTED;
     rig_commit(rig, 10);
     look(rig, FLOOR / 100);
@@ -168,7 +168,7 @@ static void the_floor_spares_what_recovery_needs(void **state)
     struct rig *rig = *state;
     uint64_t calls;
 
-    rig->conf.free_min = FLOOR;
+    RIG_SET(rig, free_min, FLOOR);
     rig_commit(rig, 10);
     kv_fault_at(0);
     rig_roll(rig, 10);
@@ -203,7 +203,7 @@ static void the_archive_counts_for_the_size_limit(void **state)
     rig_retain(rig);
     for (size_t i = 0; i < 2; i++)
         sum += partition_disk_bytes(rig_partition(rig, i));
-    rig->conf.disk_max = sum;
+    RIG_SET(rig, disk_max, sum);
     store_retain(rig->store);
     assert_int_equal(rig_partitions(rig), 2);
     rig_span(1, 1, &span);

@@ -172,9 +172,9 @@ static void nothing_is_lost_under_a_view_by_one_failure(void **state)
             rig_move_wall(rig->conf.roll_ns);
             put_and_turn(rig);
         }
-        rig->conf.disk_max = 1;
+        RIG_SET(rig, disk_max, 1);
         store_retain(rig->store);
-        rig->conf.disk_max = UINT64_C(1) << 40;
+        RIG_SET(rig, disk_max, UINT64_C(1) << 40);
         is_over = kv_fault_calls() < n;
         kv_fault_at(0);
         settle(rig, 9);

@@ -108,7 +108,7 @@ static void rules_survive_rolls_and_restarts(void **state)
     assert_true(rig_partitions(rig) >= 5);
     rig_expect(rig, 1, 60);
     /* All but the open partition go: it carries them on. */
-    rig->conf.disk_max = 1;
+    RIG_SET(rig, disk_max, 1);
     store_retain(rig->store);
     assert_int_equal(rig_partitions(rig), 1);
     rig_reopen(rig);
@@ -149,7 +149,7 @@ static void at_most_four_mebibytes_are_carried_on(void **state)
         text[0] = (char)('0' + i);
         expect(rig, i, text);
     }
-    rig->conf.disk_max = 1;
+    RIG_SET(rig, disk_max, 1);
     store_retain(rig->store);
     expect(rig, 1, NULL);
     expect(rig, 2, memset(text, '2', 1));
@@ -330,7 +330,7 @@ static void a_roll_that_fails_loses_no_rules(void **state)
         expect(rig, 2, "b");
     } while (rig->n_done < 2);
     assert_int_equal(rig_partitions(rig), 2);
-    rig->conf.disk_max = 1;
+    RIG_SET(rig, disk_max, 1);
     store_retain(rig->store);
     assert_int_equal(rig_partitions(rig), 1);
     expect(rig, 1, "a");

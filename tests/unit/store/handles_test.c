@@ -108,7 +108,7 @@ static void a_view_may_read_what_was_dropped_before_it_looked(void **state)
 
     make_sealed(rig);
     view = store_view_new(rig->store);
-    rig->conf.disk_max = 1;
+    RIG_SET(rig, disk_max, 1);
     store_retain(rig->store);
     assert_int_equal(rig_partitions(rig), 1);
     assert_false(rig_file_exists(rig, 1, false));

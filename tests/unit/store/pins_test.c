@@ -71,7 +71,7 @@ static void a_pinned_trace_outlives_retention(void **state)
     assert_int_equal(count_spans(rig, 1), 10); /* both; the view of a trace joins equal ones */
     rig_roll(rig, 10);
     rig_retain(rig);
-    rig->conf.disk_max = 1;
+    RIG_SET(rig, disk_max, 1);
     store_retain(rig->store);
     rig_expect(rig, 11, 20); /* a search does not see the archive */
     assert_int_equal(count_spans(rig, 1), 5);
@@ -80,7 +80,7 @@ static void a_pinned_trace_outlives_retention(void **state)
     store_stat(rig->store, &stats);
     assert_int_equal(stats.pinned, 1);
     assert_true(stats.pins_bytes > 0 && stats.disk_bytes > stats.pins_bytes);
-    rig->conf.disk_max = UINT64_C(1) << 40;
+    RIG_SET(rig, disk_max, UINT64_C(1) << 40);
     rig_reopen(rig);
     assert_int_equal(count_spans(rig, 1), 5);
     struct store_view *view = store_view_new(rig->store);
@@ -160,18 +160,18 @@ static void the_archive_has_a_largest_size(void **state)
     struct rig *rig = *state;
     unsigned n = 0;
 
-    rig->conf.pins_max = 100;
+    RIG_SET(rig, pins_max, 100);
     assert_int_equal(pin_numbers(rig, 1, 1, 5), MG_E_TOO_BIG);
     assert_non_null(strstr(rig->why.text, "store.pins_max"));
     assert_false(pins_exist(rig));
-    rig->conf.pins_max = 128 << 10;
+    RIG_SET(rig, pins_max, 128 << 10);
     while (pin_numbers(rig, n + 1, 1, 5) == MG_OK)
         n++;
     assert_in_range(n, 2, 60);
     assert_true(pins_disk_bytes(rig->store) <= 2 * rig->conf.pins_max);
     assert_int_equal(count_spans(rig, n), 5);
     assert_int_equal(count_spans(rig, n + 1), 0);
-    rig->conf.pins_max = 256 << 10;
+    RIG_SET(rig, pins_max, 256 << 10);
     assert_int_equal(pin_numbers(rig, n + 1, 1, 5), MG_OK);
 }
 

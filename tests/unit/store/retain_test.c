@@ -36,13 +36,13 @@ static void a_partition_rolls_when_it_is_large(void **state)
     struct rig *rig = *state;
 
     rig_commit(rig, 10);
-    rig->conf.disk_max = (partition_disk_bytes(rig_partition(rig, 0)) + 1) * 16;
+    RIG_SET(rig, disk_max, (partition_disk_bytes(rig_partition(rig, 0)) + 1) * 16);
     rig_commit(rig, 10); /* below, as it was before this commit */
     assert_int_equal(rig_partitions(rig), 1);
-    rig->conf.disk_max = partition_disk_bytes(rig_partition(rig, 0)) * 16;
+    RIG_SET(rig, disk_max, partition_disk_bytes(rig_partition(rig, 0)) * 16);
     rig_commit(rig, 10); /* at */
     assert_int_equal(rig_partitions(rig), 2);
-    rig->conf.disk_max = UINT64_C(1) << 40;
+    RIG_SET(rig, disk_max, UINT64_C(1) << 40);
     rig_commit(rig, 10);
     assert_int_equal(rig_partitions(rig), 2);
     rig_expect(rig, 1, 40);
@@ -324,10 +324,10 @@ static void the_open_partition_is_never_dropped(void **state)
 {
     struct rig *rig = *state;
 
-    rig->conf.roll_ns = 3650 * 24 * 3600 * RIG_SECOND;
+    RIG_SET(rig, roll_ns, 3650 * 24 * 3600 * RIG_SECOND);
     rig_commit(rig, 10);
     rig_move_wall(rig->conf.retention_ns * 2);
-    rig->conf.disk_max = 1;
+    RIG_SET(rig, disk_max, 1);
     store_retain(rig->store);
     rig_expect(rig, 1, 10);
     assert_int_equal(dropped(rig, 0) + dropped(rig, 1), 0);
@@ -371,16 +371,16 @@ static void the_size_limit_drops_the_oldest(void **state)
         sum += bytes[i] = partition_disk_bytes(rig_partition(rig, i));
     store_stat(rig->store, &stats);
     assert_int_equal(stats.disk_bytes, sum);
-    rig->conf.disk_max = sum + 1; /* below */
+    RIG_SET(rig, disk_max, sum + 1); /* below */
     store_retain(rig->store);
-    rig->conf.disk_max = sum; /* at */
+    RIG_SET(rig, disk_max, sum); /* at */
     store_retain(rig->store);
     assert_int_equal(rig_partitions(rig), 4);
-    rig->conf.disk_max = sum - 1; /* above */
+    RIG_SET(rig, disk_max, sum - 1); /* above */
     store_retain(rig->store);
     rig_expect(rig, 11, 40);
     struct store_view *view = store_view_new(rig->store);
-    rig->conf.disk_max = 1;
+    RIG_SET(rig, disk_max, 1);
     store_retain(rig->store);
     rig_expect_in(view, 11, 40);
     rig_expect(rig, 31, 40);
@@ -397,7 +397,7 @@ static void eighty_percent_of_the_disk_is_the_default(void **state)
     struct rig *rig = *state;
 
     assert_int_equal(store_disk_max(rig->store), UINT64_C(1) << 40);
-    rig->conf.disk_max = 0;
+    RIG_SET(rig, disk_max, 0);
     assert_true(store_disk_max(rig->store) > 1 << 20);
     assert_true(store_disk_max(rig->store) < UINT64_C(1) << 60);
 }
@@ -426,7 +426,7 @@ static void the_catalog_forgets_what_retention_dropped(void **state)
         assert_int_equal(catalog_services(catalog, &arena, &services), 2 - dropped_it);
         assert_true(str_eq(services[0], dropped_it ? STR("service-4") : STR("service-3")));
         catalog_free(&catalog);
-        rig->conf.disk_max = 1;
+        RIG_SET(rig, disk_max, 1);
         store_retain(rig->store);
     }
     arena_fini(&arena);
@@ -465,16 +465,16 @@ static void the_oldest_is_of_the_first_commit_with_spans(void **state)
     rig_retain(rig); /* by age */
     assert_int_equal(oldest(rig), begun[1]);
     rig_disk.free_bytes = 0;
-    rig->conf.free_min = 1;
+    RIG_SET(rig, free_min, 1);
     store_look_at_disk(rig->store);
     assert_int_equal(oldest(rig), begun[2]);
-    rig->conf.free_min = 0;
-    rig->conf.disk_max = 1;
+    RIG_SET(rig, free_min, 0);
+    RIG_SET(rig, disk_max, 1);
     rig_retain(rig); /* by size: only the open one stays, which has no spans yet */
     assert_int_equal(oldest(rig), 0);
     rig_reopen(rig);
     assert_int_equal(oldest(rig), 0);
-    rig->conf.disk_max = UINT64_C(1) << 40;
+    RIG_SET(rig, disk_max, UINT64_C(1) << 40);
     rig_commit(rig, 10);
     assert_int_equal(oldest(rig), rig_partition(rig, 0)->first_wall_ns);
     rig_expect(rig, 81, 90);

@@ -41,6 +41,8 @@ extern struct store_disk rig_disk; /* what the store is told of the file system;
 
 enum mg_err rig_try_open(struct rig *rig);
 void rig_open(struct rig *rig);
+/* One row of the open store's configuration, as of now. */
+#define RIG_SET(rig, row, value) ((rig)->conf.row = (value), store_reload((rig)->store, &(rig)->conf))
 void rig_start(struct rig *rig);
 /* Without a word to the store, as a crash would: batches that are not done are forgotten. */
 void rig_abandon(struct rig *rig);

@@ -240,7 +240,7 @@ static void a_trace_larger_than_a_block_is_stored_in_parts(void **state)
     const struct block_info *blocks;
     uint64_t n = 0;
 
-    rig->conf.block_rows = 200000;
+    RIG_SET(rig, block_rows, 200000);
     rig_span(1, 1, &span);
     rows_span(rows, &span);
     const struct row *model = rows->all.at[0];

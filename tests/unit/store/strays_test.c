@@ -158,7 +158,7 @@ static void many_strays_make_several_blocks(void **state)
     struct block_info blocks[64];
     size_t strays = 0;
 
-    rig->conf.block_rows = 10;
+    RIG_SET(rig, block_rows, 10);
     for (unsigned i = 0; i < 20; i++)
         put_at(rig, (int64_t[]){ 0, long_ago, far_ahead, 1 }, 4, i + 1);
     commit(rig);

@@ -108,18 +108,33 @@ static void *pin_and_copy(void *argument)
     return (void *)(uintptr_t)failures;
 }
 
+/* Rows as a reload of the program gives them: gone when the call has returned. */
+static void *reload(void *argument)
+{
+    struct rig *rig = argument;
+
+    for (unsigned i = 0; !is_over; i++) {
+        struct store_conf *conf = mem_alloc(sizeof *conf);
+        *conf = rig->conf;
+        conf->block_rows += i % 2;
+        store_reload(rig->store, conf);
+        mem_free(conf);
+    }
+    return NULL;
+}
+
 static void all_at_once(void **state)
 {
-    static void *(*const bodies[])(void *) = { look, look, read_names, pin_and_copy, ask_why };
+    static void *(*const bodies[])(void *) = { look, look, read_names, pin_and_copy, ask_why, reload };
     struct rig *rig = *state;
     pthread_t threads[MG_COUNT(bodies)];
     uint32_t generation;
     char text[16];
     void *failures;
 
-    rig->conf.retention_ns = 20 * rig->conf.roll_ns;
+    RIG_SET(rig, retention_ns, 20 * rig->conf.roll_ns);
     rig->store->handles.most = 4;
-    rig->conf.decisions_max = 64 << 10;
+    RIG_SET(rig, decisions_max, 64 << 10);
     rig_start(rig);
     for (size_t i = 0; i < MG_COUNT(bodies); i++)
         assert_int_equal(pthread_create(&threads[i], NULL, bodies[i], rig), 0);

@@ -230,7 +230,7 @@ static void bench(void **state)
     struct rig_decided *decided = mem_zero(BATCH, sizeof *decided);
     uint64_t sum = 0;
 
-    rig->conf.block_rows = 20000;
+    RIG_SET(rig, block_rows, 20000);
     for (unsigned i = 0; i < BATCHES; i++, rig_move(RIG_SECOND)) {
         for (unsigned k = 0; k < BATCH; k++)
             decided[k] = (struct rig_decided){ .trace = (uint64_t)i * BATCH + k, .outcome = k % 10 ? rig_dropped(1) : rig_kept(1), .is_kept = k % 10 == 0 };

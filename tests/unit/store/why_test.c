@@ -856,21 +856,21 @@ static void decisions_max_drops_the_oldest_alone(void **state)
     for (size_t i = 0; i < 4; i++)
         sum += bytes[i] = rig_partition(rig, i)->decisions.disk_bytes;
     assert_int_equal(stats_of(rig).decisions_bytes, sum);
-    rig->conf.decisions_max = sum; /* at */
+    RIG_SET(rig, decisions_max, sum); /* at */
     store_retain(rig->store);
     assert_int_equal(stats_of(rig).decisions, 1200);
-    rig->conf.decisions_max = sum - 1; /* above */
+    RIG_SET(rig, decisions_max, sum - 1); /* above */
     store_retain(rig->store);
     RIG_UNDECIDED(rig, 1000);
     RIG_DECIDED(rig, 2000, -2);
     assert_int_equal(rig_why_bytes(rig, 1), 0);
     assert_int_equal(stats_of(rig).decisions, 900);
     assert_int_equal(metric_get(rig->store->metrics, STORE_decisions_unlinked, 0, 0), 1);
-    rig->conf.decisions_max = bytes[3]; /* the open one's counts */
+    RIG_SET(rig, decisions_max, bytes[3]); /* the open one's counts */
     store_retain(rig->store);
     RIG_UNDECIDED(rig, 3000);
     RIG_DECIDED(rig, 4000, -4);
-    rig->conf.decisions_max = 0; /* and it is never dropped */
+    RIG_SET(rig, decisions_max, 0); /* and it is never dropped */
     store_retain(rig->store);
     RIG_DECIDED(rig, 4000, -4);
     assert_int_equal(rig_partitions(rig), 4);
@@ -892,7 +892,7 @@ static void decisions_max_holds_for_the_open_partition_too(void **state)
     struct rig *rig = *state;
     uint64_t most = 0, file = 0;
 
-    rig->conf.decisions_max = MOST;
+    RIG_SET(rig, decisions_max, MOST);
     for (unsigned i = 1; i <= ROUNDS; i++) {
         put_dropped(rig, EACH * i, EACH, 1);
         rig_commit(rig, 5);
@@ -924,10 +924,10 @@ static void an_eighth_of_decisions_max_closes_a_partition(void **state)
 
     put_dropped(rig, 1000, 1000, 1);
     rig_commit(rig, 5);
-    rig->conf.decisions_max = (rig_partition(rig, 0)->decisions.disk_bytes + 1) * 8;
+    RIG_SET(rig, decisions_max, (rig_partition(rig, 0)->decisions.disk_bytes + 1) * 8);
     rig_commit(rig, 5);
     assert_int_equal(rig_partitions(rig), 1);
-    rig->conf.decisions_max -= 8;
+    RIG_SET(rig, decisions_max, rig->conf.decisions_max - 8);
     rig_commit(rig, 5);
     assert_int_equal(rig_partitions(rig), 2);
     rig_commit(rig, 5); /* the new one has none */
@@ -940,7 +940,7 @@ static void a_commit_above_decisions_max_does_not_stay(void **state)
 {
     struct rig *rig = *state;
 
-    rig->conf.decisions_max = 4096;
+    RIG_SET(rig, decisions_max, 4096);
     put_dropped(rig, 1000, 1000, 1);
     rig_commit(rig, 5);
     RIG_DECIDED(rig, 1000, -1);
@@ -959,7 +959,7 @@ static void no_decisions_max_keeps_the_open_partitions(void **state)
 {
     struct rig *rig = *state;
 
-    rig->conf.decisions_max = 0;
+    RIG_SET(rig, decisions_max, 0);
     for (unsigned i = 1; i <= 3; i++) {
         put_dropped(rig, 1000 * i, 10, 1);
         rig_commit(rig, 5);
@@ -988,15 +988,15 @@ static void disk_max_counts_decisions(void **state)
         sum += partition_disk_bytes(rig_partition(rig, i));
     assert_int_equal(stats_of(rig).disk_bytes, sum);
     assert_true(rig_partition(rig, 0)->decisions.disk_bytes >= 60000);
-    rig->conf.disk_max = sum;
+    RIG_SET(rig, disk_max, sum);
     store_retain(rig->store);
     assert_int_equal(rig_partitions(rig), 2);
-    rig->conf.disk_max = sum - 1;
+    RIG_SET(rig, disk_max, sum - 1);
     store_retain(rig->store);
     assert_int_equal(rig_partitions(rig), 1);
     RIG_UNDECIDED(rig, 100);
     RIG_DECIDED(rig, 5000, -2);
-    rig->conf.disk_max = partition_disk_bytes(rig_partition(rig, 0)) * 16; /* large enough to roll, by its decisions */
+    RIG_SET(rig, disk_max, partition_disk_bytes(rig_partition(rig, 0)) * 16); /* large enough to roll, by its decisions */
     rig_drop(rig, 9000, 3);
     assert_int_equal(rig_partitions(rig), 2);
 }

@@ -254,14 +254,13 @@ static void memory(void **state)
     }
     buf_put_text(&body, "]}]}]}");
     assert_true(body.len < 65536);
-    static struct query_conf limits;
-    limits = *scene.api->conf;
-    limits.memory_max = 5 * 4096 * sizeof(struct attr);
+    struct query_conf limits = {.memory_max = 5 * 4096 * sizeof(struct attr), .traces_max = 1000};
     jaeger_api_reload(scene.api, &limits);
     post(&scene, "/api/transform", NULL, buf_str(&body));
     assert_int_equal(scene.status, 413);
     assert_true(str_find(scene.body, STR("query.memory_max"), &at));
     limits.memory_max = 1 << 20;
+    jaeger_api_reload(scene.api, &limits);
     post(&scene, "/api/transform", NULL, buf_str(&body));
     assert_int_equal(scene.status, 200);
     buf_fini(&body);

@@ -267,6 +267,44 @@ static void autocomplete(void **state)
     scene_close(&scene);
 }
 
+/* Rows as a reload of the program gives them: gone when the call has returned. */
+static void *reload_often(void *argument)
+{
+    struct scene *scene = argument;
+
+    for (int i = 0; i < 300; i++) {
+        struct str key = {mem_text("http.method"), 11};
+        struct zipkin_conf conf = {{&key, 1}, scene->conf.lookback_ns, scene->conf.limit};
+        struct query_conf query = scene->rig.query_conf;
+        zipkin_api_reload(scene->api, &query, &conf);
+        memset((char *)key.ptr, 'x', key.len);
+        mem_free((char *)key.ptr);
+    }
+    return NULL;
+}
+
+static void requests_are_answered_while_rows_are_exchanged(void **state)
+{
+    struct scene scene = {0};
+    struct str key = STR("http.method");
+    pthread_t thread;
+
+    (void)state;
+    scene_open(&scene);
+    put_method(&scene, 1, "PUT", clock_wall_ns() / 1000);
+    zipkin_api_reload(scene.api, &scene.rig.query_conf,
+                      &(struct zipkin_conf){{&key, 1}, scene.conf.lookback_ns, scene.conf.limit});
+    assert_int_equal(pthread_create(&thread, NULL, reload_often, &scene), 0);
+    for (int i = 0; i < 30; i++) {
+        expect_both(&scene, "/autocompleteKeys", 200, "['http.method']");
+        expect_both(&scene, "/autocompleteValues?key=http.method", 200, "['PUT']");
+        expect_both(&scene, "/autocompleteValues?key=xxxxxxxxxxx", 200, "[]");
+    }
+    pthread_join(thread, NULL);
+    expect_both(&scene, "/autocompleteKeys", 200, "['http.method']");
+    scene_close(&scene);
+}
+
 /* --- dependencies ----------------------------------------------------------------------------- */
 
 #define MINUTE_MS UINT64_C(60000)
@@ -345,6 +383,7 @@ static void page_and_probes(void **state)
     scene_expect(&scene, "/api/v2/traces?limit=24", 200, "[]");
     scene_expect(&scene, "/api/v2/traces?limit=25", 400, "limit 25 is above query.traces_max (24)");
     less.traces_max = 25;
+    zipkin_api_reload(scene.api, &less, &other);
     scene_expect(&scene, "/zipkin/config.json", 200, CONFIG("25", "60000"));
     scene_expect(&scene, "/info", 200, "{'zipkin':{'version':'1.2.3','commit':''}}");
     scene_close(&scene);
@@ -446,6 +485,7 @@ int main(void)
         cmocka_unit_test(many_traces),     cmocka_unit_test(searches),
         cmocka_unit_test(defaults),        cmocka_unit_test(names),
         cmocka_unit_test(autocomplete),    cmocka_unit_test(dependencies),
+        cmocka_unit_test(requests_are_answered_while_rows_are_exchanged),
         cmocka_unit_test(page_and_probes), cmocka_unit_test(other_paths_and_methods),
         cmocka_unit_test(scopes),          cmocka_unit_test(rows),
     };
