@@ -329,13 +329,15 @@ static char *join(const char *dir, const char *name)
     return buf_take(&path, NULL);
 }
 
-/* A collector holds a connection a client; the soft limit is a shell's default. SIGPIPE is told by write's error. */
+/* A collector holds a connection a client; the soft limit is a shell's default. SIGPIPE and SIGXFSZ are told by write's error: beyond the
+ * largest size of a file the disk is full, which is a state and not an end. */
 static void prepare_process(const struct settings *settings)
 {
     struct rlimit files;
 
     log_configure((enum log_level)settings->log.level, (enum log_format)settings->log.format);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &files); /* the old limit still works */

@@ -222,6 +222,7 @@ bool duplex_is_behind(const struct http_request *request);
 void auth_set(struct http_server *server, struct http_auth *auth); /* counted */
 bool auth_admits(struct http_request *request);                    /* false: answered */
 void cors_look(struct http_request *request);                      /* before any answer */
+bool cors_admits(struct http_request *request); /* may a page of another site do this? false: answered */
 /* Answers an OPTIONS that asks for a page's sake. allow: methods of the path. false: it is none. */
 bool cors_preflight(struct http_request *request, struct str allow);
 void cors_add(struct http_request *request, struct answer *answer); /* its headers */

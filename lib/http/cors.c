@@ -7,6 +7,10 @@
  * answer is "*" without credentials: every page of the web could otherwise use the credentials that
  * a browser keeps for this server.
  *
+ * A browser sends some requests without a preflight, with the credentials that it keeps for this
+ * server, and what they do is done although the page cannot read the answer. It says so in
+ * Sec-Fetch-Site, which no script can set, no proxy changes, and nobody but a browser sends.
+ *
  * A preflight that is refused gets 204 as well, without the headers that would allow something:
  * that is what browsers understand, and what the reference does. */
 #include "http/auth.h"
@@ -66,6 +70,15 @@ void cors_look(struct http_request *request)
         return;
     request->has_cors = true;
     request->cors_origin = allow_origin(conf, http_request_header(request, STR("origin")));
+}
+
+bool cors_admits(struct http_request *request)
+{
+    bool is_safe = str_eq(request->method, STR("GET")) || request->is_head || str_eq(request->method, STR("OPTIONS"));
+    if (is_safe || request->cors_origin.len || !str_eq_nocase(http_request_header(request, STR("sec-fetch-site")), STR("cross-site")))
+        return true;
+    request_refuse(request, MG_E_DENIED, "denied", "a page of another site may send only when cors.origins has it");
+    return false;
 }
 
 static size_t put_origin(const struct http_request *request, struct http_header *out)

@@ -461,7 +461,7 @@ void request_head_complete(struct http_request *request)
         return;
     if (!request->route->is_grpc)
         request->is_grpc = false; /* the handler says what it thinks of the type, as plain HTTP */
-    if (!auth_admits(request) || !check_expectation(request))
+    if (!cors_admits(request) || !auth_admits(request) || !check_expectation(request))
         return;
     request->is_duplex = request->route->on_message != NULL;
     set_body_limit(request);

@@ -2,9 +2,15 @@
  *
  * The socket is our own and libuv only polls it. libuv's listener would, when descriptors run out,
  * accept and close whatever waits; clients lose data when a connection is dropped that way, so here
- * accepting stops for a moment and the connections stay in the kernel's backlog. */
+ * accepting stops for a moment and the connections stay in the kernel's backlog.
+ *
+ * It stops while some descriptors are left: whoever opens as many connections as there may be must
+ * not keep the rest of the process from opening its files. */
 #define _GNU_SOURCE /* accept4 */
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "base/mem.h"
@@ -14,6 +20,8 @@
 
 #define RETRY_MS          100 /* pause of accepting when descriptors are out */
 #define ACCEPTS_PER_ROUND 32  /* then the connections that are here get their turn */
+#define RESERVE_SHARE     8   /* of the descriptors that a process may have, for others than connections */
+#define RESERVE_MAX       1024
 
 struct listener {
     uv_poll_t poll; /* first: the close callback frees the whole */
@@ -25,6 +33,7 @@ struct listener {
     listener_fn *on_accept;
     void *owner;
     bool is_paused;
+    int first_reserved; /* a connection with this descriptor or a higher one is the last for now */
     char address[ADDRESS_TEXT_BYTES];
 };
 
@@ -37,9 +46,32 @@ static void start_polling(struct listener *listener)
                             on_readable); /* fails only when closing */
 }
 
+/* The kernel gives the lowest descriptor that is free. */
+static bool has_descriptor(const struct listener *listener)
+{
+    int fd = fcntl(listener->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0 && fd < listener->first_reserved;
+}
+
+static void stop_for_a_moment(struct listener *listener)
+{
+    (void)uv_poll_stop(&listener->poll); /* always 0 */
+    timer_start(listener->retry, RETRY_MS);
+}
+
 static void on_retry(void *owner)
 {
     start_polling(owner);
+}
+
+static int first_reserved(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur > INT_MAX)
+        return INT_MAX;
+    return (int)(files.rlim_cur - MG_MIN(files.rlim_cur / RESERVE_SHARE, (rlim_t)RESERVE_MAX));
 }
 
 static bool is_out_of_resources(int error)
@@ -71,8 +103,7 @@ static bool accept_one(struct listener *listener)
     if (fd < 0) {
         int error = errno;
         if (is_out_of_resources(error)) {
-            (void)uv_poll_stop(&listener->poll); /* always 0 */
-            timer_start(listener->retry, RETRY_MS);
+            stop_for_a_moment(listener);
             return false;
         }
         /* A peer that went before we looked (ECONNABORTED and kin) is not the end of the queue. */
@@ -83,7 +114,7 @@ static bool accept_one(struct listener *listener)
         stream_close(stream);
     else
         listener->on_accept(listener->owner, stream);
-    return true;
+    return fd < listener->first_reserved; /* else the next round looks what is left */
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -91,6 +122,10 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
     struct listener *listener = MG_CONTAINER(poll, struct listener, poll);
+    if (!has_descriptor(listener)) { /* or each of many listeners would take one more */
+        stop_for_a_moment(listener);
+        return;
+    }
     for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
         if (uv_is_closing((uv_handle_t *)poll) || listener->is_paused || !accept_one(listener))
             return;
@@ -123,6 +158,7 @@ enum mg_err listener_open(struct listener **out, struct loop *loop,
     listener->plain_answer = options->plain_answer;
     listener->on_accept = on_accept;
     listener->owner = owner;
+    listener->first_reserved = first_reserved();
     listener->retry = timer_new(loop, on_retry, listener);
     socket_name(fd, listener->address);
     start_polling(listener);

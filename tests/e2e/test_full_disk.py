@@ -3,6 +3,7 @@ is room they are taken, without a restart. The disk is a file system of its own,
 
 import base64
 import os
+import resource
 import subprocess
 
 import grpc
@@ -272,6 +273,24 @@ def test_retention_makes_room_for_the_journal(make, disk, floor, left):
     assert_balanced(collector.settle())
     collector.stop()
     assert not check_files(disk.data)
+
+
+def test_the_largest_size_of_a_file_is_a_full_disk(make):
+    """A limit of the system's, which it tells by a signal that would end the process."""
+    collector = make(NO_FLOOR)
+    old = send(collector)
+    resource.prlimit(collector.process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+    until(lambda: collector.send(request_of(5).SerializeToString()).status == 503, what="a refusal")
+    until(lambda: health(collector) == (503, "refusing", REFUSING), what="health to say so")
+    assert_refused(collector)
+    assert collector.trace(old).status == 200
+    resource.prlimit(collector.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    new = assert_recovers(collector)
+    ledger = collector.settle()
+    assert_balanced(ledger)
+    collector.stop()
+    assert not check_files(collector.data_dir)
+    assert {old, new} <= set(traces_of(collector.data_dir))
 
 
 def test_another_reason_still_fails_the_start(tmp_path):

@@ -238,6 +238,41 @@ static void test_not_configured(void **state)
     }
 }
 
+/* Nobody asks before such a request, and what it does is done. */
+static void test_other_sites_may_not_write(void **state)
+{
+    (void)state;
+    #define FROM(site) "Sec-Fetch-Site: " site "\r\nContent-Length: 0\r\n"
+    #define PAGE "Origin: https://a.test\r\n"
+    /* clang-format off */
+    static const struct { const char *row, *line, *headers, *want; } cases[] = {
+        { NULL, "POST /echo", PAGE FROM("cross-site"), "403" },
+        { NULL, "POST /echo", PAGE FROM("CROSS-SITE"), "403" },
+        { NULL, "POST /echo", "Origin: null\r\n" FROM("cross-site"), "403" },
+        { NULL, "POST /echo", FROM("cross-site"), "403" },
+        { "https://b.test", "POST /echo", PAGE FROM("cross-site"), "403" },
+        { "https://a.test", "POST /echo", PAGE FROM("cross-site"), "200" },
+        { "*", "POST /echo", PAGE FROM("cross-site"), "200" },
+        { NULL, "POST /echo", PAGE FROM("same-origin"), "200" },
+        { NULL, "POST /echo", PAGE FROM("same-site"), "200" },
+        { NULL, "POST /echo", FROM("none"), "200" },
+        { NULL, "POST /echo", PAGE "Content-Length: 0\r\n", "200" }, /* no browser of these years, or an SDK */
+        { NULL, "GET /", PAGE FROM("cross-site"), "200" }, /* a link to it */
+        { NULL, "HEAD /", PAGE FROM("cross-site"), "200" },
+    };
+    /* clang-format on */
+    #undef FROM
+    #undef PAGE
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct scene scene;
+        start(&scene, (const char *const[]){cases[i].row, NULL}, (const char *const[]){NULL}, 0);
+        send_text(&scene.wire, cases[i].line, cases[i].headers);
+        if (!str_starts(str_of(wire_answers(&scene.wire)), str_of(cases[i].want)))
+            fail_msg("%zu: %s", i, wire_answers(&scene.wire));
+        wire_fini(&scene.wire);
+    }
+}
+
 /* A request keeps what was in force when its head came, and nothing of the old rows is read. */
 static void test_reload(void **state)
 {
@@ -355,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_no_max_age),
         cmocka_unit_test(test_errors_are_readable),
         cmocka_unit_test(test_not_configured),
+        cmocka_unit_test(test_other_sites_may_not_write),
         cmocka_unit_test(test_reload),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_refusals_repeat_no_word),

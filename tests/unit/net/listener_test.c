@@ -3,9 +3,11 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "base/mem.h"
 #include "net/stream.h"
@@ -214,9 +216,80 @@ static void test_out_of_descriptors(void **state)
     timer_start(shortage.timer, 250);
     loop_run(door->loop);
     assert_int_equal(door->n_accepted, 1); /* accepted after all, by the retry */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &shortage.before), 0); /* the client's going may have been enough */
     timer_free(&shortage.timer);
     listener_close(&door->listener);
     loop_free(&door->loop);
+}
+
+/* --- what connections leave --- */
+enum { CLIENTS = 24, ROOM = 8 };
+struct crowd {
+    struct door door;
+    struct stream *held[CLIENTS];
+    struct timer *timer;
+    unsigned n_held;
+    rlim_t reserve;
+};
+
+static void on_accept_kept(void *owner, struct stream *stream)
+{
+    struct crowd *crowd = owner;
+    if (crowd->n_held == CLIENTS) /* those of before have gone */
+        stream_close(stream);
+    else
+        crowd->held[crowd->n_held++] = stream;
+    crowd->door.n_accepted++;
+    if (crowd->door.n_accepted == 1) /* the others of this round come before it */
+        timer_start(crowd->timer, 1);
+    if (crowd->door.n_accepted == CLIENTS)
+        loop_stop(crowd->door.loop);
+}
+
+/* Accepting has stopped, and files can still be opened; then all connections go. */
+static void end_crowd(void *owner)
+{
+    struct crowd *crowd = owner;
+    int files[CLIENTS], n = 0;
+    assert_in_range(crowd->n_held, 1, CLIENTS - 1);
+    while (n < CLIENTS && (files[n] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
+        n++;
+    assert_in_range(n, crowd->reserve - 1, crowd->reserve);
+    while (n > 0)
+        close(files[--n]);
+    while (crowd->n_held > 0)
+        stream_close(crowd->held[--crowd->n_held]);
+    crowd->n_held = CLIENTS;
+}
+
+static void test_descriptors_left_to_others(void **state)
+{
+    (void)state;
+    struct crowd crowd = {.door = {.loop = loop_new()}};
+    struct rlimit before;
+    struct mg_why why = {""};
+    int clients[CLIENTS];
+    for (size_t i = 0; i < CLIENTS; i++)
+        clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit tight = {(rlim_t)(clients[CLIENTS - 1] + ROOM) * 8 / 7, before.rlim_max};
+    crowd.reserve = tight.rlim_cur / 8;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    struct listener_options options = {.address = STR("127.0.0.1:0"), .backlog = CLIENTS};
+    if (listener_open(&crowd.door.listener, crowd.door.loop, &options, on_accept_kept, &crowd, &why) != MG_OK)
+        fail_msg("%s", why.text);
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port_of(crowd.door.listener)), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    for (size_t i = 0; i < CLIENTS; i++) /* into the backlog */
+        assert_int_equal(connect(clients[i], (struct sockaddr *)&to, sizeof to), 0);
+    crowd.timer = timer_new(crowd.door.loop, end_crowd, &crowd);
+    loop_run(crowd.door.loop);
+    assert_int_equal(crowd.door.n_accepted, CLIENTS);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    for (size_t i = 0; i < CLIENTS; i++)
+        close(clients[i]);
+    timer_free(&crowd.timer);
+    listener_close(&crowd.door.listener);
+    loop_free(&crowd.door.loop);
 }
 
 int main(void)
@@ -228,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_taken_address),
         cmocka_unit_test(test_pause),
         cmocka_unit_test(test_out_of_descriptors),
+        cmocka_unit_test(test_descriptors_left_to_others),
     };
     /* clang-format on */
     return cmocka_run_group_tests(tests, NULL, NULL);

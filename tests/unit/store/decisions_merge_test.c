@@ -414,7 +414,7 @@ static void a_merge_is_given_up_with_its_partition(void **state)
     close_with_many(rig);
     until_it_writes(rig);
     partitions = rig_partitions(rig);
-    rig_move_wall(rig->conf.retention_ns);
+    rig_move(rig->conf.retention_ns);
     rig_commit(rig, 5); /* the newest stays */
     rig_commit(rig, 5);
     rig_retain(rig);

@@ -232,7 +232,7 @@ static void sealing_waits_for_the_new_partition_s_first_commit(void **state)
     kv_fault_at(0);
     assert_int_equal(rig_partitions(rig), 3);
     assert_int_equal(rig_partition(rig, 2)->state.commit, 0);
-    rig_move_wall(rig->conf.retention_ns * 2);
+    rig_move(rig->conf.retention_ns * 2);
     store_retain(rig->store);
     assert_false(rig_partition(rig, 1)->is_sealed);
     assert_int_equal(rig_partitions(rig), 2); /* the middle one alone says where recovery starts: it must not go */
@@ -308,7 +308,7 @@ static void retention_goes_by_the_last_commit(void **state)
     uint64_t last = rig_wall_ns();
     rig_roll(rig, 10);
     rig_retain(rig);
-    rig_move_wall(last + rig->conf.retention_ns - rig_wall_ns() - 1);
+    rig_move(last + rig->conf.retention_ns - rig_wall_ns() - 1);
     store_retain(rig->store);
     rig_expect(rig, 1, 30);
     rig_move_wall(1);
@@ -326,7 +326,7 @@ static void the_open_partition_is_never_dropped(void **state)
 
     RIG_SET(rig, roll_ns, 3650 * 24 * 3600 * RIG_SECOND);
     rig_commit(rig, 10);
-    rig_move_wall(rig->conf.retention_ns * 2);
+    rig_move(rig->conf.retention_ns * 2);
     RIG_SET(rig, disk_max, 1);
     store_retain(rig->store);
     rig_expect(rig, 1, 10);
@@ -343,6 +343,7 @@ static void a_dropped_partition_stays_with_its_views(void **state)
     rig_expect_in(view, 1, 10); /* its transaction has begun */
     sealed = store_view_new(rig->store); /* its has not */
     rig_roll(rig, 10);
+    rig_move_mono(rig->conf.roll_ns); /* as it has moved the wall clock */
     rig_move(rig->conf.retention_ns - rig->conf.roll_ns);
     rig_turn(rig); /* rolls the open one by age, and drops the first */
     assert_false(rig_file_exists(rig, 1, false));
@@ -461,7 +462,7 @@ static void the_oldest_is_of_the_first_commit_with_spans(void **state)
     }
     rig_reopen(rig);
     assert_int_equal(oldest(rig), begun[0]);
-    rig_move_wall(rig->conf.retention_ns - (rig_wall_ns() - begun[0] - 60 * RIG_SECOND));
+    rig_move(rig->conf.retention_ns - (rig_wall_ns() - begun[0] - 60 * RIG_SECOND));
     rig_retain(rig); /* by age */
     assert_int_equal(oldest(rig), begun[1]);
     rig_disk.free_bytes = 0;
@@ -480,6 +481,116 @@ static void the_oldest_is_of_the_first_commit_with_spans(void **state)
     rig_expect(rig, 81, 90);
 }
 
+/* --- a wall clock that is set ----------------------------------------------------------------------- */
+
+#define YEAR (365 * 24 * 3600 * RIG_SECOND)
+#define HOUR (3600 * RIG_SECOND)
+
+static void three_closed(struct rig *rig) /* spans 1 to 10, 11 to 20, 21 to 30, an hour apart, and 31 to 40 in the open one */
+{
+    rig_commit(rig, 10);
+    for (unsigned i = 0; i < 3; i++) {
+        rig_roll(rig, 10);
+        rig_move_mono(rig->conf.roll_ns);
+        rig_retain(rig);
+    }
+    assert_int_equal(rig_partitions(rig), 4);
+}
+
+static void a_clock_that_is_wrong_for_a_while_drops_nothing(void **state)
+{
+    struct rig *rig = *state;
+
+    three_closed(rig);
+    rig_move_wall(YEAR);
+    store_retain(rig->store);
+    rig_expect(rig, 1, 40);
+    rig_move(HOUR - 1);
+    store_retain(rig->store);
+    rig_expect(rig, 1, 40);
+    rig_move_wall(-YEAR); /* corrected */
+    store_retain(rig->store);
+    rig_move(2 * HOUR);
+    store_retain(rig->store);
+    rig_expect(rig, 1, 40);
+    rig_move_wall(YEAR); /* the hour begins anew */
+    store_retain(rig->store);
+    rig_expect(rig, 1, 40);
+    assert_int_equal(dropped(rig, 0), 0);
+}
+
+static void a_clock_that_stays_ahead_is_believed_after_an_hour(void **state)
+{
+    struct rig *rig = *state;
+
+    three_closed(rig);
+    rig_move_wall(YEAR);
+    store_retain(rig->store);
+    rig_move(HOUR - 1);
+    store_retain(rig->store);
+    rig_expect(rig, 1, 40);
+    rig_move(1);
+    store_retain(rig->store);
+    rig_expect(rig, 31, 40);
+    assert_int_equal(dropped(rig, 0), 3);
+}
+
+static void ages_go_on_while_a_step_is_not_believed(void **state)
+{
+    struct rig *rig = *state;
+
+    three_closed(rig);
+    uint64_t closed = rig_partition(rig, 0)->state.wall_ns;
+    rig_move(closed + rig->conf.retention_ns - rig_wall_ns() - 1);
+    store_retain(rig->store);
+    rig_move_wall(YEAR);
+    store_retain(rig->store);
+    rig_expect(rig, 1, 40);
+    rig_move(1);
+    store_retain(rig->store);
+    rig_expect(rig, 11, 40);
+    assert_int_equal(dropped(rig, 0), 1);
+}
+
+static void a_small_step_is_believed_at_once(void **state)
+{
+    struct rig *rig = *state;
+
+    three_closed(rig);
+    uint64_t closed = rig_partition(rig, 0)->state.wall_ns;
+    rig_move(closed + rig->conf.retention_ns - rig_wall_ns() - 600 * RIG_SECOND);
+    store_retain(rig->store);
+    rig_expect(rig, 1, 40);
+    rig_move_wall(600 * RIG_SECOND);
+    store_retain(rig->store);
+    rig_expect(rig, 11, 40);
+}
+
+static void what_was_closed_in_the_future_does_not_stay_until_then(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_commit(rig, 10);
+    rig_move_wall(YEAR);
+    rig_commit(rig, 10); /* into a second one, by its age */
+    rig_move_wall(rig->conf.roll_ns);
+    rig_commit(rig, 10); /* the second one is closed, and the third is of the future too */
+    rig_move_wall(-YEAR);
+    rig_commit(rig, 10);
+    assert_int_equal(rig_partitions(rig), 4); /* the third one does not wait for its time */
+    rig_roll(rig, 10);
+    rig_retain(rig);
+    rig_expect(rig, 1, 50);
+    uint64_t closed = rig_partition(rig, 3)->state.wall_ns;
+    rig_reopen(rig);
+    rig_move(closed + rig->conf.retention_ns - rig_wall_ns() - 1);
+    store_retain(rig->store);
+    rig_expect(rig, 11, 50); /* the first one was of the past */
+    rig_move(1);
+    store_retain(rig->store);
+    rig_expect(rig, 41, 50);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
@@ -492,6 +603,9 @@ int main(void)
         T(a_partition_that_cannot_be_opened_is_told_and_tried_again), T(retention_goes_by_the_last_commit),
         T(the_open_partition_is_never_dropped), T(a_dropped_partition_stays_with_its_views), T(the_size_limit_drops_the_oldest),
         T(eighty_percent_of_the_disk_is_the_default), T(the_catalog_forgets_what_retention_dropped),
+        T(a_clock_that_is_wrong_for_a_while_drops_nothing), T(a_clock_that_stays_ahead_is_believed_after_an_hour),
+        T(ages_go_on_while_a_step_is_not_believed), T(a_small_step_is_believed_at_once),
+        T(what_was_closed_in_the_future_does_not_stay_until_then),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

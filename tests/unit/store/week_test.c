@@ -96,7 +96,7 @@ static void a_week_is_kept_to_the_hour(void **state)
     assert_true(most - least < most / 50);
     rig_reopen(rig);
     assert_in_range(services(rig), 7, 8);
-    rig_move_wall(rig->conf.retention_ns * 2); /* nothing comes any more */
+    rig_move(rig->conf.retention_ns * 2); /* nothing comes any more */
     for (int i = 0; i < 3; i++)
         rig_retain(rig);
     assert_int_equal(rig_partitions(rig), 1);

@@ -825,9 +825,9 @@ static void a_dropped_partition_takes_its_decisions(void **state)
     rig_drop(rig, 1, 1);
     rig_keep(rig, 1, 2);
     view = store_view_new(rig->store);
-    rig_move_wall(rig->conf.roll_ns);
+    rig_move(rig->conf.roll_ns);
     rig_drop(rig, 2, 3);
-    rig_move_wall(rig->conf.retention_ns - rig->conf.roll_ns);
+    rig_move(rig->conf.retention_ns - rig->conf.roll_ns);
     rig_retain(rig);
     assert_int_equal(rig_why_bytes(rig, 1), 0);
     assert_false(rig_file_exists(rig, 1, false));
