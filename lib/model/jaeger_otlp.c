@@ -26,8 +26,6 @@ enum meaning {
     MEANS_LIBRARY,
     MEANS_LIBRARY_VERSION,
     MEANS_SERVICE,
-    MEANS_EVENT,
-    MEANS_MESSAGE,
     MEANINGS
 };
 static const struct str names[MEANINGS] = {
@@ -43,8 +41,6 @@ static const struct str names[MEANINGS] = {
     [MEANS_LIBRARY] = STR_INIT("otel.library.name"),
     [MEANS_LIBRARY_VERSION] = STR_INIT("otel.library.version"),
     [MEANS_SERVICE] = STR_INIT("service.name"),
-    [MEANS_EVENT] = STR_INIT("event"),
-    [MEANS_MESSAGE] = STR_INIT("message"),
 };
 
 /* Which tags mean something, and which of them were taken. */
@@ -56,8 +52,7 @@ struct found {
 /* Names of the same length: two at most. Every tag of every span is looked up here. */
 #define LENGTHS 24
 static const uint8_t by_length[LENGTHS][2] = { /* meaning + 1; 0: none */
-    [5] = { MEANS_ERROR + 1, MEANS_EVENT + 1 },
-    [7] = { MEANS_MESSAGE + 1 },
+    [5] = { MEANS_ERROR + 1 },
     [9] = { MEANS_KIND + 1 },
     [12] = { MEANS_SERVICE + 1 },
     [14] = { MEANS_TRACE_STATE + 1 },
@@ -76,19 +71,22 @@ static inline enum meaning meaning_of(struct str key)
         return MEANINGS;
     for (unsigned i = 0; i < MG_COUNT(by_length[0]) && by_length[key.len][i]; i++) {
         const char *name = names[by_length[key.len][i] - 1].ptr;
-        if (name[0] == key.ptr[0] && name[key.len - 1] == key.ptr[key.len - 1] && memcmp(key.ptr, name, key.len) == 0)
+        if (name[0] == key.ptr[0] && name[key.len - 1] == key.ptr[key.len - 1] && bytes_same(key.ptr, name, key.len))
             return (enum meaning)(by_length[key.len][i] - 1);
     }
     return MEANINGS;
 }
 
-static void find(struct found *found, const struct jaeger_tags *tags)
+static void find(struct found *found, struct jaeger_raw *raw)
 {
     *found = (struct found){ .is_taken = { false } };
-    for (size_t i = 0; i < tags->n; i++) {
-        enum meaning meaning = meaning_of(tags->at[i].key);
-        if (meaning != MEANINGS)
-            found->last[meaning] = tags->at[i].value;
+    VEC_CLEAR(&raw->meant);
+    for (size_t i = 0; i < raw->tags.n; i++) {
+        enum meaning meaning = meaning_of(raw->tags.at[i].key);
+        if (meaning == MEANINGS)
+            continue;
+        found->last[meaning] = raw->tags.at[i].value;
+        VEC_PUSH(&raw->meant, ((struct jaeger_meant){ (uint16_t)i, (uint8_t)meaning }));
     }
 }
 
@@ -106,25 +104,36 @@ static struct str take_text(struct found *found, enum meaning meaning)
     return found->last[meaning].str;
 }
 
-/* Only texts and `error` are ever taken. */
-static bool is_taken(const struct found *found, const struct attr *tag)
+/* Is this one of those that were found, and taken? Only texts and `error` ever are. */
+static bool is_taken(const struct found *found, enum meaning meaning, const struct attr *tag)
 {
-    enum meaning meaning = meaning_of(tag->key);
-
-    if (meaning == MEANINGS || !found->is_taken[meaning] ||
-        tag->value.type != found->last[meaning].type)
+    if (!found->is_taken[meaning] || tag->value.type != found->last[meaning].type)
         return false;
     return tag->value.type == VALUE_STRING ? str_eq(tag->value.str, found->last[meaning].str)
                                            : tag->value.b == found->last[meaning].b;
 }
 
-static void remove_taken(struct jaeger_tags *tags, const struct found *found)
+/* Moves the tags [from, end) to where they stay. */
+static void keep(struct jaeger_tags *tags, size_t *kept, size_t from, size_t end)
 {
-    size_t kept = 0;
+    if (*kept != from)
+        memmove(&tags->at[*kept], &tags->at[from], (end - from) * sizeof tags->at[0]);
+    *kept += end - from;
+}
 
-    for (size_t i = 0; i < tags->n; i++)
-        if (!is_taken(found, &tags->at[i]))
-            tags->at[kept++] = tags->at[i];
+static void remove_taken(struct jaeger_raw *raw, const struct found *found)
+{
+    struct jaeger_tags *tags = &raw->tags;
+    size_t kept = 0, from = 0;
+
+    for (size_t i = 0; i < raw->meant.n; i++) {
+        size_t tag = raw->meant.at[i].tag;
+        if (!is_taken(found, raw->meant.at[i].meaning, &tags->at[tag]))
+            continue;
+        keep(tags, &kept, from, tag);
+        from = tag + 1;
+    }
+    keep(tags, &kept, from, tags->n);
     tags->n = kept;
 }
 
@@ -227,8 +236,8 @@ struct str jaeger_resource_bytes(struct str service, const struct jaeger_tags *t
 
 static int32_t kind_of(struct str name)
 {
-    for (int32_t kind = SPAN_INTERNAL; kind <= SPAN_CONSUMER; kind++)
-        if (str_eq(name, str_of(span_kind_name(kind))))
+    for (int32_t kind = SPAN_INTERNAL; name.len && kind <= SPAN_CONSUMER; kind++)
+        if (name.ptr[0] == span_kind_name(kind)[0] && str_eq(name, str_of(span_kind_name(kind))))
             return kind;
     return SPAN_UNSPECIFIED;
 }
@@ -333,25 +342,34 @@ static struct str links_of(struct jaeger_raw *raw, const uint8_t parent_id[8])
 
 /* --- logs and warnings --------------------------------------------- */
 
+static bool is_same_text(const struct attr *a, const struct attr *b)
+{
+    return a->value.type == VALUE_STRING && b->value.type == VALUE_STRING && str_eq(a->key, b->key) && str_eq(a->value.str, b->value.str);
+}
+
+/* The last field of that name, when it is a text. */
+static const struct attr *find_text(const struct jaeger_tags *fields, struct str key)
+{
+    for (size_t i = fields->n; i > 0; i--)
+        if (str_eq(fields->at[i - 1].key, key))
+            return fields->at[i - 1].value.type == VALUE_STRING ? &fields->at[i - 1] : NULL;
+    return NULL;
+}
+
 void jaeger_log_add(struct jaeger_raw *raw, uint64_t time_ns)
 {
-    struct found found;
-    struct str name;
+    const struct attr *name = find_text(&raw->fields, STR("event"));
 
-    find(&found, &raw->fields);
-    if (is_text(&found, MEANS_EVENT))
-        name = take_text(&found, MEANS_EVENT);
-    else /* where OpenTelemetry's exporter for Python puts it */
-        name = take_text(&found, MEANS_MESSAGE);
-    remove_taken(&raw->fields, &found);
-
+    if (!name) /* where OpenTelemetry's exporter for Python puts it */
+        name = find_text(&raw->fields, STR("message"));
     size_t mark = wire_open(&raw->events, FIELD_EVENT);
     if (time_ns)
         wire_put_fixed64(&raw->events, 1, time_ns);
-    if (name.len)
-        wire_put_bytes(&raw->events, 2, name);
+    if (name && name->value.str.len)
+        wire_put_bytes(&raw->events, 2, name->value.str);
     for (size_t i = 0; i < raw->fields.n; i++)
-        otlp_put_attr(&raw->events, 3, &raw->fields.at[i]);
+        if (!name || !is_same_text(&raw->fields.at[i], name))
+            otlp_put_attr(&raw->events, 3, &raw->fields.at[i]);
     wire_close(&raw->events, mark);
 }
 
@@ -393,14 +411,14 @@ void jaeger_span_of(struct jaeger_raw *raw, struct str service, struct span *out
     out->links = links_of(raw, out->parent_id);
     out->events = buf_str(&raw->events);
 
-    find(&found, &raw->tags);
+    find(&found, raw);
     out->kind = kind_of(take_text(&found, MEANS_KIND));
     out->trace_state = take_text(&found, MEANS_TRACE_STATE);
     take_status(&found, out);
     *scope = take_scope(&found);
     if (is_text(&found, MEANS_SERVICE) && str_eq(found.last[MEANS_SERVICE].str, service))
         found.is_taken[MEANS_SERVICE] = true;
-    remove_taken(&raw->tags, &found);
+    remove_taken(raw, &found);
     add_warnings(raw);
     out->attrs = raw->tags.at;
     out->n_attrs = (uint32_t)raw->tags.n;

@@ -36,24 +36,28 @@ static bool time_read(struct str message, __int128 *out)
 {
     const uint8_t *at = wire_begin(message), *end = wire_end(message);
     struct wire_field field;
-    int64_t seconds = 0;
-    int32_t nanos = 0;
+    uint64_t seconds = 0, nanos = 0;
     int got;
 
+    /* Nearly all of them are these two and no more. */
+    if (at != end && *at == VARINT(1) && !(at = get_varint(at + 1, end, &seconds)))
+        return false;
+    if (at != end && *at == VARINT(2) && !(at = get_varint(at + 1, end, &nanos)))
+        return false;
     while ((got = wire_next(&at, end, &field)) == 1) {
         switch (WIRE_TAG(field.number, field.type)) {
         case VARINT(1):
-            seconds = (int64_t)field.value;
+            seconds = field.value;
             break;
         case VARINT(2):
-            nanos = (int32_t)field.value;
+            nanos = field.value;
             break;
         default:
             if (!is_unknown(&field, TIME_LAST))
                 return false;
         }
     }
-    *out = (__int128)seconds * NS_PER_S + nanos;
+    *out = (__int128)(int64_t)seconds * NS_PER_S + (int32_t)nanos;
     return got == 0;
 }
 
@@ -94,45 +98,53 @@ static struct value tag_value(const struct tag *tag)
     }
 }
 
-/* What nearly all writers write: key, vType unless it is a text, that value, nothing else. False: any other, also malformed ones. */
-static inline bool tag_read_usual(const uint8_t *at, const uint8_t *end, struct attr *out)
+/* A field's tag, and a length of one byte; two bytes are there. */
+static inline bool is_short(const uint8_t *at, uint8_t tag)
 {
-    uint64_t len = 0;
+    return (get_le16(at) & 0x80ff) == tag;
+}
 
-    if (end - at < 2 || at[0] != BYTES(1) || at[1] >= 0x80 || at[1] > end - at - 2)
+/* What nearly all writers write: key, vType unless it is a text, that value, nothing else. False: any other, also malformed ones. */
+__attribute__((always_inline)) static inline bool tag_read_usual(const uint8_t *at, const uint8_t *end, struct attr *out)
+{
+    size_t left = (size_t)(end - at), len;
+    uint64_t number = 0;
+    struct str key;
+
+    if (left < 2 || !is_short(at, BYTES(1)) || (len = at[1]) > left - 2)
         return false;
-    out->key = str_n(at + 2, at[1]);
-    at += 2 + at[1];
-    out->value = (struct value){ VALUE_STRING, .str = STR("") };
-    if (at == end)
-        return true;
-    if (at[0] == BYTES(3)) {
-        at = wire_varint(at + 1, end, &len);
-        if (!at || len != (uint64_t)(end - at))
-            return false;
-        out->value.str = str_n(at, (size_t)len);
+    key = str_n(at + 2, len);
+    at += 2 + len;
+    left -= 2 + len;
+    if (left >= 2 && is_short(at, BYTES(3)) && (len = at[1]) == left - 2) {
+        *out = (struct attr){ key, { VALUE_STRING, .str = str_n(at + 2, len) } };
         return true;
     }
-    if (end - at < 4 || at[0] != VARINT(2) || at[1] != NUMBER_INT64 || at[2] != VARINT(5))
+    if (left == 0) {
+        *out = (struct attr){ key, { VALUE_STRING, .str = STR("") } };
+        return true;
+    }
+    if (at[0] == BYTES(3)) {
+        at = wire_varint(at + 1, end, &number);
+        if (!at || number != (uint64_t)(end - at))
+            return false;
+        *out = (struct attr){ key, { VALUE_STRING, .str = str_n(at, (size_t)number) } };
+        return true;
+    }
+    if (left < 4 || at[0] != VARINT(2) || at[1] != NUMBER_INT64 || at[2] != VARINT(5))
         return false;
-    out->value = (struct value){ VALUE_INT, .i = 0 };
-    at = wire_varint(at + 3, end, &len);
-    out->value.i = (int64_t)len;
+    at = wire_varint(at + 3, end, &number);
+    *out = (struct attr){ key, { VALUE_INT, .i = (int64_t)number } };
     return at == end;
 }
 
-static enum mg_err tag_read(struct jaeger_raw *raw, struct str message, struct jaeger_tags *tags, const char *whose)
+static __attribute__((noinline)) enum mg_err tag_read_any(struct jaeger_raw *raw, struct str message, struct attr *attr)
 {
     struct tag tag = { .text = STR(""), .binary = STR(""), .type = NUMBER_STRING };
     const uint8_t *at = wire_begin(message), *end = wire_end(message);
-    struct attr *attr = jaeger_tag_add(raw, tags, whose);
     struct wire_field field;
     int got;
 
-    if (!attr)
-        return MG_E_FORMAT;
-    if (tag_read_usual(at, end, attr))
-        return MG_OK;
     attr->key = STR("");
     while ((got = wire_next(&at, end, &field)) == 1) {
         switch (WIRE_TAG(field.number, field.type)) {
@@ -164,6 +176,29 @@ static enum mg_err tag_read(struct jaeger_raw *raw, struct str message, struct j
     }
     attr->value = tag_value(&tag);
     return got == 0 ? MG_OK : malformed(raw);
+}
+
+static enum mg_err tag_read(struct jaeger_raw *raw, struct str message, struct jaeger_tags *tags, const char *whose)
+{
+    struct attr *attr = jaeger_tag_add(raw, tags, whose);
+
+    if (!attr)
+        return MG_E_FORMAT;
+    return tag_read_usual(wire_begin(message), wire_end(message), attr) ? MG_OK : tag_read_any(raw, message, attr);
+}
+
+/* The usual ones of a span's tags, from here to the first field that is none; while there is room. Most of a span is these. */
+static const uint8_t *tags_read_usual(struct jaeger_tags *tags, const uint8_t *at, const uint8_t *end)
+{
+    size_t room = MG_MIN(tags->room, (size_t)JAEGER_TAGS_MAX), n = tags->n, len;
+
+    for (; n < room && end - at >= 2 && is_short(at, BYTES(8)); n++, at += 2 + len) {
+        len = at[1];
+        if (len > (size_t)(end - at - 2) || !tag_read_usual(at + 2, at + 2 + len, &tags->at[n]))
+            break;
+    }
+    tags->n = n;
+    return at;
 }
 
 static enum mg_err log_read(struct jaeger_raw *raw, struct str message)
@@ -304,7 +339,7 @@ enum mg_err jaeger_proto_span(struct jaeger_raw *raw, struct str message)
     int got;
 
     jaeger_raw_reset(raw);
-    while ((got = wire_next(&at, end, &field)) == 1)
+    while (at = tags_read_usual(&raw->tags, at, end), (got = wire_next(&at, end, &field)) == 1)
         MG_TRY(span_field_read(raw, &field, &told));
     if (got < 0)
         return malformed(raw);

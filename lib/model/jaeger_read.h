@@ -15,6 +15,7 @@ struct jaeger_ref {
     uint8_t trace_id[16], span_id[8];
     bool is_child_of;
 };
+struct jaeger_meant { uint16_t tag; uint8_t meaning; };
 struct jaeger_raw {
     uint8_t trace_id[16], span_id[8];
     uint8_t parent_id[8];         /* Thrift's parentSpanId; zero: none told */
@@ -27,6 +28,7 @@ struct jaeger_raw {
     struct buf events;            /* the logs, as OTLP's events */
     struct buf scratch;           /* where other parts are put together */
     VEC(struct str) warnings;
+    VEC(struct jaeger_meant) meant; /* jaeger_otlp.c's: the tags that mean something to it */
     struct str process;           /* protobuf: the Process message inside, with has_process */
     bool has_process;
     struct arena *arena;          /* the scanner's, for what jaeger_otlp.c makes */
@@ -57,8 +59,14 @@ enum mg_err jaeger_proto_process(struct jaeger_raw *raw, struct str message, str
 /* --- for readers --------------------------------------------- */
 
 void jaeger_raw_reset(struct jaeger_raw *raw); /* before a span; ordinal stays */
-/* Room for one tag more; NULL when there are too many, and raw->why says whose. */
-struct attr *jaeger_tag_add(struct jaeger_raw *raw, struct jaeger_tags *tags, const char *whose);
+/* Room for one tag more, which the reader fills; NULL when there are too many, and raw->why says whose. */
+struct attr *jaeger_tag_grow(struct jaeger_raw *raw, struct jaeger_tags *tags, const char *whose); /* jaeger_tag_add's */
+static inline struct attr *jaeger_tag_add(struct jaeger_raw *raw, struct jaeger_tags *tags, const char *whose)
+{
+    if (tags->n < tags->room && tags->n < JAEGER_TAGS_MAX)
+        return &tags->at[tags->n++];
+    return jaeger_tag_grow(raw, tags, whose);
+}
 /* The value of a tag whose type is none of Jaeger's: what it holds cannot be known. */
 #define JAEGER_UNKNOWN_VALUE ((struct value){ VALUE_STRING, .str = STR("<unknown Jaeger tag type>") })
 void jaeger_ref_add(struct jaeger_raw *raw, const struct jaeger_ref *ref);

@@ -64,6 +64,7 @@ void jaeger_scanner_decay(struct jaeger_scanner *scanner)
     VEC_FINI(&s->raw.fields);
     VEC_FINI(&s->raw.refs);
     VEC_FINI(&s->raw.warnings);
+    VEC_FINI(&s->raw.meant);
     buf_shrink(&s->raw.events, 0);
     buf_shrink(&s->raw.scratch, 0);
 }
@@ -110,7 +111,7 @@ static enum mg_err fail_tags(const struct jaeger_raw *raw, const char *whose)
                    whose, JAEGER_TAGS_MAX);
 }
 
-struct attr *jaeger_tag_add(struct jaeger_raw *raw, struct jaeger_tags *tags, const char *whose)
+struct attr *jaeger_tag_grow(struct jaeger_raw *raw, struct jaeger_tags *tags, const char *whose)
 {
     if (tags->n < JAEGER_TAGS_MAX)
         return VEC_ADD(tags);

@@ -100,50 +100,44 @@ static struct value tag_value(const struct tag *tag)
     }
 }
 
-/* A field's header in binary Thrift. */
+/* A field's header in binary Thrift; four bytes are there. */
 static inline bool has_field(const uint8_t *at, enum thrift_type type, uint16_t id)
 {
-    return at[0] == type && get_be16(at + 1) == id;
+    return get_be32(at) >> 8 == ((uint32_t)type << 16 | id);
 }
 
-/* What binary writers of texts and whole numbers write, but Node's: key, vType, the value, nothing else. False: any other, also malformed
- * ones; nothing was read then. */
-static inline bool tag_read_usual(struct thrift_reader *r, struct attr *out)
+/* What binary writers of texts and whole numbers write, but Node's: key, vType, the value, nothing else. The byte behind it; NULL: any
+ * other, also malformed ones. */
+static inline const uint8_t *tag_read_usual(const uint8_t *at, const uint8_t *end, struct attr *out)
 {
-    const uint8_t *at = r->at;
     uint32_t len, type;
 
-    if (r->is_compact || r->error || r->end - at < 7 || !has_field(at, THRIFT_STRING, 1) || (len = get_be32(at + 3)) > (size_t)(r->end - at - 7))
-        return false;
+    if (end - at < 7 || !has_field(at, THRIFT_STRING, 1) || (len = get_be32(at + 3)) > (size_t)(end - at - 7))
+        return NULL;
     out->key = str_n(at + 7, len);
     at += 7 + len;
-    if (r->end - at < 7 + 11 + 1 || !has_field(at, THRIFT_I32, 2)) /* and a text's header, or a number, and the end */
-        return false;
+    if (end - at < 7 + 11 + 1 || !has_field(at, THRIFT_I32, 2)) /* and a text's header, or a number, and the end */
+        return NULL;
     type = get_be32(at + 3);
     at += 7;
-    if (type == TAG_STRING && has_field(at, THRIFT_STRING, 3) && (len = get_be32(at + 3)) < (size_t)(r->end - at - 7)) {
+    if (type == TAG_STRING && has_field(at, THRIFT_STRING, 3) && (len = get_be32(at + 3)) < (size_t)(end - at - 7)) {
         out->value = (struct value){ VALUE_STRING, .str = str_n(at + 7, len) };
         at += 7 + len;
     } else if (type == TAG_LONG && has_field(at, THRIFT_I64, 6)) {
         out->value = (struct value){ VALUE_INT, .i = (int64_t)get_be64(at + 3) };
         at += 11;
     } else {
-        return false;
+        return NULL;
     }
-    if (*at != THRIFT_STOP)
-        return false;
-    r->at = at + 1;
-    return true;
+    return *at == THRIFT_STOP ? at + 1 : NULL;
 }
 
-static enum mg_err tag_read(struct jaeger_raw *raw, struct thrift_reader *r, struct attr *out)
+static __attribute__((noinline)) enum mg_err tag_read_any(struct jaeger_raw *raw, struct thrift_reader *r, struct attr *out)
 {
     struct tag tag = { .text = STR(""), .binary = STR("") };
     struct thrift_field field;
     uint32_t seen = 0;
 
-    if (tag_read_usual(r, out))
-        return MG_OK;
     out->key = STR("");
     thrift_struct(r);
     while (thrift_field(r, &field)) {
@@ -180,16 +174,32 @@ static enum mg_err tag_read(struct jaeger_raw *raw, struct thrift_reader *r, str
     return MG_OK;
 }
 
+/* The usual ones of n tags, up to the first that is none; while there is room. How many they were. */
+static uint32_t tags_read_usual(struct thrift_reader *r, struct jaeger_tags *tags, uint32_t n)
+{
+    size_t room = MG_MIN(tags->room, (size_t)JAEGER_TAGS_MAX), left = MG_MIN(room - tags->n, (size_t)n), read = 0;
+    const uint8_t *at = r->at, *end = r->end, *behind;
+
+    if (r->is_compact)
+        return 0;
+    for (; read < left && (behind = tag_read_usual(at, end, &tags->at[tags->n + read])); read++)
+        at = behind;
+    r->at = at;
+    tags->n += read;
+    return (uint32_t)read;
+}
+
 static enum mg_err tags_read(struct jaeger_raw *raw, struct thrift_reader *r,
                              struct jaeger_tags *tags, const char *whose)
 {
     uint32_t n = structs_begin(r);
 
-    for (uint32_t i = 0; i < n; i++) {
+    while (n -= tags_read_usual(r, tags, n), n > 0) {
         struct attr *tag = jaeger_tag_add(raw, tags, whose);
         if (!tag)
             return MG_E_FORMAT;
-        MG_TRY(tag_read(raw, r, tag));
+        MG_TRY(tag_read_any(raw, r, tag));
+        n--;
     }
     return MG_OK;
 }

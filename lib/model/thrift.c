@@ -123,7 +123,7 @@ int32_t thrift_i32(struct thrift_reader *r)
     return (int32_t)take_number(r, 32);
 }
 
-int64_t thrift_i64(struct thrift_reader *r)
+int64_t thrift_i64_any(struct thrift_reader *r)
 {
     return take_number(r, 64);
 }
@@ -295,7 +295,7 @@ bool thrift_field_any(struct thrift_reader *r, struct thrift_field *out)
     return false;
 }
 
-struct thrift_list thrift_list(struct thrift_reader *r)
+struct thrift_list thrift_list_any(struct thrift_reader *r)
 {
     struct thrift_list list = { THRIFT_STOP, 0 };
     uint8_t byte = take_byte(r);

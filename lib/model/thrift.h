@@ -39,16 +39,15 @@ struct thrift_message thrift_message(struct thrift_reader *r);
 /* Enters a struct; then thrift_field until false, which also leaves it. */
 void thrift_struct(struct thrift_reader *r);
 bool thrift_field_any(struct thrift_reader *r, struct thrift_field *out); /* thrift_field's, for all cases */
-/* The header of a list or set; n elements of that type follow. */
-struct thrift_list thrift_list(struct thrift_reader *r);
+struct thrift_list thrift_list_any(struct thrift_reader *r); /* thrift_list's */
 bool thrift_bool(struct thrift_reader *r);
 double thrift_double(struct thrift_reader *r);
 int32_t thrift_i32(struct thrift_reader *r);
-int64_t thrift_i64(struct thrift_reader *r);
+int64_t thrift_i64_any(struct thrift_reader *r); /* thrift_i64's */
 struct str thrift_string_any(struct thrift_reader *r); /* thrift_string's */
 void thrift_skip(struct thrift_reader *r, enum thrift_type type);
 
-/* The two that are called for every tag: what binary senders write all the time stands here, the rest there. */
+/* Those that are called all the time: what binary senders write all the time stands here, the rest there. */
 static inline bool thrift_field(struct thrift_reader *r, struct thrift_field *out)
 {
     static const uint32_t known = 1u << THRIFT_BOOL | 1u << THRIFT_BYTE | 1u << THRIFT_DOUBLE | 1u << THRIFT_I16 | 1u << THRIFT_I32 |
@@ -60,6 +59,25 @@ static inline bool thrift_field(struct thrift_reader *r, struct thrift_field *ou
     *out = (struct thrift_field){ (int16_t)get_be16(r->at + 1), (enum thrift_type)*r->at };
     r->at += 3;
     return true;
+}
+
+/* The header of a list or set; n elements of that type follow. */
+static inline struct thrift_list thrift_list(struct thrift_reader *r)
+{
+    uint32_t n;
+
+    if (r->is_compact || r->error || r->end - r->at < 5 || *r->at != THRIFT_STRUCT || (n = get_be32(r->at + 1)) > (size_t)(r->end - r->at - 5))
+        return thrift_list_any(r);
+    r->at += 5;
+    return (struct thrift_list){ THRIFT_STRUCT, n };
+}
+
+static inline int64_t thrift_i64(struct thrift_reader *r)
+{
+    if (r->is_compact || r->error || r->end - r->at < 8)
+        return thrift_i64_any(r);
+    r->at += 8;
+    return (int64_t)get_be64(r->at - 8);
 }
 
 static inline struct str thrift_string(struct thrift_reader *r) /* and binary */

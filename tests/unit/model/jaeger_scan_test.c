@@ -108,6 +108,13 @@ static const struct {
     { "otel.scope.name:i=7", "/", " 'op' 10000..15000 otel.scope.name:i=7" },
     { "service.name:s=svc", "/", " 'op' 10000..15000" },
     { "service.name:s=other", "/", " 'op' 10000..15000 service.name:s=other" },
+    /* among others, which keep their order */
+    { "otel.scope.name:s=lib a:s=1 span.kind:s=server b:i=2 c:d=3 error:b=true otel.status_code:s=ERROR d:s=4", "lib/",
+      " 'op' 10000..15000 server ERROR a:s=1 b:i=2 c:d=3 d:s=4" },
+    { "span.kind:s=server a:s=1 span.kind:s=client b:s=2 span.kind:i=3 c:s=3 span.kind:s=server span.kind:s=client", "/",
+      " 'op' 10000..15000 client span.kind:s=server a:s=1 b:s=2 span.kind:i=3 c:s=3 span.kind:s=server" },
+    { "a:s=1 b:s=2 error:b=false error:b=true error:s=true error:b=true", "/",
+      " 'op' 10000..15000 ERROR a:s=1 b:s=2 error:b=false error:s=true" },
 };
 
 static void tags_become_fields_or_attributes(void **state)
@@ -116,6 +123,27 @@ static void tags_become_fields_or_attributes(void **state)
     for (size_t i = 0; i < MG_COUNT(tag_rows); i++)
         expect_span(&(struct described){ .tags = tag_rows[i].tags }, tag_rows[i].scope,
                     tag_rows[i].rest);
+}
+
+static char *repeated(char c, unsigned n)
+{
+    char *text = arena_zero(&help_arena, (size_t)n + 1);
+
+    memset(text, c, n);
+    return text;
+}
+
+/* Lengths of one byte of protobuf are read on a way of their own, and so are texts and whole numbers: others stand between them. */
+static void tags_of_any_length_keep_their_order(void **state)
+{
+    static const unsigned lengths[] = { 1, 2, 57, 58, 59, 60, 61, 62, 63, 64, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 255, 256, 300 };
+
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(lengths); i++) {
+        const char *k = repeated('k', lengths[i]), *v = repeated('v', lengths[i]);
+        const char *tags = arena_printf(&help_arena, "a:s=x %s:s=y b:b=true c:s=%s %s:s=%s d:i=7 e:d=1.5 f:s= %s:i=-1 g:s=z", k, v, k, v, k).ptr;
+        expect_span(&(struct described){ .tags = tags }, "/", arena_printf(&help_arena, " 'op' 10000..15000 %s", tags).ptr);
+    }
 }
 
 #define LINK(trace, span, type)                                                                    \
@@ -160,6 +188,9 @@ static const struct {
     { "7 k:s=v message:s=m", " 'op' 10000..15000 | log 7000 'm' k:s=v" },
     { "7 message:s=m event:s=e", " 'op' 10000..15000 | log 7000 'e' message:s=m" },
     { "7 event:i=1 message:s=m", " 'op' 10000..15000 | log 7000 'm' event:i=1" },
+    { "7 event:s=a n:i=1 event:s=a message:s=m", " 'op' 10000..15000 | log 7000 'a' n:i=1 message:s=m" },
+    { "7 event:s=a event:s=b", " 'op' 10000..15000 | log 7000 'b' event:s=a" },
+    { "7 event:s=a event:i=2 message:s=m", " 'op' 10000..15000 | log 7000 'm' event:s=a event:i=2" },
     { "7 error:b=true span.kind:s=client",
       " 'op' 10000..15000 | log 7000 '' error:b=true span.kind:s=client" },
 };
@@ -693,6 +724,9 @@ static const struct {
     { P_TRACE P_SPAN "6201 61 6202 6263 2801 5a01 78",
       P_SAID " '' 0..0 @jaeger@warnings:a=[\"a\",\"bc\"]\n", NULL },
     { P_TRACE P_SPAN "4200", P_SAID " '' 0..0 :s=\n", NULL },
+    { P_TRACE P_SPAN "4200 4203 0a0161 4205 0a0162 1a00 4206 0a0163 1a0178", P_SAID " '' 0..0 :s= a:s= b:s= c:s=x\n", NULL },
+    { P_TRACE P_SPAN "4200 4207 0a0161 1a00 1001 4208 0a0162 1a0178 1002 4206 1a0178 0a0163", P_SAID " '' 0..0 :s= a:b=false b:i=0 c:s=x\n", NULL },
+    { P_TRACE P_SPAN "4200 4208 0a8100 61 1a8100 78", P_SAID " '' 0..0 :s= a:s=x\n", NULL }, /* lengths in more bytes than they need */
     { P_TRACE P_SPAN "a00601 c23e01 00", P_SAID " '' 0..0\n",
       NULL }, /* unknown fields 100 and 1000 */
     { P_TRACE P_SPAN "220c" P_SPAN "1801", P_SAID " '' 0..0 dropped_links=1\n", NULL },
@@ -711,6 +745,12 @@ static const struct {
     { P_TRACE P_SPAN "2203 1201 00", NULL, "a reference's trace_id" },
     { P_TRACE P_SPAN "3001", NULL, "another wire type" },
     { P_TRACE P_SPAN "4202 0801", NULL, "another wire type" },
+    { P_TRACE P_SPAN "4200 4202 0801", NULL, "another wire type" },
+    { P_TRACE P_SPAN "4200 4203 0a0261 1a0178", NULL, "cut off" },   /* a key longer than its tag */
+    { P_TRACE P_SPAN "4200 4206 0a0161 1a0278 1001", NULL, "cut off" }, /* a text longer than its tag */
+    { P_TRACE P_SPAN "4200 4204 0a0161 1a", NULL, "cut off" },
+    { P_TRACE P_SPAN "4200 4206 0a0161 1a01", NULL, "cut off" },     /* a tag longer than its span */
+    { P_TRACE P_SPAN "4200 4207 0a0161 1002 2880", NULL, "cut off" },
     { P_TRACE P_SPAN "4a02 0801", NULL, "another wire type" },
     { P_TRACE P_SPAN "5202 0801", NULL, "another wire type" },
     { P_TRACE P_SPAN "420a 3001", NULL, "cut off" },
@@ -780,6 +820,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tags_become_fields_or_attributes),
+        cmocka_unit_test(tags_of_any_length_keep_their_order),
         cmocka_unit_test(references_become_parent_and_links),
         cmocka_unit_test(logs_become_events),
         cmocka_unit_test(processes_become_resources),
