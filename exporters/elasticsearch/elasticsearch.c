@@ -36,7 +36,7 @@ struct elasticsearch_export {
     struct peer *peer;
     struct bulk *bulk;
     struct json_reader *reader;
-    struct zip *zip;   /* NULL: bodies go as they are */
+    struct zip *zip;
     struct str path;   /* of the endpoint, without '/' at its end */
     struct buf prefix; /* of indices, with its hyphen */
     struct buf service_index;
@@ -114,7 +114,7 @@ enum mg_err elasticsearch_export_new(struct elasticsearch_export **out,
                        PATH_BYTES_MAX);
     export->bulk = bulk_new(buf_str(&export->prefix), PART_BYTES);
     export->reader = json_reader_new(ANSWER_DEPTH_MAX);
-    export->zip = conf->compression == ELASTICSEARCH_EXPORT_GZIP ? zip_new() : NULL;
+    export->zip = zip_new();
     export->setup.is_done = !conf->templates;
     *out = MG_STEAL(export);
     return MG_OK;
@@ -153,6 +153,7 @@ static void on_sent(void *owner, const struct send_result *result, const struct 
     struct send_result whole = *result;
 
     (void)answer;
+    whole.done = (struct send_progress){0}; /* service documents are items as well; what comes twice has the same id */
     if (whole.verdict == SEND_TAKEN) {
         bulk_remember(flight->export->bulk, &flight->bulk);
         whole.refused_spans =
@@ -198,6 +199,7 @@ static void flight_go(struct flight *flight)
     if (flight->bulk.left_out)
         LOG_EVERY(60, WARN, "spans are not sent to Elasticsearch: without a valid id, or too large",
                   F_U64("spans", flight->bulk.left_out));
+    flight->bulk.parts.encoding = export->conf->compression == ELASTICSEARCH_EXPORT_GZIP ? ZIP_GZIP : ZIP_IDENTITY;
     flight->bulk.parts.zip = export->zip;
     peer_send_parts(export->peer, &post, &flight->bulk.parts, judge_part, on_sent, flight);
 }

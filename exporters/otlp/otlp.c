@@ -1,7 +1,8 @@
-/* How it works: a batch is a request already, packed by its queue; it is posted. */
+/* How it works: a batch is a request already, packed by its queue; it is posted, and cut when it is too large. */
 #include "otlp/otlp.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "otlp/cut.h"
 #include "otlp/response.h"
 
 static const struct str grpc_path =
@@ -28,6 +29,7 @@ struct otlp_export {
     const struct otlp_export_conf *conf;
     struct peer *peer;
     struct buf path;
+    struct zip *zip; /* of requests that are cut */
 };
 
 static enum zip_kind encoding_of(const struct otlp_export *export)
@@ -72,6 +74,7 @@ enum mg_err otlp_export_new(struct otlp_export **out, const struct otlp_export_c
     export->conf = conf;
     MG_TRY(peer_new(&export->peer, "exporters.otlp", &conf->peer, why));
     MG_TRY(path_make(export, why));
+    export->zip = zip_new();
     *out = MG_STEAL(export);
     return MG_OK;
 }
@@ -84,6 +87,7 @@ void otlp_export_free(struct otlp_export **at)
         return;
     peer_free(&export->peer);
     buf_fini(&export->path);
+    zip_free(&export->zip);
     mem_free(export);
 }
 
@@ -104,7 +108,7 @@ static void on_close(void *wire, void (*on_closed)(void *owner), void *owner)
     peer_close(export->peer, on_closed, owner);
 }
 
-static void look_at_answer(void *owner, const struct http_answer *answer,
+static void look_at_answer(void *owner, const struct http_answer *answer, uint32_t spans,
                            struct send_result *result)
 {
     bool is_json =
@@ -120,7 +124,7 @@ static void look_at_answer(void *owner, const struct http_answer *answer,
             F_STR("content_type", answer->content_type));
         return;
     }
-    result->refused_spans = (uint32_t)MG_MIN(response.rejected_spans, (uint64_t)UINT32_MAX);
+    result->refused_spans = (uint32_t)MG_MIN(response.rejected_spans, (uint64_t)spans);
     if (response.rejected_spans)
         LOG_EVERY(10, WARN, "the OTLP receiver refused spans of a batch",
                   F_U64("spans", response.rejected_spans), F_TEXT("message", response.message));
@@ -129,20 +133,26 @@ static void look_at_answer(void *owner, const struct http_answer *answer,
                   F_TEXT("message", response.message));
 }
 
+static void on_done(void *owner, const struct send_result *result, const struct http_answer *answer)
+{
+    (void)answer;
+    send_done(owner, result);
+}
+
 static void on_send(void *wire, struct send_batch *batch)
 {
     struct otlp_export *export = wire;
-    enum zip_kind kind = encoding_of(export);
-    struct peer_post post = {
+    const struct peer_post post = {
         .path = buf_str(&export->path),
         .content_type = STR("application/x-protobuf"),
-        .encoding = kind == ZIP_IDENTITY ? STR("") : str_of(zip_kind_name(kind)),
-        .body = batch->body,
         .is_grpc = export->conf->protocol == OTLP_EXPORT_GRPC,
         .other_row = "exporters.otlp.protocol",
     };
+    struct peer_parts parts = {
+        .cut = request_cut, .encoding = encoding_of(export), .zip = export->zip, .done = batch->done};
 
-    peer_post(export->peer, &post, batch, look_at_answer, export);
+    peer_parts_whole(&parts, batch->body, batch->spans);
+    peer_send_parts(export->peer, &post, &parts, look_at_answer, on_done, batch);
 }
 
 void otlp_export_wire(struct otlp_export *export, struct send_wire *out)

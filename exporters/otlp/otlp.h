@@ -1,4 +1,5 @@
 /* otlp.h - sends batches to an OTLP receiver: gRPC or HTTP, gzip or zstd, TLS (OTLP specification). Partial success is counted.
+ * What is too large for the server goes in halves, down to single spans; one that is too large alone is left out and counted as refused.
  * A server without the service, as when endpoint and protocol do not fit each other, is RETRY: nothing of a batch was judged. */
 #pragma once
 #include "peer/peer.h"

@@ -207,6 +207,34 @@ static enum send_verdict verdict_of_grpc(int status, bool has_hint)
     }
 }
 
+/* What servers say to a message above their limit. OTLP has 413 and RESOURCE_EXHAUSTED for it, and the latter alone
+ * could also be a quota. */
+static const struct {
+    int http, grpc; /* one of them */
+    const char *says;
+} size_limits[] = {
+    {413, 0, ""},
+    {400, 0, "request body too large"},  /* Go's net/http, and so the OpenTelemetry Collector */
+    {0, 8, "larger than"},               /* gRPC in Go, C++, Python and Node.js; Meshglass */
+    {0, 8, "exceeds maximum size"},      /* in Java */
+    {0, 8, "exceeds the maximum"},       /* in .NET */
+    {0, 11, "message length too large"}, /* in Rust: tonic */
+    {0, 2, "Payload Too Large"},         /* Envoy has no gRPC status for its 413 */
+};
+
+bool judge_is_too_large(const struct http_answer *answer)
+{
+    struct str said = peer_said(answer);
+
+    for (size_t i = 0; i < MG_COUNT(size_limits); i++) {
+        bool is_status = size_limits[i].http ? answer->status == size_limits[i].http
+                                             : answer->grpc_status == size_limits[i].grpc;
+        if (is_status && str_find(said, str_of(size_limits[i].says), NULL))
+            return true;
+    }
+    return false;
+}
+
 /* Whether the peer has decided, though the client could not read all that it
  * said. A gRPC status 0 with a message that cannot be read is a success without
  * details: sending again would double the batch. */
@@ -303,6 +331,8 @@ void judge_answer(struct verdict *verdict, const struct target *target, const st
         return;
     if (is_redirect(answer) || is_absent(answer))
         verdict->result.verdict = SEND_RETRY;
+    else if (judge_is_too_large(answer) && !has_info && hint_ms == 0) /* also with a status that means to try again */
+        verdict->result.verdict = SEND_REFUSED;
     if (verdict->result.verdict == SEND_RETRY)
         verdict->result.retry_after_ms = hint_ms;
     tell(verdict, target, asked, answer);

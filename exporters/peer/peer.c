@@ -280,34 +280,3 @@ void peer_call(struct peer *peer, const struct peer_post *post, peer_done_fn *on
         .owner = owner};
     call(peer, post, request);
 }
-
-/* --- batches --- */
-
-struct delivery {
-    struct send_batch *batch;
-    peer_judge_fn *judge;
-    void *owner;
-};
-
-static void on_delivered(void *owner, const struct send_result *result,
-                         const struct http_answer *answer)
-{
-    struct delivery *delivery = owner;
-    struct send_batch *batch = delivery->batch;
-    struct send_result judged = *result;
-
-    if (judged.verdict == SEND_TAKEN && delivery->judge)
-        delivery->judge(delivery->owner, answer, &judged);
-    judged.refused_spans = MG_MIN(judged.refused_spans, batch->spans);
-    mem_free(delivery);
-    send_done(batch, &judged);
-}
-
-void peer_post(struct peer *peer, const struct peer_post *post, struct send_batch *batch,
-               peer_judge_fn *judge, void *owner)
-{
-    struct delivery *delivery = MEM_NEW(struct delivery);
-
-    *delivery = (struct delivery){.batch = batch, .judge = judge, .owner = owner};
-    peer_call(peer, post, on_delivered, delivery);
-}

@@ -8,7 +8,7 @@
  * waited. So are answers that nobody is there who could judge the batch, as from an ingress whose
  * backend is away, or to a wrong path: 404, 405, gRPC's 12, and redirects, which are not followed; the
  * reason names the rows to look at. REFUSED: everything else, with what the peer said, cut to 200
- * bytes.
+ * bytes. What refuses a request for its size alone (judge.c) is told apart for peer_send_parts.
  *
  * The files of TLS are looked at once a second: what has changed is taken for new connections, and files
  * that cannot be used leave the old ones in force, with a line in the log. Requests that are open end as
@@ -72,16 +72,6 @@ struct peer_post {
      * is there. NULL: nothing. */
     const char *other_row;
 };
-/* Looks into an answer that means success so far: may turn it into RETRY or REFUSED, or count
- * refused spans. The answer's body is empty when it could not be read (too large, or broken behind
- * a gRPC status 0). A reason must live until it returns to peer: use a literal, or memory of the
- * owner. NULL: a success is one. */
-typedef void peer_judge_fn(void *owner, const struct http_answer *answer,
-                           struct send_result *result);
-/* Sends; send_done(batch) follows when the answer is judged. */
-void peer_post(struct peer *peer, const struct peer_post *post, struct send_batch *batch,
-               peer_judge_fn *judge, void *owner);
-
 /* What the server says of its refusal: grpc-message, the message of a google.rpc.Status, or the body.
  * As it came, any bytes. */
 struct str peer_said(const struct http_answer *answer);
@@ -92,30 +82,42 @@ typedef void peer_done_fn(void *owner, const struct send_result *result,
                           const struct http_answer *answer);
 void peer_call(struct peer *peer, const struct peer_post *post, peer_done_fn *on_done, void *owner);
 
-/* --- a batch that takes several requests --- */
+/* --- a batch, which may take several requests --- */
 struct peer_part {
+    uint32_t n;        /* items */
+    struct str packed; /* with a length: the body, borrowed, packed as it goes; `body` is empty */
     struct buf body;
-    VEC(size_t) ends; /* where each of its items ends in it */
+    VEC(size_t) ends; /* of text: where each of its items ends in it */
 };
-/* Bodies made of items. `open` stands before the first item of a body, `between` between two,
- * `close` behind the last. */
+/* Bodies made of items, in one of two ways. Text that is put together here: `open` stands before the first item
+ * of a body, `between` between two, `close` behind the last. Or one whole request, which goes as it is and is
+ * cut when the peer takes less. */
 struct peer_parts {
     const char *open, *between, *close;
-    size_t part_bytes; /* a body is cut before the item that would make it longer; an item that is
+    size_t part_bytes; /* of text: a body is cut before the item that would make it longer; an item that is
                           longer alone is a body alone. Less when the peer takes less */
-    struct zip *zip;   /* NULL: bodies go as they are. Else each is packed with gzip when its turn
-                          comes, and the post says so; outlives the sending */
+    /* Of a whole request: appends the one with its items from `from` on and before `to`. E_FORMAT: it cannot be read. */
+    enum mg_err (*cut)(struct str request, size_t from, size_t to, struct buf *out);
+    enum zip_kind encoding; /* a body is packed when its turn comes, and the post says so; IDENTITY: it goes as it is */
+    struct zip *zip;        /* that does it; outlives the sending. May be NULL with IDENTITY */
+    struct send_progress done; /* items that are not sent again: send_batch.done where items are spans, or zero */
     VEC(struct peer_part) list;
 };
-void peer_parts_add(struct peer_parts *parts, struct str item);
+void peer_parts_add(struct peer_parts *parts, struct str item); /* to text */
+/* The request, packed as `encoding` says and borrowed until on_done, with so many items. */
+void peer_parts_whole(struct peer_parts *parts, struct str packed, uint32_t items);
 void peer_parts_fini(struct peer_parts *parts);
-/* As peer_judge_fn, for one part with so many items. */
+/* Looks into an answer to one part with so many items that means success so far: may turn it into RETRY or
+ * REFUSED, or count refused items. The answer's body is empty when it could not be read (too large, or broken behind
+ * a gRPC status 0). A reason must live until it returns to peer: use a literal, or memory of the
+ * owner. NULL: a success is one. */
 typedef void peer_part_fn(void *owner, const struct http_answer *answer, uint32_t items,
                           struct send_result *result);
-/* Posts them one after the other, each when the one before was TAKEN; post->body is not looked at.
- * A part that is too large for the peer (413) goes in two halves, and later ones are at most three
- * quarters of it, or 64 KiB. An item that is too large alone is left out, and counts as one refused span.
- * Takes the parts' memory. on_done as with peer_call, with answer NULL: TAKEN when all were, with
- * the sum of refused spans; else the first other verdict. With no parts it is TAKEN from inside. */
+/* Posts them one after the other, each when the one before was TAKEN; body and encoding of the post are not looked at.
+ * A part that is too large for the peer (413, and what its library says instead) goes in two halves, and later ones
+ * are at most three quarters of it, or 64 KiB. An item that is too large alone is left out, and counts as one refused
+ * span. Takes the parts' memory. on_done as with peer_call, with answer NULL: TAKEN when all were, with
+ * the sum of refused spans; else the first other verdict, and `done` tells how far it came. With no parts it is TAKEN
+ * from inside. */
 void peer_send_parts(struct peer *peer, const struct peer_post *post, struct peer_parts *parts,
                      peer_part_fn *judge, peer_done_fn *on_done, void *owner);

@@ -46,6 +46,8 @@ void judge_answer(struct verdict *verdict, const struct target *target, const st
 /* Retry-After: seconds, or a date in one of the three forms of RFC 9110 5.6.7.
  * 0: no hint. At most a day. */
 uint64_t judge_hint_ms(struct str retry_after, uint64_t wall_ns);
+/* Refused for nothing but its size: less may be taken. */
+bool judge_is_too_large(const struct http_answer *answer);
 /* RetryInfo in grpc-status-details-bin, which stands for "try again" even when
  * its delay is 0. At most a day. */
 bool judge_retry_info(struct str details, uint64_t *ms);

@@ -47,8 +47,13 @@ void bound_leave(struct send *send, const struct ticket *ticket)
 
 void bound_drop(struct send *send, const struct ticket *ticket, enum outcome outcome, const char *reason)
 {
+    const struct send_progress *done = &ticket->done;
     bound_leave(send, ticket);
-    bound_lost(send, outcome, ticket->spans, 1, reason);
+    if (done->spans)
+        send_count(send, OUT_SENT, done->spans - done->refused, 0);
+    if (done->refused)
+        bound_lost(send, OUT_REFUSED, done->refused, 0, "the peer refused a part");
+    bound_lost(send, outcome, ticket->spans - done->spans, 1, reason);
 }
 
 /* --- bounds --- */

@@ -133,7 +133,7 @@ static void flight_begin(struct send *send, const struct ticket *ticket, struct 
     flight->send = send;
     flight->ticket = *ticket;
     flight->body = body;
-    flight->batch = (struct send_batch){.body = buf_str(&body), .spans = ticket->spans, .number = ticket->number};
+    flight->batch = (struct send_batch){.body = buf_str(&body), .spans = ticket->spans, .done = ticket->done, .number = ticket->number};
     flight->begun_ns = send->mono_ns();
     flight->is_probe = dispatch_is_down(send);
     list_add_last(&send->own.flights, &flight->link);
@@ -399,6 +399,8 @@ void send_done(struct send_batch *batch, const struct send_result *result)
 
     assert(list_linked(&flight->link) && send->own.n_flights > 0);
     send->own.n_flights--;
+    flight->ticket.done.spans = MG_MIN(result->done.spans, flight->ticket.spans);
+    flight->ticket.done.refused = MG_MIN(result->done.refused, flight->ticket.done.spans);
     send_count_attempt(send, send->mono_ns() - flight->begun_ns, flight->ticket.attempts > 0);
     switch (result->verdict) {
     case SEND_TAKEN:

@@ -61,9 +61,15 @@ struct send_conf {               /* rows of every exporter, by SEND_ROWS */
     CONF_ROW(type, CONF_DURATION, "retry_for", member.retry_for_ns, "0", "0", "365d", "Age at which a batch that could not be sent is dropped; 0: never.")
 
 /* --- the wire: one protocol, given by an exporter ------------------------------------------------- */
+/* How far an attempt came. Kept in memory: a start begins with nothing. */
+struct send_progress {
+    uint32_t spans;              /* of those that are sent, the first so many have their answer */
+    uint32_t refused;            /* so many of these the peer refused */
+};
 struct send_batch { /* send's memory, until send_done */
     struct str body;             /* an OTLP ExportTraceServiceRequest, protobuf, as send_wire.encoding says */
     uint32_t spans;
+    struct send_progress done;   /* as the attempt before left it: a wire that can need not send them again */
     uint64_t number;             /* of the queue, rising */
 };
 enum send_verdict { SEND_TAKEN, SEND_RETRY, SEND_REFUSED };
@@ -72,6 +78,7 @@ struct send_result {
     uint64_t retry_after_ms;     /* RETRY: the peer's hint; 0: none */
     uint32_t refused_spans;      /* TAKEN: of them the peer refused so many (partial success) */
     const char *reason;          /* RETRY, REFUSED: for the log */
+    struct send_progress done;   /* RETRY, REFUSED: all that need not be sent again, what send_batch.done has included */
 };
 struct send_wire {
     const char *name;            /* "otlp": metric label, folder, log */

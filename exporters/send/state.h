@@ -13,7 +13,7 @@
  *      8  XXH3-64 of all before */
 #pragma once
 #include "base/vec.h"
-#include "journal/journal.h"
+#include "send/send.h"
 
 struct ticket { /* a batch of the queue; its number is its position in the journal */
     uint64_t number, wall_ns, bytes;
@@ -21,6 +21,7 @@ struct ticket { /* a batch of the queue; its number is its position in the journ
     unsigned attempts;
     uint64_t due_ns;     /* monotonic: not to be sent again before; 0: at once. Not stored */
     uint64_t failed_run; /* the run of failures it is part of (dispatch.c). Not stored */
+    struct send_progress done; /* Not stored */
     bool is_doubtful;    /* it failed in two runs: others were answered between. Not stored */
 };
 

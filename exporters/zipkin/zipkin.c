@@ -28,7 +28,7 @@ struct zipkin_export {
     struct peer *peer;
     struct str path;
     struct otlp_scanner *scanner;
-    struct zip *zip;    /* NULL: bodies go as they are */
+    struct zip *zip;
     struct arena arena; /* one span's */
     struct buf text;    /* one span's */
     /* the batch that is being converted */
@@ -53,7 +53,7 @@ enum mg_err zipkin_export_new(struct zipkin_export **out, const struct zipkin_ex
     if (export->path.len == 0 || str_eq(export->path, STR("/")))
         export->path = STR("/api/v2/spans");
     export->scanner = otlp_scanner_new(&limits);
-    export->zip = conf->compression == ZIPKIN_EXPORT_GZIP ? zip_new() : NULL;
+    export->zip = zip_new();
     buf_init(&export->text, SPAN_BYTES_MAX);
     *out = MG_STEAL(export);
     return MG_OK;
@@ -114,8 +114,13 @@ static enum mg_err convert(struct zipkin_export *export, struct str body, struct
                                                 .on_refused = on_refused};
     enum { KEEP_BYTES = 1 << 20 };
 
-    export->parts =
-        (struct peer_parts){.open = "[", .between = ",", .close = "]", .part_bytes = PART_BYTES, .zip = export->zip};
+    export->parts = (struct peer_parts){
+        .open = "[",
+        .between = ",",
+        .close = "]",
+        .part_bytes = PART_BYTES,
+        .encoding = export->conf->compression == ZIPKIN_EXPORT_GZIP ? ZIP_GZIP : ZIP_IDENTITY,
+        .zip = export->zip};
     export->left_out = 0;
     enum mg_err err = otlp_scan(export->scanner, body, &visitor, export, why);
     export->left_out += (uint32_t)otlp_scanner_unread(export->scanner);
@@ -169,6 +174,7 @@ static void on_send(void *wire, struct send_batch *batch)
     }
     struct flight *flight = MEM_NEW(struct flight);
     *flight = (struct flight){.batch = batch, .left_out = export->left_out};
+    export->parts.done = batch->done;
     peer_send_parts(
         export->peer,
         &(struct peer_post){.path = export->path, .content_type = STR("application/json")},

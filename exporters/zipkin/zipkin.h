@@ -2,7 +2,7 @@
  * batch. Bodies are packed with gzip, which every Zipkin server reads, unless `compression` says none.
  *
  * A request has at most about 4 MiB before it is packed, because the server refuses more than 10: a larger batch goes in several requests, one after
- * the other. When a later one fails the batch is sent again as a whole, which Zipkin shows once. Spans without valid ids, or of
+ * the other. When a later one fails those before it are sent again only after a restart, which Zipkin shows once. Spans without valid ids, or of
  * more than 9 MiB, are left out and counted as refused: one of them would make the server refuse the whole list. So is a span that is
  * too large alone for whoever answers 413. */
 #pragma once

@@ -108,16 +108,17 @@ class OtelCollector(Process):
     """OTLP in, by gRPC and HTTP, or Zipkin; out to a file a run, written before the answer: what it acknowledged outlives a kill. (Its file exporter
     collects a second's writes in memory unless it rotates.)"""
 
-    def __init__(self, folder, binary, receiver="otlp"):
+    def __init__(self, folder, binary, receiver="otlp", **limits):
+        """limits: more keys of a protocol, grpc={…}."""
         super().__init__()
-        self.folder, self.binary, self.receiver, self.runs = pathlib.Path(folder), binary, receiver, 0
+        self.folder, self.binary, self.receiver, self.limits, self.runs = pathlib.Path(folder), binary, receiver, limits, 0
         kinds = ("grpc", "http") if receiver == "otlp" else (receiver,)
         self.ports = dict(zip(kinds, free_ports(len(kinds)), strict=True))
 
     def start(self):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.runs += 1
-        listen = {kind: {"endpoint": f"127.0.0.1:{port}"} for kind, port in self.ports.items()}
+        listen = {kind: {"endpoint": f"127.0.0.1:{port}"} | self.limits.get(kind, {}) for kind, port in self.ports.items()}
         config = {"receivers": {self.receiver: {"protocols": listen} if self.receiver == "otlp" else listen[self.receiver]},
                   "exporters": {"file": {"path": str(self.folder / f"run-{self.runs}.json"), "rotation": {"max_megabytes": 1000}}},
                   "service": {"telemetry": {"metrics": {"level": "none"}},

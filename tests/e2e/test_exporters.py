@@ -8,10 +8,12 @@ import json
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import pytest
 from harness import SLOW, Collector, assert_balanced, free_ports, run_command, until
-from otlp import ExportTraceServiceRequest, canonical, corpus, freshen, from_json, request_of, set_attributes, singles, spans_of
+from otlp import ExportTraceServiceRequest, ExportTraceServiceResponse, canonical, corpus, freshen, from_json, request_of, set_attributes, singles, spans_of
 from rows import row
 
 QUICK = {"exporters.{}.batch_wait": "20ms", "exporters.{}.retry_initial": "50ms", "exporters.{}.retry_max": "500ms"}
@@ -223,7 +225,7 @@ def test_a_full_queue_drops_the_oldest_and_counts(make):
     assert there[first + 1:] == [200] * (59 - first), f"others than the oldest are missing: {there}"
 
 
-@pytest.mark.parametrize("status, outcome", [(400, "refused"), (404, "retry"), (405, "retry"), (413, "refused"), (429, "retry"), (503, "retry"), (502, "retry"),
+@pytest.mark.parametrize("status, outcome", [(400, "refused"), (404, "retry"), (405, "retry"), (429, "retry"), (503, "retry"), (502, "retry"),
                                              (401, "retry")])
 def test_what_a_peer_says(make, status, outcome):
     with Receiver(lambda *_: (status, {"Retry-After": "1"} if status in (429, 503) else {}, b"no")) as peer:
@@ -260,24 +262,184 @@ def test_an_ingress_without_its_backend_loses_nothing(make, kind, status, hint):
         until(lambda: sent(near, kind) == 9)
 
 
-@pytest.mark.parametrize("kind", ["zipkin", "elasticsearch"])
+# --- requests that are too large ------------------------------------------------------------------------
+
+LIMIT = 20000
+
+
+def larger_than(limit, n=60):
+    """A trace that takes several requests of so many bytes, and whose first span is larger than one."""
+    request = request_of(n, attributes={"text": "x" * (limit // 13)})
+    next(spans_of(request)).attributes[0].value.string_value = os.urandom(limit).hex()
+    return request
+
+
+def ids_in(bodies):
+    """How often each span is there."""
+    return collections.Counter(span.span_id for body in bodies for span in spans_of(ExportTraceServiceRequest.FromString(body)))
+
+
+@pytest.mark.parametrize("kind", ["otlp", "zipkin", "elasticsearch"])
 def test_a_proxy_that_takes_small_requests_only(make, kind):
     """A batch goes in smaller requests, and only a span that is too large alone is refused."""
-    there, limit, sizes = Elasticsearch(), 20000, []
+    there, taken, sizes = Elasticsearch(), [], []
 
     def answer(path, headers, body):
         sizes.append(len(body))
-        if len(body) > limit:
+        if len(body) > LIMIT:
             return 413, {}, b"<html>"
+        taken.append(body)
         return there.answer(path, headers, body) if kind == "elasticsearch" else (202, {}, b"")
     with Receiver(answer) as peer:
-        near = make(towards(kind, peer.url, compression="none"), name="near")
-        request = request_of(60, attributes={"text": "x" * 1500})
-        next(spans_of(request)).attributes[0].value.string_value = "x" * limit
+        near = make(towards(kind, peer.url, compression="none", **({"protocol": "http"} if kind == "otlp" else {})), name="near")
+        request = larger_than(LIMIT)
         assert near.send(request.SerializeToString()).status == 200
         until(lambda: sent(near, kind) == 59)
-        assert sent(near, kind, "refused") == 1 and sizes[-1] <= limit < max(sizes)
+        assert sent(near, kind, "refused") == 1 and sizes[-1] <= LIMIT < max(sizes)
         until(lambda: "HTTP status 413" in near.log_text())
+    if kind == "otlp":
+        assert ids_in(taken) == collections.Counter([span.span_id for span in spans_of(request)][1:])
+
+
+class GrpcReceiver:
+    """A server of gRPC's own library, which refuses messages above its limit itself."""
+
+    def __init__(self, limit):
+        self.taken = []
+        self.server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", limit), ("grpc.so_reuseport", 0)])
+        handler = grpc.unary_unary_rpc_method_handler(self.export, response_serializer=ExportTraceServiceResponse.SerializeToString)
+        self.server.add_generic_rpc_handlers([
+            grpc.method_handlers_generic_handler("opentelemetry.proto.collector.trace.v1.TraceService", {"Export": handler})])
+        self.url = "http://127.0.0.1:%d" % self.server.add_insecure_port("127.0.0.1:0")
+
+    def export(self, body, _):
+        self.taken.append(body)
+        return ExportTraceServiceResponse()
+
+    def __enter__(self):
+        self.server.start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.stop(None).wait()
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_a_grpc_server_that_takes_small_messages_only(make, compression):
+    with GrpcReceiver(LIMIT) as peer:
+        near = make(towards("otlp", peer.url, protocol="grpc", compression=compression), name="near")
+        request = larger_than(LIMIT)
+        assert near.send(request.SerializeToString()).status == 200
+        until(lambda: sent(near, "otlp") == 59)
+        assert sent(near, "otlp", "refused") == 1
+        until(lambda: "larger than max" in near.log_text())
+        near.stop()
+    assert ids_in(peer.taken) == collections.Counter([span.span_id for span in spans_of(request)][1:])
+
+
+@row("ingest.body_bytes_max")
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+@pytest.mark.parametrize("compression", ["gzip", "zstd", "none"])
+def test_a_meshglass_that_takes_small_requests_only(make, protocol, compression):
+    far = make({"ingest.body_bytes_max": f"{LIMIT}B"}, name="far")
+    near = make(towards("otlp", far.url(f"otlp_{protocol}"), protocol=protocol, compression=compression), name="near")
+    assert near.send(larger_than(LIMIT).SerializeToString()).status == 200
+    until(lambda: sent(near, "otlp") == 59)
+    assert sent(near, "otlp", "refused") == 1 and far.ledger()["accepted"] == 59
+    assert_balanced(far.settle())
+
+
+def test_every_field_outlives_the_halving(make):
+    """Captured requests of many services, through a proxy that takes a fraction of a batch."""
+    taken = []
+
+    def answer(path, headers, body):
+        if len(body) > LIMIT:
+            return 413, {}, b""
+        taken.append(body)
+        return 200, {}, b""
+    with Receiver(answer) as peer:
+        near = make(towards("otlp", peer.url, protocol="http", batch_wait="500ms"), name="near")
+        n = 0
+        for body in corpus():
+            request = freshen(ExportTraceServiceRequest.FromString(body), 1)
+            n += sum(1 for _ in spans_of(request))
+            assert near.send(request.SerializeToString()).status == 200
+            if n > 2_000:
+                break
+        until(lambda: sent(near, "otlp") == n, 60)
+        near.settle()
+        near.stop()
+        assert any(len(body) > LIMIT for *_, body in peer.got), "nothing was halved"
+    assert sorted(canonical(one) for body in taken for one in singles(ExportTraceServiceRequest.FromString(body))) == dump(near)
+
+
+def test_a_limit_below_every_span(make):
+    with Receiver(lambda *_: (413, {}, b"no")) as peer:
+        near = make(towards("otlp", peer.url, protocol="http"), name="near")
+        assert near.send(request_of(7).SerializeToString()).status == 200
+        until(lambda: sent(near, "otlp", "refused") == 7)
+        assert sent(near, "otlp") == 0 and len(peer.got) == 13  # a tree of 7 leaves
+        assert near.metric("meshglass_export_queue_batches", exporter="otlp") == 0
+
+
+class Halves:
+    """Answers of a proxy with a limit whose backend goes away when it has the first part of a batch."""
+
+    def __init__(self):
+        self.taken, self.is_back, self.is_asked_again = [], threading.Event(), threading.Event()
+
+    def answer(self, path, headers, body):
+        if len(body) > LIMIT:
+            return 413, {}, b""
+        if self.taken and not self.is_back.is_set():
+            self.is_asked_again.set()
+            return self.away()
+        self.taken.append(body)
+        return 200, {}, b""
+
+    def away(self):
+        return 503, {}, b""
+
+
+@pytest.mark.parametrize("kind", ["otlp", "zipkin"])
+def test_halves_that_were_taken_are_not_sent_again(make, kind):
+    proxy = Halves()
+    with Receiver(proxy.answer) as peer:
+        near = make(towards(kind, peer.url, compression="none", **({"protocol": "http"} if kind == "otlp" else {})), name="near")
+        request = request_of(60, attributes={"text": "x" * 1500})
+        assert near.send(request.SerializeToString()).status == 200
+        until(lambda: near.metric("meshglass_export_retries_total", exporter=kind) >= 2)
+        proxy.is_back.set()
+        until(lambda: sent(near, kind) == 60)
+        assert sent(near, kind, "refused") == 0
+    have = ids_in(proxy.taken) if kind == "otlp" else collections.Counter(bytes.fromhex(span["id"]) for body in proxy.taken for span in json.loads(body))
+    assert have == collections.Counter(span.span_id for span in spans_of(request))
+
+
+def test_killed_between_two_halves(make):
+    """Nothing is missing; what the peer had comes twice, since only a running exporter knows it."""
+    class Hanging(Halves):
+        def away(self):
+            self.is_back.wait(60)
+            return 503, {}, b""
+    proxy = Hanging()
+    with Receiver(proxy.answer) as peer:
+        near = make(towards("otlp", peer.url, protocol="http", compression="none", timeout="60s"), name="near")
+        request = request_of(60, attributes={"text": "x" * 1500})
+        assert near.send(request.SerializeToString()).status == 200
+        assert proxy.is_asked_again.wait(60)
+        near.kill()
+        first = list(proxy.taken)
+        proxy.is_back.set()
+        near = near.again().start()
+        until(lambda: sent(near, "otlp") == 60)
+        near.stop()
+    wanted = collections.Counter(span.span_id for span in spans_of(request))
+    assert ids_in(proxy.taken) == wanted + ids_in(first)
+
+
+# --- and more trouble -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("protocol, other", [("grpc", "http"), ("http", "grpc")])
@@ -311,7 +473,6 @@ def test_a_slow_peer_times_out_and_gets_it_again(make):
 
 
 def test_partial_success_is_counted(make):
-    from otlp import ExportTraceServiceResponse
     answer = ExportTraceServiceResponse()
     answer.partial_success.rejected_spans = 2
     answer.partial_success.error_message = "two are bad"

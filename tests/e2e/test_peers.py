@@ -99,6 +99,22 @@ def test_otel_collector_killed(make, otel, tmp_path, protocol, compression):
     print(f"{len(wanted)} spans, {sum(map(len, have.values())) - len(wanted)} came twice")
 
 
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+@pytest.mark.parametrize("protocol, limit", [("grpc", {"max_recv_msg_size_mib": 1}), ("http", {"max_request_body_size": 1 << 20})])
+def test_otel_collector_with_a_limit(make, otel, tmp_path, protocol, limit, compression):
+    """Of a batch of several MB it gets every span once but the one that is larger than a request may be."""
+    request = request_of(1000, attributes={"text": random.randbytes(1200).hex()})
+    next(spans_of(request)).attributes[0].value.string_value = random.randbytes(1 << 20).hex()
+    with OtelCollector(tmp_path / "peer", otel, **{protocol: limit}) as peer:
+        near = make(towards("otlp", peer.url(protocol), protocol=protocol, compression=compression), name="near")
+        assert near.send(request.SerializeToString()).status == 200
+        until(lambda: sent(near, "otlp") == 999, 60)
+        assert sent(near, "otlp", "refused") == 1
+        near.stop()
+    have = sorted(canonical(one) for line in peer.requests() for one in singles(from_json(line)))
+    assert have == sorted(canonical(one) for one in list(singles(request))[1:])
+
+
 # --- its Zipkin receiver ---------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "codec/zip.h"
 #include "otlp/otlp.h"
+#include "unit/otlp/cut_requests.h"
 #include "unit/peer/otlp_capture.h"
 
 #define GRPC_PATH "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -235,7 +236,6 @@ static void test_refusals(void **state)
         { OTLP_EXPORT_HTTP, { .status = 503, .retry_after = "2", .type = "application/x-protobuf", .bytes = STATUS }, SEND_RETRY,
           2000, "HTTP status 503: no" },
         { OTLP_EXPORT_HTTP, { .status = 429 }, SEND_RETRY, 0, "429" },
-        { OTLP_EXPORT_HTTP, { .status = 413 }, SEND_REFUSED, 0, "413" },
         { OTLP_EXPORT_HTTP, { .status = 404 }, SEND_RETRY, 0, "404 (no such service there: see exporters.otlp.endpoint and exporters.otlp.protocol)" },
         { OTLP_EXPORT_HTTP, { .status = 405 }, SEND_RETRY, 0, "exporters.otlp.protocol" },
         { OTLP_EXPORT_HTTP, { .status = 415 }, SEND_REFUSED, 0, "415" },
@@ -243,6 +243,7 @@ static void test_refusals(void **state)
         { OTLP_EXPORT_HTTP, { .status = 401 }, SEND_RETRY, 0, "401" },
         { OTLP_EXPORT_GRPC, { .grpc_status = 3, .body = "no id" }, SEND_REFUSED, 0, "gRPC status 3: no id" },
         { OTLP_EXPORT_GRPC, { .grpc_status = 12 }, SEND_RETRY, 0, "gRPC status 12 (no such service there: see exporters.otlp.endpoint" },
+        { OTLP_EXPORT_GRPC, { .grpc_status = 8, .body = "the quota is exceeded" }, SEND_REFUSED, 0, "gRPC status 8: the quota" },
         { OTLP_EXPORT_GRPC, { .grpc_status = 5 }, SEND_REFUSED, 0, "gRPC status 5" },
         { OTLP_EXPORT_GRPC, { .grpc_status = 14 }, SEND_RETRY, 0, "gRPC status 14" },
     };
@@ -254,8 +255,178 @@ static void test_refusals(void **state)
         const struct rig_result *result = rig_send(&scene.rig, otlp_capture(), OTLP_CAPTURE_SPANS);
         if (result->verdict != cases[i].want || result->retry_after_ms != cases[i].ms || !strstr(result->reason, cases[i].reason))
             fail_msg("row %zu: %d, %s", i, result->verdict, result->reason);
+        assert_int_equal(scene.rig.requests.n, 1);
         scene_close(&scene);
     }
+}
+
+/* --- too large --- */
+
+#define PROTO "application/x-protobuf"
+/* What a server says in one letter: taken; too large; busy; bad; of what it takes one span, or nine, are refused. */
+static struct rig_answer answer_of(int protocol, char letter)
+{
+    static const struct rig_answer answers[][2] = {
+        ['t'] = { { .type = PROTO }, { .type = PROTO } },
+        ['L'] = { { .grpc_status = 8, .body = "grpc: received message larger than max (5 vs. 4)" }, { .status = 413, .body = "no more" } },
+        ['b'] = { { .grpc_status = 14, .body = "busy" }, { .status = 503 } },
+        ['x'] = { { .grpc_status = 3, .body = "bad" }, { .status = 400 } },
+        ['1'] = { { .bytes = STR_INIT("\x0a\x02\x08\x01") }, { .type = PROTO, .bytes = STR_INIT("\x0a\x02\x08\x01") } },
+        ['9'] = { { .bytes = STR_INIT("\x0a\x02\x08\x09") }, { .type = PROTO, .bytes = STR_INIT("\x0a\x02\x08\x09") } },
+    };
+    return answers[(unsigned char)letter][protocol == OTLP_EXPORT_HTTP];
+}
+
+static struct buf unhex(const char *hex)
+{
+    struct buf bytes;
+    size_t n = strlen(hex) / 2;
+    buf_init(&bytes, SIZE_MAX);
+    assert_true(hex_decode(str_of(hex), (uint8_t *)buf_extend(&bytes, n), n));
+    return bytes;
+}
+
+/* "0-2": the foreign client's own request with these spans; "all": the one with all. */
+static void assert_part(const struct rig_request *got, struct str part)
+{
+    const char *hex = cut_request_hex;
+    for (size_t i = 0; i < MG_COUNT(cut_parts); i++)
+        if (part.len == 3 && cut_parts[i].from + '0' == (size_t)part.ptr[0] && cut_parts[i].to + '0' == (size_t)part.ptr[2])
+            hex = cut_parts[i].hex;
+    assert_true(hex != cut_request_hex || str_eq(part, STR("all")));
+    struct buf want = unhex(hex);
+    assert_arrived(got, buf_str(&want));
+    buf_fini(&want);
+}
+
+/* Sends the request of five spans: a letter an answer, and what arrives for each. */
+static const struct rig_result *send_five(struct scene *scene, const char *letters, const char *parts)
+{
+    static struct rig_answer answers[16];
+    struct buf body = unhex(cut_request_hex);
+    struct str rest = str_of(parts), part;
+    size_t n = strlen(letters);
+    for (size_t i = 0; i < n; i++)
+        answers[i] = answer_of(scene->conf.protocol, letters[i]);
+    rig_script(&scene->rig, answers, n);
+    const struct rig_result *result = rig_send(&scene->rig, buf_str(&body), 5);
+    assert_int_equal(scene->rig.requests.n, n);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(str_cut(&rest, ' ', &part));
+        assert_part(&scene->rig.requests.at[i], part);
+    }
+    buf_fini(&body);
+    return result;
+}
+
+static void test_what_is_too_large_goes_in_halves(void **state)
+{
+    static const struct { const char *letters, *parts; enum send_verdict want; uint32_t refused, done; const char *reason; } cases[] = {
+        { "t", "all", SEND_TAKEN, 0, 5, "" },
+        { "Ltt", "all 0-2 2-5", SEND_TAKEN, 0, 5, "" },
+        { "LLttLtt", "all 0-2 0-1 1-2 2-5 2-3 3-5", SEND_TAKEN, 0, 5, "" },
+        { "LLtLt", "all 0-2 0-1 1-2 2-5", SEND_TAKEN, 1, 5, "larger than max|413: no more" },
+        { "LLLLLLLLL", "all 0-2 0-1 1-2 2-5 2-3 3-5 3-4 4-5", SEND_TAKEN, 5, 5, "larger than max|413: no more" },
+        { "L1t", "all 0-2 2-5", SEND_TAKEN, 1, 5, "" },
+        { "L19", "all 0-2 2-5", SEND_TAKEN, 4, 5, "" }, /* never more than were in it */
+        { "Lb", "all 0-2", SEND_RETRY, 0, 0, "gRPC status 14|503" },
+        { "Ltb", "all 0-2 2-5", SEND_RETRY, 0, 2, "gRPC status 14|503" },
+        { "Ltx", "all 0-2 2-5", SEND_REFUSED, 0, 2, "gRPC status 3|400" },
+    };
+    (void)state;
+    for (int protocol = OTLP_EXPORT_GRPC; protocol <= OTLP_EXPORT_HTTP; protocol++)
+        for (int compression = OTLP_EXPORT_GZIP; compression <= OTLP_EXPORT_PLAIN; compression++) {
+            struct scene scene;
+            scene_open(&scene, protocol, compression, "");
+            rig_log_begin();
+            for (size_t i = 0; i < MG_COUNT(cases); i++) {
+                struct str grpc, http;
+                const struct rig_result *result = send_five(&scene, cases[i].letters, cases[i].parts);
+                if (result->verdict != cases[i].want || result->refused_spans != cases[i].refused || result->done.spans != cases[i].done)
+                    fail_msg("row %zu: %d, %u, %s", i, result->verdict, result->refused_spans, result->reason);
+                if (str_split_at(str_of(cases[i].reason), '|', &grpc, &http))
+                    assert_true(str_find(str_of(result->reason), protocol == OTLP_EXPORT_GRPC ? grpc : http, NULL));
+                else
+                    assert_string_equal(result->reason, "");
+            }
+            (void)rig_log_end();
+            scene_close(&scene);
+        }
+}
+
+/* A later attempt goes on behind it, and what it counts includes what was refused before. */
+static void test_what_was_taken_is_not_sent_again(void **state)
+{
+    static const struct { const char *first, *first_parts, *then, *then_parts; uint32_t refused; } cases[] = {
+        { "Ltb", "all 0-2 2-5", "t", "2-5", 0 },
+        { "L1b", "all 0-2 2-5", "1", "2-5", 2 },
+        { "LLtLb", "all 0-2 0-1 1-2 2-5", "Ltt", "2-5 2-3 3-5", 1 },
+        { "LtLtb", "all 0-2 2-5 2-3 3-5", "LtL", "3-5 3-4 4-5", 1 },
+        { "Lb", "all 0-2", "t", "all", 0 },
+        { "b", "all", "Ltt", "all 0-2 2-5", 0 },
+    };
+    (void)state;
+    for (int protocol = OTLP_EXPORT_GRPC; protocol <= OTLP_EXPORT_HTTP; protocol++)
+        for (int compression = OTLP_EXPORT_GZIP; compression <= OTLP_EXPORT_PLAIN; compression++)
+            for (size_t i = 0; i < MG_COUNT(cases); i++) {
+                struct scene scene;
+                scene_open(&scene, protocol, compression, "");
+                rig_log_begin();
+                const struct rig_result *result = send_five(&scene, cases[i].first, cases[i].first_parts);
+                assert_int_equal(result->verdict, SEND_RETRY);
+                scene.rig.done = result->done;
+                result = send_five(&scene, cases[i].then, cases[i].then_parts);
+                (void)rig_log_end();
+                if (result->verdict != SEND_TAKEN || result->refused_spans != cases[i].refused)
+                    fail_msg("row %zu: %d, %u, %s", i, result->verdict, result->refused_spans, result->reason);
+                scene_close(&scene);
+            }
+}
+
+static void test_what_is_too_large_and_cannot_be_cut(void **state)
+{
+    static const struct { const char *body; uint32_t spans; } cases[] = {{"rubbish", 3}, {"\x0a\x02\x12\x05", 2}, {"\x0a\x02\x12\x05", 1}};
+    (void)state;
+    for (int protocol = OTLP_EXPORT_GRPC; protocol <= OTLP_EXPORT_HTTP; protocol++) {
+        struct scene scene;
+        const struct rig_answer too_large = answer_of(protocol, 'L');
+        scene_open(&scene, protocol, OTLP_EXPORT_GZIP, "");
+        for (size_t i = 0; i < MG_COUNT(cases); i++) {
+            rig_script(&scene.rig, &too_large, 1);
+            const struct rig_result *result = rig_send(&scene.rig, str_of(cases[i].body), cases[i].spans);
+            assert_int_equal(result->verdict, SEND_TAKEN);
+            assert_int_equal(result->refused_spans, cases[i].spans);
+            assert_int_equal(scene.rig.requests.n, 1);
+        }
+        scene_close(&scene);
+    }
+}
+
+/* The next batch is cut before it is sent, whatever it is packed with. */
+static void test_the_size_is_remembered(void **state)
+{
+    struct buf body;
+    (void)state;
+    buf_init(&body, SIZE_MAX);
+    for (uint8_t i = 1; i <= 4; i++)
+        rig_put_span(&body, &(struct rig_span){.service = "s", .name = "n", .trace = 1, .span = i, .padding = 100000});
+    struct str all = buf_str(&body), half = str_n(body.ptr, body.len / 2);
+    for (int protocol = OTLP_EXPORT_GRPC; protocol <= OTLP_EXPORT_HTTP; protocol++)
+        for (int compression = OTLP_EXPORT_GZIP; compression <= OTLP_EXPORT_PLAIN; compression++) {
+            const struct rig_answer answers[] = {answer_of(protocol, 'L'), answer_of(protocol, 't')};
+            struct scene scene;
+            scene_open(&scene, protocol, compression, "");
+            rig_script(&scene.rig, answers, 2);
+            assert_int_equal(rig_send(&scene.rig, all, 4)->verdict, SEND_TAKEN);
+            assert_int_equal(rig_send(&scene.rig, all, 4)->verdict, SEND_TAKEN);
+            assert_int_equal(rig_send(&scene.rig, half, 2)->verdict, SEND_TAKEN);
+            assert_int_equal(scene.rig.requests.n, 6);
+            assert_arrived(&scene.rig.requests.at[0], all);
+            assert_arrived(&scene.rig.requests.at[3], half);
+            assert_arrived(&scene.rig.requests.at[5], half);
+            scene_close(&scene);
+        }
+    buf_fini(&body);
 }
 
 static void test_several_at_a_time(void **state)
@@ -289,6 +460,10 @@ int main(void)
         cmocka_unit_test(test_configuration),
         cmocka_unit_test(test_partial_success),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_what_is_too_large_goes_in_halves),
+        cmocka_unit_test(test_what_was_taken_is_not_sent_again),
+        cmocka_unit_test(test_what_is_too_large_and_cannot_be_cut),
+        cmocka_unit_test(test_the_size_is_remembered),
         cmocka_unit_test(test_several_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,6 +119,55 @@ static void test_verdicts(void **state)
     }
 }
 
+/* As grpc-go, gRPC of C++ and Python, grpc-js, grpc-java, Grpc.Net, tonic, Envoy and Go's net/http say it. */
+static void test_what_is_too_large(void **state)
+{
+    static const struct {
+        int status, grpc_status;
+        const char *said;
+        bool is_too_large;
+        enum send_verdict want;
+    } cases[] = {
+        {413, -1, "", true, SEND_REFUSED},
+        {413, 2, "HTTP status 413 without grpc-status", true, SEND_REFUSED},
+        {400, -1, "http: request body too large", true, SEND_REFUSED},
+        {200, 8, "grpc: received message larger than max (5000000 vs. 4194304)", true, SEND_REFUSED},
+        {200, 8, "grpc: received message after decompression larger than max 4194304", true, SEND_REFUSED},
+        {200, 8, "SERVER: Received message larger than max (5000000 vs. 4194304)", true, SEND_REFUSED},
+        {200, 8, "Received message that decompresses to a size larger than 4194304", true, SEND_REFUSED},
+        {200, 8, "gRPC message exceeds maximum size 4194304: 5000000", true, SEND_REFUSED},
+        {200, 8, "Decompressed gRPC message exceeds maximum size 4194304", true, SEND_REFUSED},
+        {200, 8, "Received message exceeds the maximum configured message size.", true, SEND_REFUSED},
+        {200, 11, "Error, decoded message length too large: found 5000000 bytes, the limit is: 4194304 bytes", true, SEND_REFUSED},
+        {200, 2, "Payload Too Large", true, SEND_REFUSED},
+        {400, -1, "bad span", false, SEND_REFUSED},
+        {414, -1, "URI too large", false, SEND_REFUSED},
+        {500, -1, "http: request body too large", false, SEND_REFUSED},
+        {503, -1, "http: request body too large", false, SEND_RETRY},
+        {200, 8, "", false, SEND_REFUSED},
+        {200, 8, "the quota is exceeded", false, SEND_REFUSED},
+        {200, 11, "grpc: received message larger than max", false, SEND_RETRY},
+        {200, 11, "", false, SEND_RETRY},
+        {200, 2, "panic", false, SEND_REFUSED},
+        {200, 3, "Payload Too Large", false, SEND_REFUSED},
+        {200, 14, "grpc: received message larger than max (5 vs. 4)", false, SEND_RETRY},
+    };
+    const struct target target = {.section = "exporters.x"};
+    (void)state;
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        struct http_answer answer = {.status = cases[i].status, .grpc_status = cases[i].grpc_status};
+        struct verdict verdict;
+        *(cases[i].grpc_status < 0 ? &answer.body : &answer.message) = str_of(cases[i].said);
+        judge_answer(&verdict, &target, &(struct asked){0}, MG_OK, &answer, NULL, NOW_NS);
+        if (verdict.result.verdict != cases[i].want || judge_is_too_large(&answer) != cases[i].is_too_large)
+            fail_msg("row %zu: %d", i, verdict.result.verdict);
+        answer.retry_after = STR("3"); /* with a time to come back it is a throttle */
+        judge_answer(&verdict, &target, &(struct asked){0}, MG_OK, &answer, NULL, NOW_NS);
+        if (cases[i].grpc_status == 8 || cases[i].grpc_status == 11)
+            assert_int_equal(verdict.result.verdict, SEND_RETRY);
+    }
+}
+
 /* Where it leads is told by its host alone. */
 static void test_redirects(void **state)
 {
@@ -349,6 +398,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_what_is_too_large),
         cmocka_unit_test(test_redirects),
         cmocka_unit_test(test_an_absent_service),
         cmocka_unit_test(test_hints),

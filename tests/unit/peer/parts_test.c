@@ -50,6 +50,8 @@ struct scene {
     bool is_done;
     unsigned judged, judged_items;
     enum send_verdict turn_into; /* of the second part */
+    uint32_t refused_too_many;
+    struct send_progress done;   /* by an earlier attempt */
 };
 
 static void on_done(void *owner, const struct send_result *result, const struct http_answer *answer)
@@ -68,7 +70,7 @@ static void judge_one(void *owner, const struct http_answer *answer, uint32_t it
     struct scene *scene = owner;
     assert_non_null(answer);
     scene->judged_items += items;
-    result->refused_spans = items;
+    result->refused_spans = items + scene->refused_too_many;
     if (++scene->judged == 2 && scene->turn_into != SEND_TAKEN)
         *result = (struct send_result){.verdict = scene->turn_into, .retry_after_ms = 5, .reason = "second thoughts"};
 }
@@ -121,7 +123,8 @@ static void send_parts(struct scene *scene, struct peer_parts *parts)
 
 static void send_four_items(struct scene *scene, size_t part_bytes, struct zip *zip)
 {
-    struct peer_parts parts = {.open = "<", .between = " ", .close = ">", .part_bytes = part_bytes, .zip = zip};
+    struct peer_parts parts = {.open = "<", .between = " ", .close = ">", .part_bytes = part_bytes,
+                               .encoding = zip ? ZIP_GZIP : ZIP_IDENTITY, .zip = zip, .done = scene->done};
     add(&parts, "aa"), add(&parts, "b"), add(&parts, "cccc"), add(&parts, "d");
     send_parts(scene, &parts);
 }
@@ -310,6 +313,59 @@ static void test_the_size_is_remembered(void **state)
     scene_close(&scene);
 }
 
+static void test_what_an_earlier_attempt_sent_is_left_out(void **state)
+{
+    static const struct {
+        size_t part_bytes;
+        struct send_progress done;
+        struct rig_answer answers[4];
+        const char *bodies[4];
+        size_t requests;
+        enum send_verdict want;
+        struct send_progress then;
+    } cases[] = {
+        {100, {0, 0}, {FINE}, {"<aa b cccc d>"}, 1, SEND_TAKEN, {4, 4}},
+        {100, {1, 0}, {FINE}, {"<b cccc d>"}, 1, SEND_TAKEN, {4, 3}},
+        {100, {3, 2}, {FINE}, {"<d>"}, 1, SEND_TAKEN, {4, 3}},
+        {6, {1, 1}, {FINE, FINE, FINE}, {"<b>", "<cccc>", "<d>"}, 3, SEND_TAKEN, {4, 4}},
+        {6, {2, 0}, {FINE, FINE}, {"<cccc>", "<d>"}, 2, SEND_TAKEN, {4, 2}},
+        {6, {2, 1}, {FINE, {.status = 503}}, {"<cccc>", "<d>"}, 2, SEND_RETRY, {3, 2}},
+        {6, {2, 1}, {{.status = 503}}, {"<cccc>"}, 1, SEND_RETRY, {2, 1}},
+        {6, {2, 1}, {FINE, {.status = 400}}, {"<cccc>", "<d>"}, 2, SEND_REFUSED, {3, 2}},
+        {100, {2, 0}, {TOO_LARGE, FINE, FINE}, {"<cccc d>", "<cccc>", "<d>"}, 3, SEND_TAKEN, {4, 2}},
+        {100, {4, 1}, {FINE}, {0}, 0, SEND_TAKEN, {4, 1}},
+        {6, {9, 1}, {FINE}, {0}, 0, SEND_TAKEN, {9, 1}},
+    };
+    struct scene scene;
+    (void)state;
+    scene_open(&scene);
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        rig_script(&scene.rig, cases[i].answers, MG_MAX(cases[i].requests, (size_t)1));
+        scene.done = cases[i].done;
+        send_four_items(&scene, cases[i].part_bytes, NULL);
+        assert_bodies(&scene, cases[i].bodies, cases[i].requests);
+        assert_int_equal(scene.result.verdict, cases[i].want);
+        assert_int_equal(scene.result.done.spans, cases[i].then.spans);
+        assert_int_equal(scene.result.done.refused, cases[i].then.refused);
+        assert_int_equal(scene.result.refused_spans, cases[i].want == SEND_TAKEN ? cases[i].then.refused : 0);
+    }
+    scene_close(&scene);
+}
+
+/* Of a part no more can be refused than was in it. */
+static void test_more_refused_than_sent(void **state)
+{
+    static const struct rig_answer answers[] = {FINE};
+    struct scene scene;
+    (void)state;
+    scene_open(&scene);
+    scene.refused_too_many = 1000;
+    rig_script(&scene.rig, answers, 1);
+    send_three(&scene);
+    assert_int_equal(scene.result.refused_spans, 4);
+    scene_close(&scene);
+}
+
 static void test_nothing_to_send(void **state)
 {
     struct peer_parts parts = {.open = "", .between = "", .close = "", .part_bytes = 6};
@@ -358,6 +414,8 @@ int main(void)
         cmocka_unit_test(test_halves_that_fail),
         cmocka_unit_test(test_halves_are_packed),
         cmocka_unit_test(test_the_size_is_remembered),
+        cmocka_unit_test(test_what_an_earlier_attempt_sent_is_left_out),
+        cmocka_unit_test(test_more_refused_than_sent),
         cmocka_unit_test(test_nothing_to_send),
         cmocka_unit_test(test_closed_in_the_middle),
     };

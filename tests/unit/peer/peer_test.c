@@ -17,7 +17,6 @@ struct scene {
     struct str headers[4];
     struct peer *peer;
     struct peer_post post;
-    peer_judge_fn *judge;
     bool http2;
     uint64_t timeout_ns;
     char url[160];
@@ -29,11 +28,17 @@ static enum mg_err wire_open_fn(void *wire, struct loop *loop, struct mg_why *wh
     return peer_open(scene->peer, loop, scene->http2, scene->timeout_ns, why);
 }
 
+static void on_answer(void *owner, const struct send_result *result, const struct http_answer *answer)
+{
+    (void)answer;
+    send_done(owner, result);
+}
+
 static void wire_send_fn(void *wire, struct send_batch *batch)
 {
     struct scene *scene = wire;
     scene->post.body = batch->body;
-    peer_post(scene->peer, &scene->post, batch, scene->judge, scene);
+    peer_call(scene->peer, &scene->post, on_answer, batch);
 }
 
 static void wire_close_fn(void *wire, void (*on_closed)(void *owner), void *owner)
@@ -156,37 +161,6 @@ static void test_answers(void **state)
         if (!strstr(result->reason, cases[i].reason))
             fail_msg("row %zu: %s", i, result->reason);
     }
-    scene_close(&scene);
-}
-
-static void count_many(void *owner, const struct http_answer *answer, struct send_result *result)
-{
-    (void)owner;
-    assert_true(str_eq(answer->body, STR("look")));
-    result->refused_spans = 1000;
-}
-
-static void turn_down(void *owner, const struct http_answer *answer, struct send_result *result)
-{
-    (void)owner, (void)answer;
-    *result = (struct send_result){.verdict = SEND_REFUSED, .reason = "not that"};
-}
-
-static void test_a_second_look(void **state)
-{
-    static const struct rig_answer answers[] = {{.body = "look"}};
-    struct scene scene;
-    (void)state;
-    scene_init(&scene, NULL);
-    scene_start(&scene);
-    rig_script(&scene.rig, answers, 1);
-    scene.judge = count_many;
-    assert_int_equal(rig_send(&scene.rig, STR("body"), 7)->refused_spans,
-                     7); /* never more than there are */
-    scene.judge = turn_down;
-    const struct rig_result *result = rig_send(&scene.rig, STR("body"), 7);
-    assert_int_equal(result->verdict, SEND_REFUSED);
-    assert_string_equal(result->reason, "not that");
     scene_close(&scene);
 }
 
@@ -692,7 +666,6 @@ int main(void)
         cmocka_unit_test(test_what_arrives),
         cmocka_unit_test(test_own_agent_and_method),
         cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_a_second_look),
         cmocka_unit_test(test_broken_connections),
         cmocka_unit_test(test_nobody_listens),
         cmocka_unit_test(test_slow_peer),

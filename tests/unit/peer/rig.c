@@ -118,7 +118,7 @@ void send_done(struct send_batch *batch, const struct send_result *result)
     assert_int_equal(batch->number, i); /* once */
     batch->number = UINT64_MAX;
     rig->results[i] = (struct rig_result){.verdict = result->verdict, .retry_after_ms = result->retry_after_ms,
-                                          .refused_spans = result->refused_spans};
+                                          .refused_spans = result->refused_spans, .done = result->done};
     snprintf(rig->results[i].reason, sizeof rig->results[i].reason, "%s", result->reason ? result->reason : "");
     if (result->verdict == SEND_TAKEN)
         assert_true(result->refused_spans <= batch->spans);
@@ -147,7 +147,8 @@ size_t rig_begin(struct rig *rig, struct str body, uint32_t spans)
     assert_true(i < RIG_BATCHES_MAX);
     buf_init(&packed, SIZE_MAX);
     assert_int_equal(zip_deflate(rig->zip, rig->wire.encoding, body, &packed), MG_OK);
-    rig->batches[i] = (struct send_batch){.body = arena_str(&rig->arena, buf_str(&packed)), .spans = spans, .number = i};
+    rig->batches[i] = (struct send_batch){.body = arena_str(&rig->arena, buf_str(&packed)), .spans = spans,
+                                           .done = rig->done, .number = i};
     buf_fini(&packed);
     rig->n_sent++;
     rig->wire.send(rig->wire.wire, &rig->batches[i]);

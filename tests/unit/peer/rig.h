@@ -29,6 +29,7 @@ struct rig_result {
     enum send_verdict verdict;
     uint64_t retry_after_ms;
     uint32_t refused_spans;
+    struct send_progress done;
     char reason[500];
 };
 
@@ -47,6 +48,7 @@ struct rig {
     VEC(struct http_request *) held;
     struct send_wire wire;
     bool has_wire, is_gone;
+    struct send_progress done; /* of the batches to come */
     struct send_batch batches[RIG_BATCHES_MAX];
     struct rig_result results[RIG_BATCHES_MAX];
     size_t n_sent, n_done;

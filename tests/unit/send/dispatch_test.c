@@ -215,6 +215,82 @@ static void a_partly_refused_batch_is_sent(void **state)
     assert_int_equal(rig_metric(&rig, "meshglass_export_batches_total{exporter=\"otlp\",outcome=\"refused\"}"), 0);
 }
 
+static void assert_progress(struct send_progress have, uint32_t spans, uint32_t refused)
+{
+    assert_int_equal(have.spans, spans);
+    assert_int_equal(have.refused, refused);
+}
+
+static void what_has_its_answer_is_not_sent_again(void **state)
+{
+    (void)state;
+    peer_mode(&rig.peer, PEER_RETRIES);
+    rig.peer.done = (struct send_progress){2, 1};
+    rig_start(&rig);
+    rig_give(&rig, 3, 1, 100); /* of 4 spans */
+    AWAIT(peer_attempts(&rig.peer) == 1);
+    rig_tick(&rig);
+    rig.peer.done = (struct send_progress){9, 7}; /* never more than there are */
+    (void)moved_until(2, SECOND, 60 * SECOND);
+    rig_tick(&rig);
+    rig.peer.refused_spans = 3;
+    peer_mode(&rig.peer, PEER_TAKES);
+    (void)moved_until(3, SECOND, 60 * SECOND);
+    AWAIT(rig_is_drained(&rig));
+    assert_progress(peer_attempt(&rig.peer, 0).done, 0, 0);
+    assert_progress(peer_attempt(&rig.peer, 1).done, 2, 1);
+    assert_progress(peer_attempt(&rig.peer, 2).done, 4, 4);
+    assert_int_equal(rig_stat(&rig).sent_spans, 1);
+    assert_int_equal(rig_stat(&rig).refused_spans, 3);
+}
+
+static void a_start_sends_all_of_it_again(void **state)
+{
+    (void)state;
+    peer_mode(&rig.peer, PEER_RETRIES);
+    rig.peer.done = (struct send_progress){2, 1};
+    rig_start(&rig);
+    rig_give(&rig, 3, 1, 100);
+    AWAIT(peer_attempts(&rig.peer) == 1);
+    send_stop(rig.send, 0);
+    send_close(&rig.send);
+    peer_mode(&rig.peer, PEER_TAKES);
+    rig_start(&rig);
+    AWAIT(rig_stat(&rig).sent_spans == 4);
+    assert_progress(peer_attempt(&rig.peer, 1).done, 0, 0);
+}
+
+/* What the peer has is counted as sent, although the batch is lost. */
+static void the_rest_of_a_batch_is_lost(void **state)
+{
+    static const struct {
+        enum peer_mode mode;
+        struct send_progress done;
+        uint64_t sent, refused, old;
+    } cases[] = {
+        {PEER_REFUSES, {0, 0}, 0, 4, 0}, {PEER_REFUSES, {2, 1}, 1, 3, 0}, {PEER_REFUSES, {3, 0}, 3, 1, 0},
+        {PEER_RETRIES, {0, 0}, 0, 0, 4}, {PEER_RETRIES, {2, 1}, 1, 1, 2}, {PEER_RETRIES, {2, 2}, 0, 2, 2},
+    };
+    (void)state;
+    rig.conf.retry_for_ns = 5 * SECOND;
+    for (size_t i = 0; i < MG_COUNT(cases); i++) {
+        rig.peer.done = cases[i].done;
+        peer_mode(&rig.peer, cases[i].mode);
+        size_t before = peer_attempts(&rig.peer);
+        rig_start(&rig);
+        rig_give(&rig, 3 + i * 5, 1, 100); /* of 4 spans */
+        AWAIT(peer_attempts(&rig.peer) > before);
+        rig_tick(&rig);
+        rig_move(10 * SECOND);
+        AWAIT(rig_is_drained(&rig));
+        struct send_stats stats = rig_stat(&rig);
+        if (stats.sent_spans != cases[i].sent || stats.refused_spans != cases[i].refused || stats.dropped_old_spans != cases[i].old)
+            fail_msg("row %zu: %d, %d, %d", i, (int)stats.sent_spans, (int)stats.refused_spans, (int)stats.dropped_old_spans);
+        assert_int_equal(stats.batches, 1);
+        send_close(&rig.send);
+    }
+}
+
 /* --- the disk --- */
 
 static void a_queue_that_cannot_be_read_is_tried_again(void **state)
@@ -351,6 +427,9 @@ int main(void)
         TEST(while_everything_is_refused_one_batch_probes),
         TEST(a_refused_batch_is_gone),
         TEST(a_partly_refused_batch_is_sent),
+        TEST(what_has_its_answer_is_not_sent_again),
+        TEST(a_start_sends_all_of_it_again),
+        TEST(the_rest_of_a_batch_is_lost),
         TEST(a_queue_that_cannot_be_read_is_tried_again),
         TEST(a_damaged_batch_costs_only_itself),
         TEST(what_both_readers_miss_is_counted),

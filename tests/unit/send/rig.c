@@ -105,9 +105,9 @@ static bool answer(struct peer *peer, struct send_batch *batch, bool is_closing)
         VEC_PUSH(&peer->taken, id);
         pthread_mutex_unlock(&peer->lock);
     } else if (mode == PEER_RETRIES) {
-        result = (struct send_result){SEND_RETRY, peer->hint_ms, 0, "connection refused"};
+        result = (struct send_result){SEND_RETRY, peer->hint_ms, 0, "connection refused", peer->done};
     } else {
-        result = (struct send_result){SEND_REFUSED, 0, 0, "400 malformed"};
+        result = (struct send_result){SEND_REFUSED, 0, 0, "400 malformed", peer->done};
     }
     peer->at_wire--;
     send_done(batch, &result);
@@ -145,7 +145,7 @@ static void on_send(void *wire, struct send_batch *batch)
     pthread_mutex_unlock(&peer->gate);
     uint64_t id = judge(peer, batch);
     pthread_mutex_lock(&peer->lock);
-    struct attempt attempt = {id, batch->number, rig_mono(), peer->mode};
+    struct attempt attempt = {id, batch->number, rig_mono(), peer->mode, batch->done};
     VEC_PUSH(&peer->attempts, attempt);
     pthread_mutex_unlock(&peer->lock);
     size_t at_wire = ++peer->at_wire;

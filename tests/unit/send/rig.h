@@ -24,6 +24,7 @@ enum peer_mode { PEER_TAKES, PEER_RETRIES, PEER_REFUSES, PEER_HOLDS /* answers l
 struct attempt {
     uint64_t id, number, mono_ns;
     enum peer_mode mode;
+    struct send_progress done; /* when it began */
 };
 struct peer {
     struct send_wire wire;
@@ -39,6 +40,7 @@ struct peer {
     _Atomic uint64_t refused_from, refused_to; /* these are refused for good whatever the mode; 0: none */
     _Atomic uint64_t hint_ms;
     _Atomic uint32_t refused_spans; /* of what it takes */
+    _Atomic(struct send_progress) done; /* of what it does not take: how far it came */
     _Atomic size_t at_wire, at_wire_most;
     _Atomic uint64_t rounds;       /* of its timer, 5 ms */
     bool fails_to_open, is_closed;
