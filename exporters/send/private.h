@@ -31,7 +31,7 @@ enum {
 #define SEND_LOG_EVERY_NS   (UINT64_C(60) * 1000000000)
 #define SEND_AGAIN_NS       UINT64_C(1000000000)      /* after the disk failed */
 #define SEND_SAVE_LATE_NS   (UINT64_C(5) * 1000000000) /* a state that takes longer holds up no release of space */
-#define SEND_DISK_END_NS    UINT64_C(1000000000)      /* a stop waits so long for what the disk has, and so long for its threads */
+#define SEND_DISK_END_NS    UINT64_C(1000000000)
 
 struct flight { /* a batch at the wire */
     struct send_batch batch; /* ours until send_done */
@@ -58,6 +58,7 @@ struct send {
     unsigned label;
     const struct journal_io *io;
     uint64_t (*mono_ns)(void), (*wall_ns)(void);
+    uint64_t disk_end_ns;
     struct journal *journal;
     struct saver *saver;
     uint64_t segment_bytes; /* of the journal */

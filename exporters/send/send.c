@@ -42,6 +42,7 @@ static struct send *send_new(const struct send_options *options)
     send->io = options->io ? options->io : journal_io_os();
     send->mono_ns = options->mono_ns ? options->mono_ns : clock_mono_ns;
     send->wall_ns = options->wall_ns ? options->wall_ns : clock_wall_ns;
+    send->disk_end_ns = options->disk_end_ns ? options->disk_end_ns : SEND_DISK_END_NS;
     send->own.conf = send->shared.conf = *options->conf;
     send->segment_bytes = MG_MIN(MG_MAX(options->conf->queue_bytes / 16, segment_least), segment_most);
     send->own.zip = zip_new();
@@ -209,7 +210,7 @@ static void on_wire_closed(void *owner)
 static void stop_work(struct send *send)
 {
     uint64_t now = send->mono_ns();
-    if (send->own.is_closing || (send->own.lot_left > 0 && now < send->own.stop_by_ns + SEND_DISK_END_NS))
+    if (send->own.is_closing || (send->own.lot_left > 0 && now < send->own.stop_by_ns + send->disk_end_ns))
         return;
     if (now < send->own.stop_by_ns && (send->own.n_flights > 0 || !intake_is_idle(send)))
         return;
@@ -406,7 +407,7 @@ static void *disk_end_run(void *owner)
 /* false: it does not end in time, and is left to itself. */
 static bool disk_end_await(struct send *send)
 {
-    uint64_t until = clock_mono_ns() + SEND_DISK_END_NS;
+    uint64_t until = clock_mono_ns() + send->disk_end_ns;
     pthread_t thread;
     if (pthread_create(&thread, NULL, disk_end_run, send) != 0) {
         disk_end(send);

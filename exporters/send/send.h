@@ -102,6 +102,7 @@ struct send_options {
     unsigned label;              /* its number among SEND_NAMES */
     const struct journal_io *io; /* NULL: the operating system */
     uint64_t (*mono_ns)(void), (*wall_ns)(void); /* NULL: the clocks; tests move them */
+    uint64_t disk_end_ns;        /* 0: 1 s. A stop waits so long for what the disk has, and so long for its threads */
 };
 #define SEND_NAMES "otlp|zipkin|kafka|elasticsearch"
 struct metric_set *send_metrics_register(struct metric_registry *registry); /* meshglass_export_*{exporter=…}; once, before threads start */

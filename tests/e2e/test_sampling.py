@@ -207,11 +207,14 @@ def test_the_floor_has_a_day_s_budget_that_a_restart_does_not_renew(make):
         send(collector, *(trace(one, error=True, note=new_id(400).hex()) for one in errors))
         collector.settle()
         return sum(why(collector, one)["decision"] == "kept" for one in errors)
-    collector = make(none)
+
+    def today():
+        return int(time.time() // 86400)  # a day of the budget is one of UTC
+    collector, begun = make(none), today()
     first = kept_of(collector)
-    assert 10 < first < 290, first
+    assert 10 < first < 290 or today() != begun, first
     collector.stop()
-    assert kept_of(collector.again().start()) < first / 2
+    assert kept_of(collector.again().start()) < first / 2 or today() != begun
 
 
 # --- late spans, restarts ----------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ static void what_is_under_way_gets_its_time_and_no_more(void **state)
     (void)kit_put(&kit, 0, 20);
     kit_until_waiting(&kit, 1);
     uint64_t ns = stopped_in(700);
-    assert_in_range(ns, 7 * SECOND / 10, 3 * SECOND);
+    assert_in_range(ns, 7 * SECOND / 10, 20 * SECOND); /* to wait for what is under way would be for ever */
     rig_leave_credit(&kit.rig, 0);
     rig_run_until(&kit.rig, INGEST_requests, INGEST_DOOR_KAFKA, OUTCOME_ACCEPTED, 1);
     consume_free(&kit.consume);

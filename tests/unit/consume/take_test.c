@@ -86,7 +86,8 @@ static void what_cannot_be_taken_now_is_given_again(void **state)
     for (int i = 0; i < 3; i++)
         (void)kit_put(&kit, 0, 2);
     kit_until(&kit, CONSUME_retries, 0, 3);
-    assert_in_range(rig_metric(&kit.rig, INGEST_requests, INGEST_DOOR_KAFKA, OUTCOME_BUSY), 3, 4); /* of one message only */
+    uint64_t refused = rig_metric(&kit.rig, INGEST_requests, INGEST_DOOR_KAFKA, OUTCOME_BUSY);
+    assert_in_range(refused, 3, kit_metric(&kit, CONSUME_retries, 0) + 1); /* of one message only: all but the first are retries */
     assert_int_equal(mock_committed(&kit.mock, "g", TOPIC, 0), -1);
     kit.rig.doors->is_closing = false;
     kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 4);
@@ -96,13 +97,14 @@ static void what_cannot_be_taken_now_is_given_again(void **state)
 
 static size_t under_way;
 
+/* Of the least that must come, however long it takes; only then what comes no more can be told from what comes late. */
 static bool has_stood_still(void *owner)
 {
     static uint64_t since_ns;
+    const size_t *least = owner;
     size_t n = kit.rig.ingest->waiting;
 
-    (void)owner;
-    if (n != under_way || n == 0) {
+    if (n != under_way || n < *least) {
         under_way = n;
         since_ns = clock_mono_ns();
     }
@@ -118,7 +120,7 @@ static void no_more_is_polled_than_may_be_under_way(void **state)
         (void)kit_put(&kit, 0, 20);
     rig_leave_credit(&kit.rig, 10);
     kit_start(&kit);
-    rig_run(&kit.rig, has_stood_still, NULL);
+    rig_run(&kit.rig, has_stood_still, &(size_t){ 5 });
     assert_in_range(under_way, 5, 20); /* of about 1.1 KiB, and 512 bytes each */
     assert_true(kit.consume->in_flight < 10000 + 2000);
     rig_leave_credit(&kit.rig, 0);
@@ -234,7 +236,7 @@ static void a_partition_that_shrinks_goes_on(void **state)
     kit.consume->width_most = 4;
     kit_go(&kit);
     kit_until_waiting(&kit, 4);
-    rig_run(&kit.rig, has_stood_still, NULL);
+    rig_run(&kit.rig, has_stood_still, &(size_t){ 4 });
     assert_int_equal(under_way, 4);
     rig_leave_credit(&kit.rig, 0);
     kit_until(&kit, CONSUME_messages, MESSAGE_TAKEN, 40);

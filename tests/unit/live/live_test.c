@@ -33,7 +33,8 @@ static void equal_spans_are_stored_once_and_counted(void **state)
 {
     struct rig *rig = *state;
 
-    rig->decisions.root_grace_ns = SECOND / 10;
+    rig->decisions.root_grace_ns = 3600 * SECOND;
+    rig->live_conf.trace_spans_max = 8; /* decided when the second time has come, and not before */
     rig_reload_rows(rig);
     assert_int_equal(rig_send(rig, (struct want){ .trace = 1, .first = 1, .spans = 4, .root = true }), MG_OK);
     assert_int_equal(rig_send(rig, (struct want){ .trace = 1, .first = 1, .spans = 4, .root = true }), MG_OK);

@@ -213,10 +213,19 @@ static void a_state_that_hangs_holds_up_nothing(void **state)
 
 /* --- the end --- */
 
+/* A queue whose stop waits for the disk no longer than that of the program. */
+static void start_hasty(void)
+{
+    uint64_t patient_ns = rig.disk_end_ns;
+    rig.disk_end_ns = 0;
+    rig_start(&rig);
+    rig.disk_end_ns = patient_ns;
+}
+
 /* Of 30 batches, 29 not even with the disk. Returns what was logged. */
 static const char *stop_hung(unsigned who, struct gift *gifts, size_t n)
 {
-    rig_start(&rig);
+    start_hasty();
     disk_hangs(who);
     rig_put(&rig, &gifts[0], 1);
     AWAIT(is_hung(1));
@@ -266,7 +275,7 @@ static void a_stop_counts_what_the_disk_has_not_answered_for(void **state)
     (void)state;
     enum { N = 70 };
     struct gift *gifts = gifts_new(1, N, 1 << 20);
-    rig_start(&rig);
+    start_hasty();
     size_t done = overfill(gifts, N);
     rig_clock_runs(true);
     rig_log_begin();
@@ -283,7 +292,7 @@ static void a_stop_counts_what_the_disk_has_not_answered_for(void **state)
 static void it_stops_although_the_state_hangs(void **state)
 {
     (void)state;
-    rig_start(&rig);
+    start_hasty();
     disk_hangs(SAVER);
     rig_give(&rig, 1, 20, 1000);
     AWAIT(rig_is_drained(&rig));

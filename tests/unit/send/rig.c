@@ -1,4 +1,5 @@
 #include "rig.h"
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -6,8 +7,10 @@
 
 /* --- clocks --- */
 
-static _Atomic uint64_t moved_ns = 1000 * SECOND;
-static _Atomic uint64_t runs_since; /* real time; 0: it stands */
+static pthread_mutex_t clock_lock = PTHREAD_MUTEX_INITIALIZER; /* the queue's threads read it while a test changes both */
+static uint64_t moved_ns = 1000 * SECOND;
+static bool is_running;
+static uint64_t runs_since; /* real time */
 
 uint64_t rig_real_ns(void)
 {
@@ -20,10 +23,17 @@ void rig_yield(void)
     nanosleep(&pause, NULL);
 }
 
+static uint64_t mono_locked(void)
+{
+    return moved_ns + (is_running ? (clock_mono_ns() - runs_since) * 100 : 0);
+}
+
 uint64_t rig_mono(void)
 {
-    uint64_t since = runs_since;
-    return moved_ns + (since ? (clock_mono_ns() - since) * 100 : 0);
+    pthread_mutex_lock(&clock_lock);
+    uint64_t ns = mono_locked();
+    pthread_mutex_unlock(&clock_lock);
+    return ns;
 }
 
 uint64_t rig_wall(void)
@@ -33,13 +43,18 @@ uint64_t rig_wall(void)
 
 void rig_move(uint64_t ns)
 {
+    pthread_mutex_lock(&clock_lock);
     moved_ns += ns;
+    pthread_mutex_unlock(&clock_lock);
 }
 
 void rig_clock_runs(bool does_run)
 {
-    moved_ns = rig_mono();
-    runs_since = does_run ? clock_mono_ns() : 0;
+    pthread_mutex_lock(&clock_lock);
+    moved_ns = mono_locked();
+    runs_since = clock_mono_ns();
+    is_running = does_run;
+    pthread_mutex_unlock(&clock_lock);
 }
 
 /* --- the peer --- */
@@ -286,6 +301,7 @@ void rig_init(struct rig *rig)
                                    .in_flight = 4,
                                    .retry_initial_ns = SECOND,
                                    .retry_max_ns = 30 * SECOND};
+    rig->disk_end_ns = 60 * SECOND;
     rig->registry = metric_registry_new();
     rig->metrics = send_metrics_register(rig->registry);
 }
@@ -316,7 +332,8 @@ enum mg_err rig_try_open(struct rig *rig, struct mg_why *why)
                                          .metrics = rig->metrics,
                                          .io = rig->os_dir ? NULL : &rig->fs.io,
                                          .mono_ns = rig_mono,
-                                         .wall_ns = rig_wall};
+                                         .wall_ns = rig_wall,
+                                         .disk_end_ns = rig->disk_end_ns};
     return send_open(&rig->send, &options, why);
 }
 
@@ -366,13 +383,6 @@ struct send_stats rig_stat(struct rig *rig)
     return stats;
 }
 
-bool rig_is_drained(struct rig *rig)
-{
-    struct send_stats s = rig_stat(rig);
-    uint64_t gone = s.sent_spans + s.refused_spans + s.dropped_full_spans + s.dropped_old_spans + s.dropped_disk_spans;
-    return s.queued_batches == 0 && gone >= s.put_spans;
-}
-
 static void rounds(struct rig *rig, uint64_t n)
 {
     uint64_t from = rig->peer.rounds;
@@ -383,6 +393,22 @@ static void rounds(struct rig *rig, uint64_t n)
 void rig_tick(struct rig *rig)
 {
     rounds(rig, 10);
+}
+
+static bool is_empty(struct rig *rig)
+{
+    struct send_stats s = rig_stat(rig);
+    uint64_t gone = s.sent_spans + s.refused_spans + s.dropped_full_spans + s.dropped_old_spans + s.dropped_disk_spans;
+    return s.queued_batches == 0 && gone >= s.put_spans;
+}
+
+/* Figures are as of the last tick: what was done since, after those of a run before had left, is in the next. */
+bool rig_is_drained(struct rig *rig)
+{
+    if (!is_empty(rig))
+        return false;
+    rig_tick(rig);
+    return is_empty(rig);
 }
 
 void rig_settle(struct rig *rig)

@@ -77,6 +77,7 @@ struct rig {
     const char *os_dir; /* NULL: the file system in memory */
     struct peer peer;
     struct send_conf conf;
+    uint64_t disk_end_ns; /* a minute: a thread that gets no processor is not a disk that hangs */
     struct metric_registry *registry;
     struct metric_set *metrics;
     struct send *send;

@@ -74,10 +74,10 @@ static void what_was_not_finished_is_sent_after_a_crash(void **state)
     give(31, 20);
     AWAIT(peer_attempts(&rig.peer) == 34);
     rig_crash(&rig);
-    peer_mode(&rig.peer, PEER_TAKES);
     rig_start(&rig);
     assert_int_equal(send_recovered(rig.send), 500);
     assert_int_equal(rig_stat(&rig).queued_batches, 20);
+    peer_mode(&rig.peer, PEER_TAKES);
     AWAIT(peer_taken(&rig.peer) == 50);
     AWAIT(rig_is_drained(&rig));
     expect_times(1, 50, 1, 1);
@@ -93,8 +93,10 @@ static void what_was_finished_but_not_noted_is_sent_again(void **state)
     give(11, 20); /* the clock stands from here on */
     AWAIT(rig_is_drained(&rig));
     rig_crash(&rig);
+    peer_mode(&rig.peer, PEER_HOLDS);
     rig_start(&rig);
     assert_int_equal(rig_stat(&rig).queued_batches, 20);
+    peer_mode(&rig.peer, PEER_TAKES);
     AWAIT(peer_taken(&rig.peer) == 50);
     AWAIT(rig_is_drained(&rig));
     expect_times(1, 10, 1, 1);
@@ -493,9 +495,9 @@ static void the_grace_ends(void **state)
     stopped(10000);
     assert_int_equal(peer_taken(&rig.peer), 0);
     rig_clock_runs(false);
-    peer_mode(&rig.peer, PEER_TAKES);
     rig_start(&rig);
     assert_int_equal(rig_stat(&rig).queued_batches, 30);
+    peer_mode(&rig.peer, PEER_TAKES);
     AWAIT(peer_taken(&rig.peer) == 30);
     AWAIT(rig_is_drained(&rig));
     expect_times(1, 30, 1, 1);
