@@ -68,7 +68,7 @@ function(mg_unit_test)
     if(NOT T_LABELS)
         set(T_LABELS unit)
     endif()
-    set_tests_properties(unit.${T_MODULE}.${T_NAME} PROPERTIES LABELS "${T_LABELS}" TIMEOUT 300)
+    set_tests_properties(unit.${T_MODULE}.${T_NAME} PROPERTIES LABELS "${T_LABELS}" TIMEOUT 900)
     add_dependencies(mg_unit_tests ${target})
 endfunction()
 

@@ -271,7 +271,7 @@ enum mg_err doors_reload(struct worker *worker, void *argument, struct mg_why *w
     for (enum door door = 0; door < DOORS; door++)
         if (worker->servers[door]) {
             struct http_options options = door_options(worker, door);
-            http_server_reload(worker->servers[door], options.auth, options.cors);
+            http_server_reload(worker->servers[door], &options);
         }
     return MG_OK;
 }

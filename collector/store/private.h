@@ -3,6 +3,7 @@
  * `own` is the block thread's (and the opener's before start). Everything in `shared` is under its lock. */
 #pragma once
 #include <pthread.h>
+#include "base/clock.h"
 #include "base/log.h"
 #include "store/edges.h"
 #include "store/handles.h"
@@ -78,10 +79,7 @@ struct store {
         unsigned failures;             /* of commits, since the last good one or roll */
         bool is_hurried;               /* what waits is due now */
         uint64_t retain_mono_ns, look_mono_ns; /* the next retention; the next look at the disk */
-        struct {
-            uint64_t wall_ns, mono_ns; /* both clocks when the wall clock was last believed */
-            uint64_t ahead_mono_ns;    /* since when it is ahead of what is believed; 0: it is not */
-        } retain_clock;
+        struct clock_age retain_clock;
         uint32_t next_number;          /* of the next partition */
         struct { struct partition *of; struct decisions_merging *at; } merging; /* decisions of a partition that is to be sealed; NULL: none */
         uint64_t damaged_decisions;    /* places left out, before there is a metric to count them */
@@ -125,7 +123,6 @@ void store_list_changed(struct store *store);                 /* under the lock 
 bool store_roll_cannot_wait(struct store *store); /* for the next commit: one must be made for it */
 enum mg_err store_roll_if_due(struct store *store, struct mg_why *why);
 void store_retain(struct store *store);
-void store_believe_clock(struct store *store); /* at the opening: ages are those that the wall clock says */
 void store_retain_decisions(struct store *store); /* drops the oldest decisions above store.decisions_max; not the open partition's */
 uint64_t store_disk_max(const struct store *store);
 bool store_lacks_room(const struct store *store); /* for a new partition */

@@ -7,9 +7,7 @@
  * Neither sealing nor dropping happens before the new partition has its first commit: until then the old one alone
  * says where recovery starts.
  *
- * A wall clock that is set forward makes everything old at once, and what is dropped does not come back when that was a mistake. A step
- * is therefore believed only when it has stood for an hour; until then ages grow by the monotonic clock. One that is set back only keeps
- * things longer.
+ * Ages go by a wall clock that is not believed at once (struct clock_age).
  *
  * Below the floor of free space the oldest partition goes, one a look, because the file system takes its time to give the
  * space back. Only when none is left the store says it is full. What the log needs next is a floor for dropping alone: whether spans
@@ -22,8 +20,6 @@
 #define FIRST_COMMIT_BYTES (UINT64_C(1) << 20) /* more than a new partition takes */
 /* A failed write may leave an environment that refuses everything; a new file may work. */
 enum { FAILURES_A_PARTITION = 3 };
-#define CLOCK_STEP_NS  (UINT64_C(600) * 1000000000) /* more than a clock is ever slewed between two looks */
-#define CLOCK_STAND_NS (UINT64_C(3600) * 1000000000)
 /* Decisions go by whole files: of so many an eighth at a time. */
 enum { DECISION_FILES = 8 };
 enum { STEPS_A_TURN = 4 }; /* of a merge: some 100,000 decisions, 30 ms, that a commit may have to wait for */
@@ -303,28 +299,13 @@ void store_retain_decisions(struct store *store)
     }
 }
 
-void store_believe_clock(struct store *store)
-{
-    store->own.retain_clock.wall_ns = store_wall(store);
-    store->own.retain_clock.mono_ns = store_mono(store);
-    store->own.retain_clock.ahead_mono_ns = 0;
-}
-
-/* The wall clock, as far as it is believed. */
 static uint64_t believed_wall(struct store *store)
 {
-    uint64_t wall = store_wall(store), mono = store_mono(store), *ahead = &store->own.retain_clock.ahead_mono_ns;
-    uint64_t expected = store->own.retain_clock.wall_ns + (mono - store->own.retain_clock.mono_ns);
+    uint64_t step, wall = clock_age_now(&store->own.retain_clock, store_wall(store), store_mono(store), &step);
 
-    if (wall <= expected + CLOCK_STEP_NS || (*ahead && mono - *ahead >= CLOCK_STAND_NS)) {
-        store_believe_clock(store);
-        return wall;
-    }
-    if (!*ahead) {
-        LOG(WARN, "the wall clock was set forward: for an hour nothing is dropped for its age by that", F_U64("step_s", (wall - expected) / 1000000000));
-        *ahead = MG_MAX(mono, UINT64_C(1));
-    }
-    return expected;
+    if (step)
+        LOG(WARN, "the wall clock was set forward: for an hour nothing is dropped for its age by that", F_U64("step_s", step / 1000000000));
+    return wall;
 }
 
 /* A partition that was closed in what is the future since the clock was set back is at least as old as the next one that was not. */

@@ -204,7 +204,7 @@ static void begin_where_it_ended(struct store *store)
     snapshot->log_ns = state->log_ns;
     buf_put_str(&snapshot->bytes, state->snapshot);
     store->own.committed_mono_ns = store_mono(store);
-    store_believe_clock(store);
+    clock_age_begin(&store->own.retain_clock, store_wall(store), store_mono(store));
 }
 
 enum mg_err store_open(struct store **out, const struct store_options *options, struct mg_why *why)

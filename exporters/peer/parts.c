@@ -172,7 +172,8 @@ static bool part_halve(struct run *run)
     return n > 1 && part_cut(&run->parts, run->next, n / 2) == MG_OK;
 }
 
-/* The limit is a quarter less, not half of it: halves of other parts may be a little longer than this one's. */
+/* The limit is a quarter less, not half of it: halves of other parts may be a little longer than this one's. It never rises: another run
+ * may have met a lower one meanwhile. */
 static bool run_halve(struct run *run)
 {
     struct peer_part *part = &run->parts.list.at[run->next];
@@ -182,7 +183,8 @@ static bool run_halve(struct run *run)
     size_t bytes = part->body.len;
     if (!part_halve(run))
         return false;
-    *peer_part_most(run->peer) = MG_MAX(bytes / 4 * 3, (size_t)PART_BYTES_LEAST);
+    size_t *most = peer_part_most(run->peer);
+    *most = MG_MIN(*most, MG_MAX(bytes / 4 * 3, (size_t)PART_BYTES_LEAST));
     return true;
 }
 

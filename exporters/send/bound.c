@@ -58,15 +58,25 @@ void bound_drop(struct send *send, const struct ticket *ticket, enum outcome out
 
 /* --- bounds --- */
 
-bool bound_is_too_old(const struct send *send, const struct ticket *ticket)
+static uint64_t believed_wall(struct send *send)
 {
-    uint64_t most = send->own.conf.retry_for_ns, now = send->wall_ns();
+    uint64_t step, wall = clock_age_now(&send->own.age, send->wall_ns(), send->mono_ns(), &step);
+    if (step && send->own.conf.retry_for_ns)
+        LOG(WARN, "the wall clock was set forward: for an hour no batch is dropped for its age by that", F_TEXT("exporter", send->wire.name),
+            F_U64("step_s", step / 1000000000));
+    return wall;
+}
+
+bool bound_is_too_old(struct send *send, const struct ticket *ticket)
+{
+    uint64_t most = send->own.conf.retry_for_ns, now = believed_wall(send);
     return most && now > ticket->wall_ns && now - ticket->wall_ns >= most;
 }
 
 /* Tried batches, and while the peer refuses everything those that come next, too. */
 static void drop_old(struct send *send)
 {
+    (void)believed_wall(send); /* a step is to be noticed when it comes, also while nothing is old */
     if (!send->own.conf.retry_for_ns)
         return;
     for (size_t i = send->own.parked.n; i-- > 0;) {

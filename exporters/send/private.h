@@ -11,6 +11,7 @@
 #pragma once
 #include <pthread.h>
 #include <stdatomic.h>
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/random.h"
 #include "send/record.h"
@@ -94,6 +95,7 @@ struct send {
             struct record_meta meta;
         } ahead;              /* the record after read_to */
         uint64_t read_at_ns;  /* not before: the disk failed a moment ago */
+        struct clock_age age; /* retry_for goes by it */
         struct list flights;  /* flight.link */
         size_t n_flights;
         VEC(struct ticket) parked;
@@ -177,7 +179,7 @@ void dispatch_state(const struct send *send, struct state *state); /* read_to an
 /* bound.c */
 #define BOUND_DAMAGE "batches of the queue are damaged"
 bool bound_work(struct send *send);       /* age, damage and disk space; true: a trim is needed now */
-bool bound_is_too_old(const struct send *send, const struct ticket *ticket);
+bool bound_is_too_old(struct send *send, const struct ticket *ticket);
 void bound_leave(struct send *send, const struct ticket *ticket); /* the sums */
 void bound_drop(struct send *send, const struct ticket *ticket, enum outcome outcome, const char *reason);
 void bound_lost(struct send *send, enum outcome outcome, uint64_t spans, uint64_t batches, const char *reason);

@@ -42,6 +42,7 @@ static struct send *send_new(const struct send_options *options)
     send->io = options->io ? options->io : journal_io_os();
     send->mono_ns = options->mono_ns ? options->mono_ns : clock_mono_ns;
     send->wall_ns = options->wall_ns ? options->wall_ns : clock_wall_ns;
+    clock_age_begin(&send->own.age, send->wall_ns(), send->mono_ns());
     send->disk_end_ns = options->disk_end_ns ? options->disk_end_ns : SEND_DISK_END_NS;
     send->own.conf = send->shared.conf = *options->conf;
     send->segment_bytes = MG_MIN(MG_MAX(options->conf->queue_bytes / 16, segment_least), segment_most);

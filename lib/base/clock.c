@@ -9,6 +9,8 @@
 #include <time.h>
 
 #define NS_PER_S     1000000000u
+#define STEP_NS      (600 * UINT64_C(1000000000)) /* more than a clock is ever slewed between two looks */
+#define STAND_NS     (3600 * UINT64_C(1000000000))
 #define DAYS_PER_ERA 146097u
 #define DAYS_TO_1970 719468u /* from 0000-03-01 */
 
@@ -35,6 +37,27 @@ uint64_t clock_wall_ns(void)
 uint64_t clock_thread_cpu_ns(void)
 {
     return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
+void clock_age_begin(struct clock_age *age, uint64_t wall_ns, uint64_t mono_ns)
+{
+    *age = (struct clock_age){ .wall_ns = wall_ns, .mono_ns = mono_ns };
+}
+
+uint64_t clock_age_now(struct clock_age *age, uint64_t wall_ns, uint64_t mono_ns, uint64_t *step_ns)
+{
+    uint64_t expected = age->wall_ns + (mono_ns - age->mono_ns);
+
+    *step_ns = 0;
+    if (wall_ns <= expected + STEP_NS || (age->ahead_mono_ns && mono_ns - age->ahead_mono_ns >= STAND_NS)) {
+        clock_age_begin(age, wall_ns, mono_ns);
+        return wall_ns;
+    }
+    if (!age->ahead_mono_ns) {
+        *step_ns = wall_ns - expected;
+        age->ahead_mono_ns = mono_ns ? mono_ns : 1;
+    }
+    return expected;
 }
 
 struct date { unsigned year, month, day; };

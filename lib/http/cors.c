@@ -1,5 +1,5 @@
 /* cors.c - which pages of a browser may read the answers (the Fetch standard, "CORS
- * protocol").
+ * protocol"), and which may write.
  *
  * The origin is looked at when the head of a request is complete, and what its answer may say is
  * remembered with the request: every answer then says it, errors too, or the page could not read

@@ -162,10 +162,10 @@ struct str http_server_address(const struct http_server *server); /* with the re
 void http_server_drain(struct http_server *server, uint64_t grace_ms, void (*on_idle)(void *owner),
                        void *owner);
 void http_server_free(struct http_server **server); /* after drain */
-/* New credentials and origins for requests whose heads are complete later; nothing is kept of the
- * old ones. Loop thread; `auth` is counted, `cors` borrowed until the next call or free. */
-void http_server_reload(struct http_server *server, struct http_auth *auth,
-                        const struct http_cors_conf *cors);
+/* New auth, cors and conf->body_bytes_max for requests whose heads are complete later; nothing is kept
+ * of the old ones, and no other option is looked at. Loop thread; `auth` is counted, `cors` borrowed
+ * until the next call or free. */
+void http_server_reload(struct http_server *server, const struct http_options *options);
 size_t http_server_connections(const struct http_server *server);
 void *http_server_owner(const struct http_server *server); /* http_options.owner */
 /* Gives the memory of a body that was taken back to the server's pool, so that the next one finds

@@ -267,11 +267,11 @@ struct http_server *http_server_new(struct loop *loop, const struct http_options
     return server;
 }
 
-void http_server_reload(struct http_server *server, struct http_auth *auth,
-                        const struct http_cors_conf *cors)
+void http_server_reload(struct http_server *server, const struct http_options *options)
 {
-    auth_set(server, auth);
-    server->options.cors = cors;
+    auth_set(server, options->auth);
+    server->options.cors = options->cors;
+    server->conf.body_bytes_max = options->conf->body_bytes_max;
 }
 
 enum mg_err http_server_listen(struct http_server *server, const struct listener_options *where,

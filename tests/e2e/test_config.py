@@ -73,6 +73,16 @@ def test_body_bytes_max(make, limit, status):
     assert collector.send(gzip.compress(body), encoding="gzip").status == status
 
 
+@row("ingest.body_bytes_max")
+def test_body_bytes_max_of_a_reload(make, tmp_path):
+    collector = make(config=configured(tmp_path / "limit.yaml", {"ingest": {"body_bytes_max": "1KiB"}}))
+    body = request_of(20).SerializeToString()
+    for limit, status in (("1MiB", 200), ("1KiB", 413), ("1MiB", 200)):
+        reload(collector, {"ingest": {"body_bytes_max": limit}})
+        answers = [collector.send(body).status, collector.send(gzip.compress(body), encoding="gzip").status]
+        assert answers == [status] * 2, limit
+
+
 @row("live.ring_bytes")
 def test_ring_bytes(make):
     small, large = make({"live.ring_bytes": "16MiB"}), make({"live.ring_bytes": "64MiB"}, name="large")

@@ -44,6 +44,40 @@ static void clocks_run_forward(void **state)
     assert_true(clock_wall_ns() > 1600000000000000000); /* after 2020 */
 }
 
+#define S(seconds) ((seconds) * UINT64_C(1000000000))
+
+/* One clock_age, looked at from the first row on. */
+static void a_step_forward_is_believed_after_an_hour(void **state)
+{
+    static const struct { uint64_t wall_s, mono_s, want_s, step_s; } looks[] = {
+        { 10000, 1, 10000, 0 },
+        { 10060, 61, 10060, 0 },
+        { 10661, 62, 10661, 0 },         /* ten minutes */
+        { 11263, 63, 10662, 601 },       /* and more */
+        { 11300, 100, 10699, 0 },        /* told once */
+        { 14862, 3662, 14261, 0 },
+        { 14863, 3663, 14863, 0 },       /* an hour */
+        { 99000, 3664, 14864, 84136 },
+        { 99001, 3665, 14865, 0 },
+        { 14866, 3666, 14866, 0 },       /* corrected */
+        { 99002, 3667, 14867, 84135 },   /* the hour begins anew */
+        { 100000, 7266, 18466, 0 },
+        { 100001, 7267, 100001, 0 },
+        { 5, 7268, 5, 0 },               /* set back */
+        { 6, 7269, 6, 0 },
+    };
+    struct clock_age age;
+    (void)state;
+    clock_age_begin(&age, S(10000), S(1));
+    for (size_t i = 0; i < sizeof looks / sizeof looks[0]; i++) {
+        uint64_t step, now = clock_age_now(&age, S(looks[i].wall_s), S(looks[i].mono_s), &step);
+        if (now != S(looks[i].want_s) || step != S(looks[i].step_s))
+            fail_msg("row %zu: %f, %f", i, (double)now / 1e9, (double)step / 1e9);
+    }
+    clock_age_begin(&age, S(99000), S(7270)); /* a start believes everything */
+    assert_int_equal(clock_age_now(&age, S(99001), S(7271), &(uint64_t){0}), S(99001));
+}
+
 static void a_wait_goes_by_the_monotonic_clock(void **state)
 {
     pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -66,6 +100,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_of_times),
         cmocka_unit_test(clocks_run_forward),
+        cmocka_unit_test(a_step_forward_is_believed_after_an_hour),
         cmocka_unit_test(a_wait_goes_by_the_monotonic_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

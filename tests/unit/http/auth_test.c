@@ -384,14 +384,14 @@ static void test_reload(void **state)
     ask_h1(&wire, "GET /query", NULL, NULL);
     ask_h1(&wire, "GET /query", "Basic YW5uOnBhOnNz", NULL);
     struct http_auth *only_tokens = make_auth(WITH_TOKENS);
-    http_server_reload(wire.server, only_tokens, NULL);
+    http_server_reload(wire.server, &(struct http_options){.conf = &wire.conf, .auth = only_tokens});
     http_auth_unref(&only_tokens);
     ask_h1(&wire, "GET /query", NULL,
            NULL); /* what was remembered of the certificate counts no more */
     ask_h1(&wire, "GET /query", "Basic YW5uOnBhOnNz", NULL);
     ask_h1(&wire, "GET /query", "Bearer query-token", NULL);
     assert_string_equal(wire_answers(&wire), "200:root 200:root 401 401 200:root");
-    http_server_reload(wire.server, NULL, NULL);
+    http_server_reload(wire.server, &(struct http_options){.conf = &wire.conf});
     ask_h1(&wire, "GET /admin", NULL, NULL);
     assert_string_equal(wire_answers(&wire), "200:root 200:root 401 401 200:root 200:root");
     wire_fini(&wire);

@@ -209,7 +209,7 @@ static void test_errors_are_readable(void **state)
         start(&scene, (const char *const[]){"https://a.test", NULL}, (const char *const[]){NULL},
               0);
         assert_int_equal(http_auth_new(&auth, &conf, NULL), MG_OK);
-        http_server_reload(scene.wire.server, auth, &scene.conf);
+        http_server_reload(scene.wire.server, &(struct http_options){.conf = &scene.wire.conf, .auth = auth, .cors = &scene.conf});
         http_auth_unref(&auth);
         send_text(&scene.wire, cases[i].line, "Origin: https://a.test\r\n");
         assert_string_equal(wire_answers(&scene.wire), cases[i].status);
@@ -283,7 +283,7 @@ static void test_reload(void **state)
     send_text(wire, "GET /later", "Origin: https://a.test\r\n");
     struct str row = STR("https://b.test");
     struct http_cors_conf next = {.origins = {.at = &row, .n = 1}};
-    http_server_reload(wire->server, NULL, &next);
+    http_server_reload(wire->server, &(struct http_options){.conf = &wire->conf, .cors = &next});
     memset(&scene.conf, 0xff, sizeof scene.conf);
     http_respond(wire->later[0], 200, NULL, STR("old"));
     send_text(wire, "GET /", "Origin: https://a.test\r\n");

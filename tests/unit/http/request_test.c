@@ -96,6 +96,36 @@ static void test_hosts(void **state)
         assert_int_equal(request_is_valid_host(cases[i].host), cases[i].want);
 }
 
+static void post(struct wire *wire, size_t bytes)
+{
+    char text[128];
+    int n = snprintf(text, sizeof text, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n%.*s", bytes, (int)bytes,
+                     "0123456789abcdef");
+    wire_send(wire, text, (size_t)n);
+}
+
+/* A request keeps the limit that was in force when its head came. */
+static void test_the_body_limit_of_a_reload(void **state)
+{
+    (void)state;
+    struct wire wire;
+    wire_init(&wire);
+    wire.conf.body_bytes_max = 8;
+    wire_start(&wire);
+    struct http_conf more = {.body_bytes_max = 10};
+    http_server_reload(wire.server, &(struct http_options){.conf = &more});
+    memset(&more, 0, sizeof more); /* it was copied */
+    post(&wire, 10);
+    static const char begun[] = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234";
+    wire_send(&wire, begun, sizeof begun - 1);
+    http_server_reload(wire.server, &(struct http_options){.conf = &wire.conf}); /* 8 */
+    wire_send(&wire, "56789", 5);
+    post(&wire, 8);
+    post(&wire, 9);
+    assert_string_equal(wire_answers(&wire), "200:0123456789 200:0123456789 200:01234567 413 eof");
+    wire_fini(&wire);
+}
+
 int main(void)
 {
     /* clang-format off */
@@ -103,6 +133,7 @@ int main(void)
         cmocka_unit_test(test_what_came),
         cmocka_unit_test(test_method_not_allowed_names_the_others),
         cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_the_body_limit_of_a_reload),
     };
     /* clang-format on */
     return cmocka_run_group_tests(tests, NULL, NULL);

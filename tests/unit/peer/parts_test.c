@@ -277,7 +277,7 @@ static void test_halves_are_packed(void **state)
 }
 
 /* Four items of so many bytes, which fit into one part. */
-static size_t requests_for(struct scene *scene, const struct rig_answer *answers, size_t n, size_t bytes)
+static struct peer_parts four_items(size_t bytes)
 {
     struct peer_parts parts = {.open = "", .between = "", .close = "", .part_bytes = 1 << 20};
     char *item = mem_alloc(bytes);
@@ -286,6 +286,12 @@ static size_t requests_for(struct scene *scene, const struct rig_answer *answers
         peer_parts_add(&parts, str_n(item, bytes));
     mem_free(item);
     assert_int_equal(parts.list.n, 1);
+    return parts;
+}
+
+static size_t requests_for(struct scene *scene, const struct rig_answer *answers, size_t n, size_t bytes)
+{
+    struct peer_parts parts = four_items(bytes);
     rig_script(&scene->rig, answers, n);
     send_parts(scene, &parts);
     assert_int_equal(scene->result.verdict, SEND_TAKEN);
@@ -310,6 +316,29 @@ static void test_the_size_is_remembered(void **state)
     assert_int_equal(requests_for(&scene, too_large, 2, KIB), 3);
     assert_int_equal(requests_for(&scene, fine, 1, 16 * KIB), 1); /* 64 KiB */
     assert_int_equal(requests_for(&scene, fine, 1, 17 * KIB), 2);
+    scene_close(&scene);
+}
+
+/* A larger one that was under way says nothing of smaller ones. */
+static void test_a_late_refusal_of_more_is_no_permission(void **state)
+{
+    static const struct rig_answer held[] = {{.is_held = true}}, too_large[] = {TOO_LARGE, FINE};
+    enum { KIB = 1024 };
+    struct scene scene, late = {.is_done = false};
+    (void)state;
+    scene_open(&scene);
+    late.rig.loop = scene.rig.loop;
+    rig_script(&scene.rig, held, 1);
+    struct peer_parts parts = four_items(100 * KIB);
+    peer_send_parts(scene.peer, &(struct peer_post){.path = STR("/")}, &parts, NULL, on_done, &late);
+    rig_run_until_requests(&scene.rig, 1);
+    assert_int_equal(requests_for(&scene, too_large, 2, 50 * KIB), 3); /* 150 KiB are left */
+    http_respond(scene.rig.held.at[0], 413, "text/plain", STR("no more than so much"));
+    VEC_CLEAR(&scene.rig.held);
+    while (!late.is_done)
+        loop_run(scene.rig.loop);
+    assert_int_equal(late.result.verdict, SEND_TAKEN);
+    assert_int_equal(scene.rig.requests.n, 3 + 4); /* its halves are 200 KiB */
     scene_close(&scene);
 }
 
@@ -414,6 +443,7 @@ int main(void)
         cmocka_unit_test(test_halves_that_fail),
         cmocka_unit_test(test_halves_are_packed),
         cmocka_unit_test(test_the_size_is_remembered),
+        cmocka_unit_test(test_a_late_refusal_of_more_is_no_permission),
         cmocka_unit_test(test_what_an_earlier_attempt_sent_is_left_out),
         cmocka_unit_test(test_more_refused_than_sent),
         cmocka_unit_test(test_nothing_to_send),

@@ -41,6 +41,36 @@ static void age_alone_drops_nothing(void **state)
     assert_int_equal(rig_stat(&rig).dropped_old_spans, 0);
 }
 
+static void a_clock_that_is_set_forward_drops_nothing_for_an_hour(void **state)
+{
+    (void)state;
+    const uint64_t hour = 3600 * SECOND, year = 365 * 24 * hour;
+    rig.conf.retry_for_ns = 10 * hour;
+    peer_mode(&rig.peer, PEER_RETRIES);
+    rig_start(&rig);
+    rig_give(&rig, 1, 5, 100);
+    rig_tick(&rig);
+    rig_log_begin();
+    rig_move_wall(year);
+    rig_tick(&rig);
+    rig_move(hour - SECOND);
+    rig_tick(&rig);
+    assert_int_equal(rig_stat(&rig).queued_batches, 5);
+    rig_move_wall(-year); /* it was a mistake */
+    rig_tick(&rig);
+    rig_move(hour);
+    rig_tick(&rig);
+    assert_int_equal(rig_stat(&rig).queued_batches, 5);
+    rig_move_wall(year);
+    rig_tick(&rig);
+    assert_int_equal(rig_stat(&rig).dropped_old_spans, 0);
+    rig_move(hour);
+    AWAIT(rig_is_drained(&rig));
+    assert_int_equal(rig_stat(&rig).dropped_old_spans, gift_spans_of(1, 5));
+    assert_non_null(strstr(rig_log_end(), "the wall clock was set forward"));
+    rig_move_wall(-year);
+}
+
 static uint64_t disk_bytes(void)
 {
     uint64_t bytes = 0;
@@ -186,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(batches_that_are_too_old_are_dropped),
         TEST(age_alone_drops_nothing),
+        TEST(a_clock_that_is_set_forward_drops_nothing_for_an_hour),
         TEST(a_full_queue_drops_the_oldest),
         TEST(a_smaller_queue_is_obeyed_at_once),
         TEST(a_bound_that_changes_back_and_forth_counts_from_then_on),

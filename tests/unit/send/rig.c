@@ -9,6 +9,7 @@
 
 static pthread_mutex_t clock_lock = PTHREAD_MUTEX_INITIALIZER; /* the queue's threads read it while a test changes both */
 static uint64_t moved_ns = 1000 * SECOND;
+static uint64_t wall_begin_ns = 1700000000 * SECOND; /* when moved_ns was 0 */
 static bool is_running;
 static uint64_t runs_since; /* real time */
 
@@ -38,7 +39,17 @@ uint64_t rig_mono(void)
 
 uint64_t rig_wall(void)
 {
-    return 1700000000 * SECOND + rig_mono();
+    pthread_mutex_lock(&clock_lock);
+    uint64_t ns = wall_begin_ns + mono_locked();
+    pthread_mutex_unlock(&clock_lock);
+    return ns;
+}
+
+void rig_move_wall(uint64_t ns)
+{
+    pthread_mutex_lock(&clock_lock);
+    wall_begin_ns += ns;
+    pthread_mutex_unlock(&clock_lock);
 }
 
 void rig_move(uint64_t ns)

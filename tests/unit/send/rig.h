@@ -17,6 +17,7 @@
 uint64_t rig_mono(void);
 uint64_t rig_wall(void);
 void rig_move(uint64_t ns);        /* both */
+void rig_move_wall(uint64_t ns);   /* the wall clock alone; also back, by -ns */
 void rig_clock_runs(bool does_run); /* a hundred times as fast as the real one */
 
 /* --- the peer --- */
