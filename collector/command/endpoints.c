@@ -20,7 +20,12 @@ static enum mg_err check_form(const char *row, struct str endpoint, struct mg_wh
     struct http_url url;
     struct mg_why inner = { "" };
 
-    if (endpoint.len == 0 || http_url_read(endpoint, &url, &inner) == MG_OK)
+    if (endpoint.len == 0)
+        return MG_OK;
+    enum mg_err err = http_url_read(endpoint, &url, &inner);
+    if (err == MG_OK && url.query.len) /* often a token */
+        err = mg_fail(&inner, MG_E_FORMAT, "what stands behind '?' or '#' is not sent: a token belongs into exporters.*.headers");
+    if (err == MG_OK)
         return MG_OK;
     return mg_fail(why, MG_E_FORMAT, "%s: is not of the form http[s]://[user:password@]host:port/path: %s", row, inner.text);
 }

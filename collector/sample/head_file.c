@@ -29,11 +29,8 @@ enum mg_err head_file_read(const char *path, struct buf *out, struct file_stamp 
     int fd;
 
     *stamp = (struct file_stamp){ 0 };
-    if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0) /* a FIFO would wait for its writer */
-        return mg_fail_os(why, errno, "cannot open %s", path);
+    MG_TRY(file_open_read(path, &fd, why));
     enum mg_err err = fstat(fd, &file) != 0 ? mg_fail_os(why, errno, "cannot read %s", path) : MG_OK;
-    if (err == MG_OK && !S_ISREG(file.st_mode))
-        err = mg_fail(why, MG_E_FORMAT, "%s is not a file", path);
     if (err == MG_OK) {
         *stamp = file_stamp_of(&file);
         err = read_all(fd, path, out, why);
@@ -44,7 +41,7 @@ enum mg_err head_file_read(const char *path, struct buf *out, struct file_stamp 
 
 static int write_new(const char *path, struct str bytes)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0600); /* a FIFO would wait */
     int failed;
 
     if (fd < 0)

@@ -276,7 +276,7 @@ static bool is_unwritten(const char *path)
 {
     static const char zeroes[FIRST_PAGES_BYTES];
     char first[FIRST_PAGES_BYTES];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO would wait for its writer */
     ssize_t got = fd >= 0 ? pread(fd, first, sizeof first, 0) : -1;
 
     if (fd >= 0)

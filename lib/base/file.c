@@ -50,6 +50,23 @@ int file_sync_parent(const char *path)
     return failed;
 }
 
+enum mg_err file_open_read(const char *path, int *fd, struct mg_why *why)
+{
+    struct stat file;
+    int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (opened < 0)
+        return mg_fail_os(why, errno, "cannot open %s", path);
+    enum mg_err err = fstat(opened, &file) != 0 ? mg_fail_os(why, errno, "cannot read %s", path) : MG_OK;
+    if (err == MG_OK && !S_ISREG(file.st_mode))
+        err = mg_fail(why, MG_E_IO, "%s is not a regular file", path);
+    if (err == MG_OK)
+        *fd = opened;
+    else
+        (void)close(opened); /* nothing was written to it */
+    return err;
+}
+
 static uint64_t ns_of(const struct timespec *time)
 {
     return (uint64_t)time->tv_sec * 1000000000u + (uint64_t)time->tv_nsec;

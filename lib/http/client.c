@@ -312,6 +312,18 @@ void client_conn_close(struct client_conn *conn)
         stream_close(conn->stream);
 }
 
+/* An HTTP/2 peer may allow no streams (RFC 9113 5.1.2: for short durations only). Who kept to it for a
+ * call's whole time would keep its place in the pool for ever. */
+static void close_useless(struct http_client *client)
+{
+    LIST_EACH(&client->conns, link)
+    {
+        struct client_conn *conn = MG_CONTAINER(link, struct client_conn, link);
+        if (conn->stream && !conn->is_closing && conn->n_calls == 0 && client->kind->room(conn) == 0)
+            client_conn_close(conn);
+    }
+}
+
 /* Others that idle were most likely closed by the same event, a restart, and only do not know it
  * yet. */
 static void close_idle(struct http_client *client)
@@ -612,6 +624,8 @@ static void on_call_timer(void *owner)
                      client->timeout_ms);
     if (conn)
         client->kind->cancel(conn, call);
+    else
+        close_useless(client);
     client_settle(client);
 }
 

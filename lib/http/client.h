@@ -16,7 +16,7 @@
  * made (with on_body: since the last piece of its answer): such a connection may be dead without a
  * sign. It is given up, its other calls end with E_IO as when the peer had closed it, and the next
  * call opens a new one. So a peer that is silent for longer than timeout_ms over its one call loses
- * its connection.
+ * its connection, and so does one that allows no streams while a call waits for that long.
  *
  * Retries are the caller's business, with one exception: a call is sent a second time when the peer
  * is known not to have handled it (REFUSED_STREAM, GOAWAY), or when a kept connection was closed

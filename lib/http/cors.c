@@ -9,7 +9,8 @@
  *
  * A browser sends some requests without a preflight, with the credentials that it keeps for this
  * server, and what they do is done although the page cannot read the answer. It says so in
- * Sec-Fetch-Site, which no script can set, no proxy changes, and nobody but a browser sends.
+ * Sec-Fetch-Site, which no script can set, no proxy changes, and nobody but a browser sends: over
+ * TLS and to loopback, not over plain HTTP to others.
  *
  * A preflight that is refused gets 204 as well, without the headers that would allow something:
  * that is what browsers understand, and what the reference does. */

@@ -5,12 +5,11 @@
  * file nor the reason. */
 #include "net/tls.h"
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stddef.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/tls_private.h"
@@ -58,9 +57,8 @@ static enum mg_err copy_path(struct str path, char out[PATH_BYTES_MAX], struct m
         return mg_fail(why, MG_E_FORMAT, "'%.*s' is not a path", STR_ARG(path));
     memcpy(out, path.ptr, path.len);
     out[path.len] = '\0';
-    int fd = open(out, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return mg_fail_os(why, errno, "cannot read %s", out);
+    int fd;
+    MG_TRY(file_open_read(out, &fd, why)); /* OpenSSL would wait for a pipe, and read a device for ever */
     close(fd);
     return MG_OK;
 }

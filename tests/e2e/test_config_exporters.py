@@ -276,6 +276,18 @@ def test_passwords_are_never_told(tmp_path, key, text):
             assert "host:port" in said or "://host" in said, said
 
 
+@pytest.mark.parametrize("query", ["?token=hush", "#hush"])
+@pytest.mark.parametrize("kind", HTTP)
+def test_a_query_is_refused_and_never_told(tmp_path, kind, query):
+    """It would not be sent, and is where others have their tokens."""
+    key, text = f"exporters.{kind}.endpoint", f"http://host:1/p{query}"
+    file = configured(tmp_path / "meshglass.yaml", {key: text})
+    sets = {"data_dir": tmp_path / "data", "listen.health": "127.0.0.1:0", key: text}
+    for done in [run_command("config", "--set", f"{key}={text}"), run_command("check", file), run_command("run", *words_of(sets))]:
+        assert done.returncode in (1, 2) and key in done.stderr and "exporters.*.headers" in done.stderr, done.stderr
+        assert "hush" not in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("kind, path", [("otlp", ""), ("zipkin", "/api/v2/spans")])
 def test_no_exporter_sends_to_its_own_collector(make, tmp_path, kind, path):
     """Not at a start, not in `check`, and not by a reload; to the door beside it there is nothing to say."""

@@ -111,6 +111,15 @@ def test_overview(collector, clean):
     assert "serving" in text.lower()
 
 
+@pytest.mark.parametrize("name", ["__proto__", "constructor", "toString", "nothing", "<b>x", "%", "/evil.example/"])
+def test_an_unknown_view_is_the_overview(collector, clean, name):
+    """Also for what every object of the language has."""
+    clean.get("about:blank")
+    clean.get(f"{collector.url('query_http')}/console/#/{name}")
+    find(clean, "#main", "otlp_grpc")
+    assert clean.title.startswith("Overview")
+
+
 def test_search_and_waterfall_of_a_demo_trace(collector, clean):
     clean.get(collector.url("query_http") + "/console/#/search")
     find(clean, "form.search-form button[type=submit]").click()

@@ -7,7 +7,9 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -59,6 +61,35 @@ static void errors_come_back(void **state)
     assert_int_equal(close(reader), 0);
 }
 
+/* A pipe without a writer would hold whoever opens it, and a device has no end. */
+static void only_a_regular_file_is_opened_to_be_read(void **state)
+{
+    char dir[] = "/tmp/file_test.XXXXXX", file[64], pipe[64], link_name[64];
+    const struct { const char *path, *want; } rows[] = {
+        { pipe, "pipe is not a regular file" }, { dir, "is not a regular file" }, { "/dev/zero", "/dev/zero is not a regular file" },
+        { "/nonexistent/a", "cannot open /nonexistent/a: No such file or directory" }, { "", "cannot open" }, { file, NULL }, { link_name, NULL },
+    };
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(file, sizeof file, "%s/file", dir);
+    snprintf(pipe, sizeof pipe, "%s/pipe", dir);
+    snprintf(link_name, sizeof link_name, "%s/link", dir);
+    assert_int_equal(close(open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    assert_int_equal(symlink("file", link_name), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct mg_why why = { "" };
+        int fd = -7;
+        assert_int_equal(file_open_read(rows[i].path, &fd, &why), rows[i].want ? MG_E_IO : MG_OK);
+        if (rows[i].want && (fd != -7 || !strstr(why.text, rows[i].want)))
+            fail_msg("%s: %s", rows[i].path, why.text);
+        if (!rows[i].want)
+            assert_int_equal(close(fd), 0);
+    }
+    assert_int_equal(unlink(file) | unlink(pipe) | unlink(link_name) | rmdir(dir), 0);
+}
+
 static void a_file_is_known_again(void **state)
 {
     char name[] = "/tmp/file_test.XXXXXX", link_name[] = "/tmp/file_test.XXXXXX";
@@ -103,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parents), cmocka_unit_test(all_bytes_are_written), cmocka_unit_test(errors_come_back),
+        cmocka_unit_test(only_a_regular_file_is_opened_to_be_read),
         cmocka_unit_test(a_file_is_known_again), cmocka_unit_test(each_part_of_a_stamp_counts)
     };
 

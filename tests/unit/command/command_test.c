@@ -107,7 +107,7 @@ static const struct {
     {{"why", "1", "--cert-file", "/tmp/meshglass-absent", "--key-file", "/tmp/meshglass-absent"},
      1,
      NULL,
-     NAME "why: cannot read /tmp/meshglass-absent"},
+     NAME "why: cannot open /tmp/meshglass-absent"},
     {{"run", "--conifg", "x"},
      2,
      NULL,

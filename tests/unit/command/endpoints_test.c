@@ -110,7 +110,6 @@ static void another_place_is_none(void **state)
         { "0.0.0.0:4317", NULL, NULL, OTLP, "http://tempo.example:4317" },
         { "127.0.0.1:4317", NULL, NULL, OTLP, "http://localhost.example:4317" },
         { "127.0.0.1:4317", NULL, NULL, OTLP, "http://tempo.example:1/127.0.0.1:4317" },
-        { "127.0.0.1:4317", NULL, NULL, OTLP, "http://tempo.example:1?127.0.0.1:4317" },
         { "127.0.0.1:4317", NULL, NULL, OTLP, "http://127.0.0.1:4317@tempo.example:1" },
         { "127.0.0.1:4317", "127.0.0.1:4318", "127.0.0.1:9411", ELASTICSEARCH, "http://127.0.0.1:4318" },
         { "127.0.0.1:0", NULL, NULL, OTLP, "http://127.0.0.1" },
@@ -166,7 +165,9 @@ static void rows_that_name_servers_have_their_form(void **state)
     static const char *const wrong[] = { "ann:hush@host:4317", "hush@host", "http:/ann:hush@host", "//ann:hush@host", "ftp://ann:hush@host",
                                          "HTTP://ann:hush@host", "host:4317", " http://host", "http://", "http://127.0.0.1:0",
                                          "http://127.0.0.1:x", "http://[::1", "http://[127.0.0.1]4317", "http://127.0.0.1:4317:4317",
-                                         "http://ann:hush@", "http://ann:1/hush@host", "https://ann:hush@host:0" };
+                                         "http://ann:hush@", "http://ann:1/hush@host", "https://ann:hush@host:0",
+                                         "http://host?token=hush", "http://host/v1/traces?api_key=hush", "https://host:1/#hush",
+                                         "http://host?", "http://ann:hush@host:1/?t=hush" };
 
     (void)state;
     for (size_t i = 0; i < MG_COUNT(wrong); i++)

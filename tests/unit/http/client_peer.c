@@ -279,6 +279,10 @@ static void answer(struct h2_connection *connection, nghttp2_session *session, i
     } else if (str_eq(path, STR("/close-once")) && may_refuse) {
         connection->peer->has_refused = true;
         connection->must_close = true;
+    } else if (str_eq(path, STR("/no-more-streams"))) {
+        const nghttp2_settings_entry none = {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 0};
+        nghttp2_submit_settings(session, 0, &none, 1);
+        respond(session, id, stream, text, 3, STR("hello"));
     } else if (str_eq(path, STR("/deaf")))
         connection->is_deaf = true;
     else if (str_eq(path, STR("/close")))

@@ -613,6 +613,25 @@ static void http2_leaves_a_connection_that_fell_silent(void **state)
     }
 }
 
+/* RFC 9113 5.1.2: a peer may allow no streams at all, which it should for short durations only. */
+static void http2_leaves_a_connection_that_gives_no_streams(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_start_h2();
+    struct bench *bench = bench_h2(peer, (struct http_client_options){.connections_max = 1});
+
+    assert_string_equal(get(bench, "GET", "/no-more-streams")->body, "hello");
+    ask(bench, "POST", "/hello", STR(""));
+    struct client_call *waits = LIST_FIRST(&bench->client->waiting, struct client_call, link);
+    assert_false(list_empty(&bench->client->waiting));
+    timer_start(waits->timer, 0);
+    bench_run(bench, 1);
+    assert_says(&bench->results[1], MG_E_TIMEOUT, "/hello: no free connection within 20000 ms");
+    assert_string_equal(get(bench, "POST", "/hello")->body, "hello");
+    bench_free(bench);
+    assert_int_equal(peer_stop(peer, NULL), 2);
+}
+
 static void http2_keeps_a_connection_that_answers_others(void **state)
 {
     (void)state;
@@ -1177,6 +1196,7 @@ int main(void)
         cmocka_unit_test(http2_repeats_harmless_calls_once),
         cmocka_unit_test(http2_leaves_a_connection_that_never_spoke),
         cmocka_unit_test(http2_leaves_a_connection_that_fell_silent),
+        cmocka_unit_test(http2_leaves_a_connection_that_gives_no_streams),
         cmocka_unit_test(http2_keeps_a_connection_that_answers_others),
         cmocka_unit_test(sends_large_http2_bodies),
         cmocka_unit_test(notices_a_peer_without_http2),

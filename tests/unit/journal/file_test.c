@@ -1,6 +1,10 @@
 /* Names, and the reads and writes that go on after a short one. */
 #include "harness.h"
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static void names_are_read_in_one_form_only(void **state)
 {
@@ -79,12 +83,29 @@ static void errors_are_told(void **state)
     memfs_fini(&fs);
 }
 
+/* A pipe in the place of a segment: the start must not wait for its writer. */
+static void a_pipe_fails_when_it_is_read(void **state)
+{
+    (void)state;
+    const struct journal_io *io = journal_io_os();
+    char dir[] = "/tmp/file_test.XXXXXX", path[64], back[2];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/00000001.log", dir);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    int fd = io->open(io->ctx, path, O_RDONLY, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(journal_io_read(io, fd, back, sizeof back, 0), MG_E_IO);
+    assert_int_equal(io->close(io->ctx, fd), 0);
+    assert_int_equal(unlink(path) | rmdir(dir), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_read_in_one_form_only),
         cmocka_unit_test(vectors_are_written_whole),
         cmocka_unit_test(errors_are_told),
+        cmocka_unit_test(a_pipe_fails_when_it_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

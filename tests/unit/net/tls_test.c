@@ -44,6 +44,7 @@ static int set_up(void **state)
     certs_write(&certs, "empty.pem", "");
     write_locked_keys();
     assert_int_equal(mkdir(certs_path(&certs, "folder").ptr, 0700), 0);
+    assert_int_equal(mkfifo(certs_path(&certs, "pipe").ptr, 0600), 0);
     return 0;
 }
 
@@ -82,7 +83,11 @@ static void test_files(void **state)
         { "absent.pem", "server.key", NULL, SERVER, NULL, MG_E_IO, "absent.pem: No such file" },
         { "server.pem", "absent.key", NULL, SERVER, NULL, MG_E_IO, "absent.key: No such file" },
         { "server.pem", "server.key", "absent.pem", SERVER, NULL, MG_E_IO, "absent.pem: No such file" },
-        { "folder", "server.key", NULL, SERVER, NULL, MG_E_FORMAT, "folder: holds no certificate" },
+        { "folder", "server.key", NULL, SERVER, NULL, MG_E_IO, "folder is not a regular file" },
+        { "pipe", "server.key", NULL, SERVER, NULL, MG_E_IO, "pipe is not a regular file" },
+        { "server.pem", "pipe", NULL, SERVER, NULL, MG_E_IO, "pipe is not a regular file" },
+        { "server.pem", "server.key", "pipe", SERVER, NULL, MG_E_IO, "pipe is not a regular file" },
+        { NULL, NULL, "pipe", CLIENT, NULL, MG_E_IO, "pipe is not a regular file" },
         { "empty.pem", "server.key", NULL, SERVER, NULL, MG_E_FORMAT, "empty.pem: holds no certificate" },
         { "garbage.pem", "server.key", NULL, SERVER, NULL, MG_E_FORMAT, "garbage.pem: holds no certificate" },
         { "broken.pem", "server.key", NULL, SERVER, NULL, MG_E_FORMAT, "broken.pem: holds no certificate" },
@@ -128,7 +133,7 @@ static void test_what_is_no_path(void **state)
     } cases[] = {
         {STR("/etc\0/x"), MG_E_FORMAT, "is not a path"},
         {str_n(path, 4096), MG_E_FORMAT, "'aaa"},        /* the end does not fit */
-        {str_n(path, 4095), MG_E_IO, "cannot read aaa"}, /* the system's turn to refuse it */
+        {str_n(path, 4095), MG_E_IO, "cannot open aaa"}, /* the system's turn to refuse it */
     };
     for (size_t i = 0; i < MG_COUNT(cases); i++) {
         struct tls_context *context;

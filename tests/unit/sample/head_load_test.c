@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "base/log.h"
+#include "sample/head_file.h"
 #include "unit/sample/head_rig.h"
 
 /* --- at the start -------------------------------------------------------------------------------- */
@@ -23,8 +24,8 @@ static void test_bad_file_at_start(void **state)
         { NULL, "http://example.com/strategies.json", MG_E_UNSUPPORTED,
           "sampling.head.strategies_file 'http://example.com/strategies.json': strategies are read from files only" },
         { NULL, "https://example.com/", MG_E_UNSUPPORTED, "strategies are read from files only" },
-        { NULL, "/dev", MG_E_FORMAT, "sampling.head.strategies_file: /dev is not a file" },
-        { NULL, "/dev/zero", MG_E_FORMAT, "sampling.head.strategies_file: /dev/zero is not a file" },
+        { NULL, "/dev", MG_E_IO, "sampling.head.strategies_file: /dev is not a regular file" },
+        { NULL, "/dev/zero", MG_E_IO, "sampling.head.strategies_file: /dev/zero is not a regular file" },
     };
 
     (void)state;
@@ -44,6 +45,23 @@ static void test_bad_file_at_start(void **state)
         assert_string_equal(rig_told(&rig, "a"), "P 0.25");
         rig_close(&rig);
     }
+}
+
+/* In the place of the file beside it, which is renamed when it is whole. */
+static void test_a_pipe_is_not_waited_for_when_the_state_is_written(void **state)
+{
+    struct head_rig rig;
+    struct mg_why why = { "" };
+    char temporary[128];
+
+    (void)state;
+    rig_open(&rig);
+    (void)snprintf(temporary, sizeof temporary, "%s.tmp", rig.state);
+    assert_int_equal(mkfifo(temporary, 0600), 0);
+    assert_int_equal(head_file_write(rig.state, STR("{}"), &why), MG_E_IO);
+    assert_non_null(strstr(why.text, "cannot write"));
+    assert_int_equal(head_file_write(rig.state, STR("{}"), &why), MG_OK); /* it was in nobody's use */
+    rig_close(&rig);
 }
 
 static void test_file_too_big(void **state)
@@ -152,6 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad_file_at_start),
+        cmocka_unit_test(test_a_pipe_is_not_waited_for_when_the_state_is_written),
         cmocka_unit_test(test_file_too_big),
         cmocka_unit_test(test_file_changes),
         cmocka_unit_test(test_file_is_not_looked_at),

@@ -198,6 +198,26 @@ static void a_file_with_other_tables_ends_the_start(void **state)
 }
 
 /* What a first commit wrote before it found the disk full. */
+/* As any damaged file; nothing waits until somebody writes to it. */
+static void a_pipe_in_the_place_of_a_partition_is_set_aside(void **state)
+{
+    struct rig *rig = *state;
+    char path[128];
+
+    rig_commit(rig, 10);
+    rig_roll(rig, 10);
+    rig_abandon(rig);
+    rig_path(rig, 1, path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    rig_open(rig);
+    assert_int_equal(damaged(rig), 1);
+    rig_expect(rig, 11, 20);
+    rig_commit(rig, 10);
+    rig_expect(rig, 11, 30);
+    assert_true(rig_file_exists(rig, 1, false));
+}
+
 static void pages_that_were_never_committed_go(void **state)
 {
     struct rig *rig = *state;
@@ -400,7 +420,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(what_was_not_committed_is_not_there), T(a_killed_process_leaves_what_it_committed), T(a_partition_left_unsealed_is_sealed),
         T(a_crash_in_the_middle_of_a_roll), T(empty_files_do_not_gather), T(damaged_files_are_set_aside_and_the_rest_serves),
-        T(pages_that_were_never_committed_go), T(a_large_file_without_a_state_is_kept), T(a_file_with_other_tables_ends_the_start),
+        T(a_pipe_in_the_place_of_a_partition_is_set_aside), T(pages_that_were_never_committed_go), T(a_large_file_without_a_state_is_kept), T(a_file_with_other_tables_ends_the_start),
         T(a_later_version_ends_the_start),
         T(a_partition_that_comes_back_is_served_and_not_written), T(a_directory_that_cannot_be_made_is_told),
         T(an_error_at_the_start_loses_nothing), T(without_room_for_a_new_partition_what_is_there_is_served),

@@ -23,7 +23,7 @@ function route() {
     } catch {
         argument = '';
     }
-    return { name: VIEWS[name] ? name : 'overview', argument, params: new URLSearchParams(query ?? '') };
+    return { name: Object.hasOwn(VIEWS, name) ? name : 'overview', argument, params: new URLSearchParams(query ?? '') };
 }
 
 function show() {
