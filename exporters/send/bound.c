@@ -56,6 +56,26 @@ void bound_drop(struct send *send, const struct ticket *ticket, enum outcome out
     bound_lost(send, outcome, ticket->spans - done->spans, 1, reason);
 }
 
+void bound_missing(struct send *send, enum outcome outcome, uint64_t spans, uint64_t batches, const char *reason)
+{
+    if (!batches)
+        return;
+    send->own.batches -= (int64_t)batches;
+    send->own.spans -= (int64_t)spans;
+    bound_lost(send, outcome, spans, batches, reason);
+}
+
+void bound_pass(struct send *send, uint64_t position, enum outcome outcome, const char *reason)
+{
+    struct journal_survey survey;
+    if (position <= send->own.read_to)
+        return;
+    journal_survey(send->journal, send->own.read_to, position, &survey);
+    bound_missing(send, outcome, 0, survey.held, reason);
+    send->own.read_to = position;
+    send->own.is_dirty = true;
+}
+
 /* --- bounds --- */
 
 static uint64_t believed_wall(struct send *send)
@@ -104,11 +124,8 @@ static void evict_unread(struct send *send, uint64_t position)
         dispatch_pass(send);
         bound_drop(send, &ticket, OUT_QUEUE_FULL, reason);
     }
-    if (send->own.read_to < position) { /* damaged, or not to be read: how many spans cannot be told */
-        send->own.read_to = position;
-        send->own.read_at_ns = 0;
-        send->own.is_dirty = true;
-    }
+    bound_pass(send, position, OUT_QUEUE_FULL, reason); /* what is left cannot be read */
+    send->own.read_at_ns = 0;
 }
 
 static void evict(struct send *send, uint64_t position)
@@ -127,23 +144,12 @@ static void evict(struct send *send, uint64_t position)
     evict_unread(send, position);
 }
 
-/* Spans of what the journal lost cannot be told. */
-static void count_damage(struct send *send)
-{
-    struct journal_stats stats;
-    journal_stat(send->journal, &stats);
-    if (stats.corrupt_records > send->own.corrupt_seen)
-        bound_lost(send, OUT_DISK, 0, stats.corrupt_records - send->own.corrupt_seen, BOUND_DAMAGE);
-    send->own.corrupt_seen = stats.corrupt_records;
-}
-
 bool bound_work(struct send *send)
 {
     uint64_t queue = send->own.conf.queue_bytes, segment = send->segment_bytes;
     uint64_t most = queue > 2 * segment ? queue - segment : segment; /* a recycled one is kept besides */
     uint64_t position = journal_trim_to_fit(send->journal, most);
 
-    count_damage(send);
     drop_old(send);
     if (position > dispatch_finished(send))
         evict(send, position);

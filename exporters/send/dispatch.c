@@ -47,29 +47,13 @@ static void read_failed(struct send *send, const struct mg_why *why)
               F_WHY(why));
 }
 
-/* Reads, and tells how much damage that one call met for the first time. */
-static enum mg_err place_read(struct send *send, struct journal_reader *reader, uint64_t after,
-                              struct journal_record *record, bool *is_record, uint64_t *damaged,
-                              struct mg_why *why)
-{
-    struct journal_stats stats;
-    journal_stat(send->journal, &stats);
-    uint64_t before = stats.corrupt_records;
-    enum mg_err err = journal_read(reader, after, record, is_record, why);
-    journal_stat(send->journal, &stats);
-    *damaged = stats.corrupt_records - before;
-    return err;
-}
-
-/* A reader that begins a segment also meets what is damaged before its place: that was sent, or is parked and
- * counted when its turn comes. What it lost itself lies between the two positions. */
 static enum mg_err next_read(struct send *send, struct journal_record *record, bool *is_record,
                              struct mg_why *why)
 {
-    uint64_t damaged;
-    MG_TRY(place_read(send, send->own.reader, send->own.read_to, record, is_record, &damaged, why));
-    if (*is_record)
-        send->own.corrupt_seen += damaged - MG_MIN(damaged, record->position - send->own.read_to - 1);
+    struct journal_stats before;
+    journal_stat(send->journal, &before);
+    MG_TRY(journal_read(send->own.reader, send->own.read_to, record, is_record, why));
+    bound_pass(send, *is_record ? record->position - 1 : before.next_position - 1, OUT_DISK, BOUND_DAMAGE);
     return MG_OK;
 }
 
@@ -192,28 +176,6 @@ static bool begin_next(struct send *send)
     return true;
 }
 
-/* Reads at a ticket's place. What is damaged there was sent, or is parked and counted with its spans when its
- * turn comes: so what this one read adds to the journal's count is not counted again. */
-static enum mg_err searcher_read(struct send *send, const struct ticket *ticket, struct journal_record *record,
-                                 bool *is_record, struct mg_why *why)
-{
-    uint64_t damaged;
-    enum mg_err err =
-        place_read(send, send->own.searcher, ticket->number - 1, record, is_record, &damaged, why);
-    send->own.corrupt_seen += damaged;
-    return err;
-}
-
-static void parked_missing(struct send *send, const struct ticket *ticket)
-{
-    struct journal_stats stats;
-    journal_stat(send->journal, &stats);
-    if (ticket->number <= stats.trimmed_position || ticket->number < stats.first_position)
-        bound_leave(send, ticket); /* it was counted before the state file could be written */
-    else
-        bound_drop(send, ticket, OUT_DISK, BOUND_DAMAGE);
-}
-
 static void begin_parked(struct send *send, size_t i)
 {
     struct ticket *parked = &send->own.parked.at[i], ticket = *parked;
@@ -222,7 +184,7 @@ static void begin_parked(struct send *send, size_t i)
     struct mg_why why = {""};
     bool is_record;
 
-    if (searcher_read(send, &ticket, &record, &is_record, &why) != MG_OK) {
+    if (journal_read(send->own.searcher, ticket.number - 1, &record, &is_record, &why) != MG_OK) {
         read_failed(send, &why);
         parked->attempts++; /* as if the peer had failed: others have their turn, and it gets old */
         parked->due_ns = send->mono_ns() + wait_after(send, parked->attempts, 0);
@@ -230,7 +192,7 @@ static void begin_parked(struct send *send, size_t i)
     }
     dispatch_unpark(send, i);
     if (!is_record || record.position != ticket.number)
-        parked_missing(send, &ticket);
+        bound_drop(send, &ticket, OUT_DISK, BOUND_DAMAGE);
     else if (record_meta_read(record.head, &meta, &why) != MG_OK)
         bound_drop(send, &ticket, OUT_DISK, why.text);
     else

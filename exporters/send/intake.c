@@ -54,6 +54,7 @@ struct recovery {
     struct send *send;
     uint64_t expected; /* the journal position without a gap */
     bool is_whole;     /* all before it is there */
+    uint64_t batches;
 };
 
 static enum mg_err on_record(void *owner, const struct journal_record *record)
@@ -67,7 +68,7 @@ static enum mg_err on_record(void *owner, const struct journal_record *record)
     r->expected = record->position + 1;
     if (r->is_whole)
         s->own.given = MG_MAX(s->own.given, meta.position);
-    s->own.batches++;
+    r->batches++;
     s->own.spans += is_known ? meta.spans : 0;
     s->own.bytes += (int64_t)(record->head.len + record->body.len);
     return MG_OK;
@@ -76,12 +77,15 @@ static enum mg_err on_record(void *owner, const struct journal_record *record)
 enum mg_err intake_recover(struct send *send, const struct state *state, struct mg_why *why)
 {
     struct recovery recovery = {.send = send, .expected = state->noted + 1, .is_whole = !state->has_hole};
+    struct journal_survey survey;
     send->own.given = state->recovered;
     send->own.batches = (int64_t)state->batches;
     send->own.spans = (int64_t)state->spans;
     send->own.bytes = (int64_t)state->bytes;
     MG_TRY(journal_replay(send->journal, state->noted, on_record, &recovery, why));
     send->own.noted = MG_MAX(state->noted, recovery.expected - 1);
+    journal_survey(send->journal, state->noted, send->own.noted, &survey);
+    send->own.batches += (int64_t)MG_MAX(recovery.batches, survey.held); /* the damaged ones leave when they are passed */
     return MG_OK;
 }
 

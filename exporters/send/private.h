@@ -107,7 +107,6 @@ struct send {
         bool is_failing;      /* as the log says */
         uint64_t fail_log_at_ns;
         struct send_loss losses[OUT_COUNT];
-        uint64_t corrupt_seen;         /* records that the journal lost and that were counted here */
         int64_t batches, spans, bytes; /* in the queue; signed: a batch may be sent before its put is counted */
 
         /* the state file */
@@ -177,10 +176,14 @@ uint64_t dispatch_oldest(const struct send *send);   /* wall time; 0: the queue 
 void dispatch_state(const struct send *send, struct state *state); /* read_to and the unfinished; adds */
 
 /* bound.c */
-#define BOUND_DAMAGE "batches of the queue are damaged"
-bool bound_work(struct send *send);       /* age, damage and disk space; true: a trim is needed now */
+#define BOUND_DAMAGE "batches of the queue are damaged or missing"
+bool bound_work(struct send *send);       /* age and disk space; true: a trim is needed now */
 bool bound_is_too_old(struct send *send, const struct ticket *ticket);
 void bound_leave(struct send *send, const struct ticket *ticket); /* the sums */
 void bound_drop(struct send *send, const struct ticket *ticket, enum outcome outcome, const char *reason);
 void bound_lost(struct send *send, enum outcome outcome, uint64_t spans, uint64_t batches, const char *reason);
+/* Batches of the queue that cannot be read: their bytes, and what is not known of their spans, stay in the sums until it is empty. */
+void bound_missing(struct send *send, enum outcome outcome, uint64_t spans, uint64_t batches, const char *reason);
+void bound_pass(struct send *send, uint64_t position, enum outcome outcome, const char *reason); /* read_to moves there; what it
+                                           * passes over and a segment holds is lost. What none holds send_open counted */
 void bound_log_losses(struct send *send);

@@ -93,6 +93,30 @@ static enum mg_err state_read(struct send *send, struct state *state, struct mg_
     return err == MG_OK ? MG_OK : mg_fail(why, err, "%s", damage.text);
 }
 
+/* Batches that the state or a later header knows of, and that lie in no segment: files were cut or removed while nobody had them
+ * open. The state's sums have them until it is written again, so that they are counted once. */
+static void missing_count(struct send *send, const struct state *state)
+{
+    struct journal_survey noted = {0}, later;
+    struct journal_stats stats;
+    uint64_t unread = state->batches, spans = state->spans, known = MG_MAX(state->noted, state->read_to);
+    for (size_t i = 0; i < state->unfinished.n; i++) { /* these are met when their turn comes */
+        unread -= MG_MIN(unread, (uint64_t)1);
+        spans -= MG_MIN(spans, state->unfinished.at[i].spans);
+    }
+    if (state->noted > state->read_to)
+        journal_survey(send->journal, state->read_to, state->noted, &noted);
+    uint64_t found = MG_MIN(unread, noted.held);
+    uint64_t missing = MG_MIN(noted.before + noted.between + noted.behind, unread - found);
+    bound_missing(send, OUT_DISK, missing == unread ? spans : 0, missing, BOUND_DAMAGE);
+
+    journal_stat(send->journal, &stats);
+    journal_survey(send->journal, known, stats.next_position - 1, &later);
+    uint64_t before = known > 0 ? later.before : 0; /* without a state: trimmed long ago, for all that is known */
+    send->own.batches += (int64_t)(before + later.between); /* in no sum yet */
+    bound_missing(send, OUT_DISK, 0, before + later.between, BOUND_DAMAGE);
+}
+
 static enum mg_err queue_open(struct send *send, const struct state *state, struct mg_why *why)
 {
     const struct journal_options options = {.dir = send->dir,
@@ -108,6 +132,7 @@ static enum mg_err queue_open(struct send *send, const struct state *state, stru
     send->own.saved_at_ns = send->mono_ns();
     for (size_t i = 0; i < state->unfinished.n; i++)
         VEC_PUSH(&send->own.parked, state->unfinished.at[i]);
+    missing_count(send, state);
     send->own.reader = journal_reader_new(send->journal);
     send->own.searcher = journal_reader_new(send->journal);
     return MG_OK;
@@ -219,7 +244,7 @@ static void stop_work(struct send *send)
     send->wire.close(send->wire.wire, on_wire_closed, send);
 }
 
-/* Batches that were lost to damage are never taken off the sums. */
+/* The spans and bytes of batches that were lost to damage are never taken off the sums. */
 static void sums_settle(struct send *send)
 {
     struct journal_stats stats;

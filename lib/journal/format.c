@@ -40,7 +40,7 @@ enum segment_state segment_head_read(const uint8_t in[FORMAT_SEGMENT_HEAD], uint
     uint64_t written = get_le64(in + 16);
 
     if (all_zero(in, FORMAT_SEGMENT_HEAD))
-        return SEGMENT_UNUSED;
+        return SEGMENT_BLANK;
     if (memcmp(in, segment_magic, sizeof segment_magic) != 0 ||
         get_le64(in + SEGMENT_CHECKED) != hash64(in, SEGMENT_CHECKED, written))
         return SEGMENT_DAMAGED;

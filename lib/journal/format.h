@@ -21,7 +21,8 @@ struct segment_head {
 };
 enum segment_state {
     SEGMENT_BEGUN,   /* a valid header of this number */
-    SEGMENT_UNUSED,  /* zeros, or the header of another number: never begun under this name */
+    SEGMENT_UNUSED,  /* the header of another number: never begun under this name */
+    SEGMENT_BLANK,   /* zeros: never begun, unless it has groups */
     SEGMENT_DAMAGED, /* neither */
     SEGMENT_FOREIGN, /* a valid header of a version that is not read here */
 };

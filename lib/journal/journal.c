@@ -100,6 +100,12 @@ static struct journal_record *record_of(struct queue_item *item)
     return MG_CONTAINER(item, struct journal_record, link);
 }
 
+/* Who sees it finds the records below it in the segments. */
+static void next_position_publish(struct journal *j)
+{
+    atomic_store_explicit(&j->seen.next_position, j->set.next_position, memory_order_release);
+}
+
 static void figures_publish(struct journal *j)
 {
     const struct segment_set *set = &j->set;
@@ -108,7 +114,7 @@ static void figures_publish(struct journal *j)
     SEEN_SET(j, disk_bytes, segment_disk_bytes(set));
     SEEN_SET(j, next_bytes, segment_next_bytes(set));
     SEEN_SET(j, first_position, first);
-    SEEN_SET(j, next_position, set->next_position);
+    next_position_publish(j);
     SEEN_SET(j, trim_point, segment_trim_point(set));
     if (j->has_thread)
         SEEN_SET(j, cpu_ns, clock_thread_cpu_ns());
@@ -374,7 +380,7 @@ static struct queue_item *group_commit(struct journal *j, struct queue_item *ite
     SEEN_ADD(j, records, g->count);
     SEEN_ADD(j, bytes, format_align(g->bytes, FORMAT_PAGE));
     SEEN_ADD(j, groups, 1);
-    SEEN_SET(j, next_position, j->set.next_position);
+    next_position_publish(j);
     records_done(g->first, g->end, MG_OK);
     SEEN_SET(j, cpu_ns, clock_thread_cpu_ns());
     return g->end;
@@ -596,10 +602,15 @@ void journal_stat(const struct journal *journal, struct journal_stats *out)
         .next_bytes = SEEN(journal, next_bytes),
         .writer_cpu_ns = SEEN(journal, cpu_ns),
         .first_position = SEEN(journal, first_position),
-        .next_position = SEEN(journal, next_position),
+        .next_position = atomic_load_explicit(&journal->seen.next_position, memory_order_acquire),
         .trimmed_position = SEEN(journal, trimmed_position),
         .refusing = SEEN(journal, refusing),
     };
+}
+
+void journal_survey(struct journal *journal, uint64_t after, uint64_t upto, struct journal_survey *out)
+{
+    segment_survey(&journal->set, after, upto, out);
 }
 
 /* --- offline --- */

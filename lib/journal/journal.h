@@ -90,7 +90,8 @@ struct journal_stats {
     uint64_t records, bytes, groups, failed_groups, corrupt_records, corrupt_places, segments, disk_bytes;
     uint64_t next_bytes;          /* free space that the next segment of the usual size takes; 0: a recycled one is there */
     uint64_t writer_cpu_ns;       /* CPU of the writer thread so far */
-    uint64_t first_position, next_position, trimmed_position; /* trimmed: everything ≤ it may be gone */
+    uint64_t first_position, next_position; /* next: a reader that is asked from now on finds all durable records below it */
+    uint64_t trimmed_position;    /* everything ≤ it may be gone */
     bool refusing;
 };
 
@@ -120,6 +121,14 @@ uint64_t journal_trim_to_fit(struct journal *journal, uint64_t bytes);
 uint64_t journal_time_ns(const struct journal *journal); /* log time now; any thread */
 bool journal_refusing(const struct journal *journal);    /* any thread, cheap */
 void journal_stat(const struct journal *journal, struct journal_stats *out); /* any thread */
+struct journal_survey {
+    uint64_t held;    /* they lie in a segment, whole or damaged */
+    uint64_t before;  /* they were durable, and the first segment there is begins after them: trimmed, or removed */
+    uint64_t between; /* they were durable, and lie in no segment though one before them does */
+    uint64_t behind;  /* the last segment ends before them */
+};
+/* What became of the positions in (after, upto], as the headers tell. Those that failed groups used up are nowhere. Any thread. */
+void journal_survey(struct journal *journal, uint64_t after, uint64_t upto, struct journal_survey *out);
 void journal_stop(struct journal *journal);   /* commits what was appended, joins the writer */
 void journal_close(struct journal **journal); /* after stop, or without start */
 

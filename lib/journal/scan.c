@@ -327,11 +327,17 @@ static enum mg_err file_place(struct segment_set *set, struct found *found,
     } else {
         MG_TRY(end_find(set, s, report, why));
     }
+    if (found->state == SEGMENT_BLANK && s->end <= FORMAT_PAGE) { /* else its header was overwritten */
+        spare_add(set, s, true, false);
+        return MG_OK;
+    }
     *newer = s->has_head ? &s->head : NULL;
-    if (s->end > FORMAT_PAGE)
+    if (s->end > FORMAT_PAGE) {
         VEC_PUSH(&set->segments, *s);
-    else
+    } else {
         spare_add(set, s, true, true);
+        set->told_position = MG_MAX(set->told_position, s->head.prev_next_position);
+    }
     set->next_position = MG_MAX(set->next_position, s->next_position);
     set->next_position = MG_MAX(set->next_position, s->head.first_position);
     return MG_OK;

@@ -354,3 +354,28 @@ uint64_t segment_fit(struct segment_set *set, uint64_t bytes)
     pthread_mutex_unlock(&set->lock);
     return position;
 }
+
+void segment_survey(struct segment_set *set, uint64_t after, uint64_t upto, struct journal_survey *out)
+{
+    uint64_t next = after + 1; /* the first position that is not accounted for */
+    *out = (struct journal_survey){0};
+    pthread_mutex_lock(&set->lock);
+    for (size_t i = 0; i < set->segments.n; i++) {
+        const struct segment *s = &set->segments.at[i];
+        uint64_t written = MG_MIN(s->head.prev_next_position, upto + 1), end = MG_MIN(s->next_position, upto + 1);
+        if (written > next)
+            *(i > 0 ? &out->between : &out->before) += written - next;
+        if (s->has_head)
+            next = MG_MAX(next, s->head.first_position);
+        else if (i == 0 && after == 0) /* where it begins nothing tells */
+            next = s->next_position;
+        out->held += end > next ? end - next : 0;
+        next = MG_MAX(next, s->next_position);
+    }
+    uint64_t written = MG_MIN(set->told_position, upto + 1);
+    if (written > next)
+        *(set->segments.n > 0 ? &out->between : &out->before) += written - next;
+    next = MG_MAX(next, written);
+    pthread_mutex_unlock(&set->lock);
+    out->behind = upto >= next ? upto + 1 - next : 0;
+}

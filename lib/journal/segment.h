@@ -33,6 +33,7 @@ struct segment_set {
     bool is_name_unsynced; /* a trimmed segment's name has changed since the directory was synced */
     uint64_t next_number;
     uint64_t next_position;
+    uint64_t told_position; /* there were records up to it, says the header of a segment without any; 0: none says so */
     pthread_mutex_t lock;
     VEC(struct segment) segments; /* by number; after segment_begin the last is the one written */
     VEC(struct segment_spare) spares;
@@ -74,3 +75,4 @@ bool segment_after(struct segment_set *set, uint64_t number, uint64_t after, str
 bool segment_refresh(struct segment_set *set, struct segment *segment, bool *is_last);
 /* The smallest position whose trim leaves at most `bytes` of segments; 0: they are no more than that. */
 uint64_t segment_fit(struct segment_set *set, uint64_t bytes);
+void segment_survey(struct segment_set *set, uint64_t after, uint64_t upto, struct journal_survey *out); /* see journal_survey */

@@ -20,7 +20,7 @@ static void a_segment_header_reads_back(void **state)
         bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
     memset(bytes, 0, sizeof bytes);
-    assert_int_equal(segment_head_read(bytes, 7, &back), SEGMENT_UNUSED);
+    assert_int_equal(segment_head_read(bytes, 7, &back), SEGMENT_BLANK);
 }
 
 static void a_later_version_is_told_from_damage(void **state)

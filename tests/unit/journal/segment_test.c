@@ -137,6 +137,48 @@ static void a_failed_beginning_changes_nothing(void **state)
     assert_int_equal(nth, 6); /* open, fallocate, pwritev, fdatasync, fsync_dir */
 }
 
+/* 1…10 in the first segment, 11 and 12 used up by a failed group, 13…22 in the second, 23…32 in the third. */
+static void a_survey_tells_what_became_of_positions(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t removed; /* 3: none */
+        uint64_t after, upto;
+        struct journal_survey want;
+    } cases[] = {
+        {3, 0, 32, {.held = 30}},
+        {3, 10, 12, {0}},
+        {3, 10, 13, {.held = 1}},
+        {3, 4, 9, {.held = 5}},
+        {3, 0, 33, {.held = 30, .behind = 1}},
+        {3, 40, 50, {.behind = 10}},
+        {3, 32, 32, {0}},
+        {0, 0, 32, {.held = 20, .before = 10}},
+        {0, 10, 32, {.held = 20}},
+        {0, 7, 9, {.before = 2}},
+        {1, 0, 32, {.held = 20, .between = 12}}, /* the header that told of the failed group is gone, too */
+        {1, 15, 32, {.held = 10, .between = 7}},
+        {1, 22, 32, {.held = 10}},
+        {2, 0, 32, {.held = 20, .behind = 10}},
+        {2, 0, 22, {.held = 20}},
+    };
+    for (size_t i = 0; i < MG_COUNT(cases); i++, teardown(NULL), setup(NULL)) {
+        struct journal_survey got;
+        for (size_t k = 0; k < 3; k++) {
+            set.next_position += k == 1 ? 2 : 0;
+            assert_int_equal(segment_begin(&set, 0, 1, NULL), MG_OK);
+            commit(10);
+        }
+        if (cases[i].removed < 3)
+            VEC_REMOVE(&set.segments, cases[i].removed);
+        segment_survey(&set, cases[i].after, cases[i].upto, &got);
+        assert_int_equal(got.held, cases[i].want.held);
+        assert_int_equal(got.before, cases[i].want.before);
+        assert_int_equal(got.between, cases[i].want.between);
+        assert_int_equal(got.behind, cases[i].want.behind);
+    }
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -147,6 +189,7 @@ int main(void)
         T(a_spare_of_the_usual_size_needs_no_space),
         T(the_header_tells_the_end_of_the_one_before),
         T(a_failed_beginning_changes_nothing),
+        T(a_survey_tells_what_became_of_positions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

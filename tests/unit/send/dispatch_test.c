@@ -1,5 +1,7 @@
 /* From the queue to the peer: order and number of attempts, waits under a moved clock, verdicts, probing, a bad disk. */
 #include "scene.h"
+#include <errno.h>
+#include <stdio.h>
 
 /* Moves the clock until the n-th attempt was made; answers how far, in steps of `step`. */
 static uint64_t moved_until(size_t attempts, uint64_t step, uint64_t most)
@@ -415,6 +417,50 @@ static void a_moment_of_a_bad_disk_hides_no_loss(void **state)
     assert_int_equal(stats.dropped_disk_spans, 0);
 }
 
+static long (*real_pread)(void *ctx, int fd, void *out, size_t n, int64_t offset);
+static atomic_bool reads_fail;
+
+static long pread_or_fail(void *ctx, int fd, void *out, size_t n, int64_t offset)
+{
+    if (!reads_fail)
+        return real_pread(ctx, fd, out, n, offset);
+    errno = EIO;
+    return -1;
+}
+
+static uint64_t batches_counted(const char *outcome)
+{
+    char line[120];
+    snprintf(line, sizeof line, "meshglass_export_batches_total{exporter=\"otlp\",outcome=\"%s\"}", outcome);
+    return rig_metric(&rig, line);
+}
+
+/* The disk takes what is new but gives back nothing of what is evicted: its spans are not known, its batches are. */
+static void what_is_evicted_unread_is_counted(void **state)
+{
+    (void)state;
+    rig.conf.queue_bytes = 1 << 20;
+    real_pread = rig.fs.io.pread;
+    rig.fs.io.pread = pread_or_fail;
+    peer_mode(&rig.peer, PEER_HOLDS);
+    rig_start(&rig);
+    rig_give(&rig, 1, 200, 3000);
+    rig_settle(&rig);
+    reads_fail = true;
+    for (uint64_t id = 201; id <= 500; id += 20) {
+        rig_give(&rig, id, 20, 3000);
+        rig_settle(&rig);
+    }
+    reads_fail = false;
+    peer_mode(&rig.peer, PEER_TAKES);
+    rig_clock_runs(true);
+    AWAIT(peer_times(&rig.peer, 500) == 1 && rig_stat(&rig).queued_batches == 0);
+    rig_clock_runs(false);
+    assert_true(rig_stat(&rig).put_spans > rig_stat(&rig).sent_spans + rig_stat(&rig).dropped_full_spans);
+    assert_int_equal(batches_counted("sent") + batches_counted("queue_full"), 500);
+    assert_int_equal(batches_counted("disk"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -434,6 +480,7 @@ int main(void)
         TEST(a_damaged_batch_costs_only_itself),
         TEST(what_both_readers_miss_is_counted),
         TEST(a_moment_of_a_bad_disk_hides_no_loss),
+        TEST(what_is_evicted_unread_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
