@@ -196,11 +196,10 @@ static void changed_files_make_a_new_client(void **state)
     assert_int_equal(rig_ledger(&kit.rig).accepted, 32);
 }
 
-/* What hangs (no credit) is let go of; when ingest is done with it the exchange goes on, and it comes again. */
-static void what_is_under_way_at_an_exchange_comes_again(void **state)
+/* An exchange that has begun while a message waits for credit. */
+static void begin_exchange(const char *property)
 {
-    (void)state;
-    watch_file("ssl.certificate.location");
+    watch_file(property);
     rig_leave_credit(&kit.rig, 10);
     kit_start(&kit);
     kit_until(&kit, CONSUME_rebalances, REBALANCE_ASSIGNED, 1);
@@ -208,6 +207,13 @@ static void what_is_under_way_at_an_exchange_comes_again(void **state)
     kit_until_waiting(&kit, 1);
     put_file();
     kit_until(&kit, CONSUME_rebalances, REBALANCE_REVOKED, 1);
+}
+
+/* What hangs (no credit) is let go of; when ingest is done with it the exchange goes on, and it comes again. */
+static void what_is_under_way_at_an_exchange_comes_again(void **state)
+{
+    (void)state;
+    begin_exchange("ssl.certificate.location");
     assert_true(mock_committed(&kit.mock, "g", TOPIC, 0) <= 0);
     rig_leave_credit(&kit.rig, 0);
     kit_until(&kit, CONSUME_rebalances, REBALANCE_ASSIGNED, 2);
@@ -305,14 +311,7 @@ static void files_that_cannot_be_used_leave_the_old_client(void **state)
 static void a_stop_does_not_wait_for_an_exchange(void **state)
 {
     (void)state;
-    watch_file("ssl.crl.location");
-    rig_leave_credit(&kit.rig, 10);
-    kit_start(&kit);
-    kit_until(&kit, CONSUME_rebalances, REBALANCE_ASSIGNED, 1);
-    (void)kit_put(&kit, 0, 20);
-    kit_until_waiting(&kit, 1);
-    put_file();
-    kit_until(&kit, CONSUME_rebalances, REBALANCE_REVOKED, 1);
+    begin_exchange("ssl.crl.location");
     assert_true(stopped_in(300) < 5 * SECOND);
     rig_leave_credit(&kit.rig, 0);
     rig_run_until(&kit.rig, INGEST_requests, INGEST_DOOR_KAFKA, OUTCOME_ACCEPTED, 1);
